@@ -1,0 +1,152 @@
+/**
+ * What runs guest code: the interface that KVM and the software CPU fulfil alike, so that devices,
+ * firmware and the machine's life cycle never know which of them it is.
+ *
+ * An accelerator's virtual machine exists once a process (`AcceleratedVm`, on the main thread); each
+ * worker opens its own handle on it from the `VmHandle` that main posts (`openVm`, see
+ * hv/accel/mod.ts). A virtual processor is run by one thread at a time.
+ */
+
+import type { CpuState } from "./cpu_state.ts";
+
+/** Why `Vcpu.run` came back. */
+export const Exit = {
+  /** The guest accessed a port: `vcpu.access` says which; `run()` again completes it. */
+  port: 0,
+  /** The guest accessed guest-physical memory where there is none: as for `port`. */
+  mmio: 1,
+  /** HLT, where no interrupt controller in the accelerator waits by itself. */
+  halt: 2,
+  /** Triple fault. */
+  shutdown: 3,
+  /** Kicked: somebody wants this thread's attention. */
+  interrupted: 4,
+  /** The accelerator cannot go on: `vcpu.failure()` says why. */
+  failed: 5,
+} as const;
+/** One of `Exit`. */
+export type Exit = typeof Exit[keyof typeof Exit];
+
+/**
+ * The port or MMIO access that ended a run. For reads, the handler stores the answer in `bytes`
+ * before the next run; for writes, the data are there. Repeated string I/O (`count` > 1) has its
+ * items one after the other. The object is the vCPU's and is reused by every exit.
+ */
+export interface Access {
+  /** Port number, or guest-physical address. */
+  readonly address: number;
+  /** Bytes an item: 1, 2 or 4 for ports; 1 to 8 for MMIO. */
+  readonly size: number;
+  /** Items; 1 except for string I/O. */
+  readonly count: number;
+  readonly isWrite: boolean;
+  /** Data of the items, little-endian, beginning at `dataOffset`. */
+  readonly data: DataView;
+  /** Offset of the first item in `data`, in bytes. */
+  readonly dataOffset: number;
+}
+
+/** A virtual processor. */
+export interface Vcpu {
+  /** Number of the processor, from 0; also its initial local APIC ID. */
+  readonly index: number;
+  readonly access: Access;
+  /** Runs guest code until something needs the host. Never throws for what a guest does. */
+  run(): Exit;
+  /** After `Exit.failed`: the reason, with the instruction's address and bytes where known. */
+  failure(): string;
+  /** Copies everything that the processor holds into `state`; only while it is not running. */
+  save(state: CpuState): void;
+  /** The reverse of `save`. */
+  restore(state: CpuState): void;
+  /** Puts the processor into its state after RESET; index 0 runs, the others await INIT-SIPI. */
+  reset(): void;
+  /**
+   * Registers for firmware services and debugging, live: `load()` fetches them from the processor,
+   * `store()` puts changes back.
+   */
+  readonly registers: RegisterFile;
+  [Symbol.dispose](): void;
+}
+
+/** General registers and segments as the firmware's services use them. */
+export interface RegisterFile {
+  load(): void;
+  store(): void;
+  /** Low 32 bits of a general register; writing zero-extends. */
+  eax: number;
+  ebx: number;
+  ecx: number;
+  edx: number;
+  esi: number;
+  edi: number;
+  ebp: number;
+  esp: number;
+  /** RIP as a number (exact below 2^53). */
+  ip: number;
+  /** Low 32 bits of RFLAGS. */
+  eflags: number;
+  readonly cs: Segment;
+  readonly ds: Segment;
+  readonly es: Segment;
+  readonly ss: Segment;
+  readonly cr0: number;
+  /** A multi-line dump of general registers, segments, control registers and flags. */
+  toString(): string;
+}
+
+/** A segment register: for real mode, `base` follows `selector` when that is set. */
+export interface Segment {
+  selector: number;
+  readonly base: number;
+}
+
+/** A piece of the guest-physical address space backed by host memory. */
+export interface MemorySlot {
+  /** Number of the slot: mapping it again replaces it, with `length` 0 removes it. */
+  readonly slot: number;
+  /** Guest-physical address in bytes, page-aligned. */
+  readonly guestAddress: number;
+  /** Bytes, a multiple of 4096. */
+  readonly length: number;
+  /** Offset in the machine's memory (hv/core/guest_memory.ts), page-aligned. */
+  readonly memoryOffset: number;
+  /** Writes exit as MMIO instead of changing the memory. */
+  readonly readOnly?: boolean;
+  /** Keep a log of the pages written (see `takeDirtyPages`). */
+  readonly logDirty?: boolean;
+}
+
+/** What crosses a thread boundary to open the same virtual machine there. */
+export interface VmHandle {
+  readonly accelerator: "kvm" | "soft";
+  readonly cpus: number;
+  readonly memory: WebAssembly.Memory;
+  /** The accelerator's own: descriptors, shared buffers. Structured-cloneable. */
+  readonly detail: unknown;
+}
+
+/** A virtual machine on an accelerator; every thread has its own object for the same machine. */
+export interface AcceleratedVm {
+  readonly handle: VmHandle;
+  mapMemory(slot: MemorySlot): void;
+  /** The bitmap of pages written since the last call, one bit a page from the slot's start. */
+  takeDirtyPages(slot: number): Uint8Array;
+  /** Level of a global system interrupt (0-15 go to the PIC and the I/O APIC, 16-23 to the latter). */
+  setIrq(gsi: number, level: boolean): void;
+  /** Delivers a message-signalled interrupt: address and data as in the PCI capability. */
+  sendMsi(address: number, data: number): void;
+  /** Opens virtual processor `index`. The thread that calls `run()` need not be the one that opened. */
+  openVcpu(index: number): Vcpu;
+  /**
+   * Ends a `run()` of processor `index` that is under way on another thread, or the next one, with
+   * `Exit.interrupted`. `threadId` is what that thread found in `currentThreadId()`.
+   */
+  kick(index: number, threadId: number): void;
+  /** Interrupt controllers, timers and clock that live in the accelerator, as named blobs. */
+  saveChips(): Map<string, Uint8Array>;
+  restoreChips(chips: Map<string, Uint8Array>): void;
+  /** All interrupt controllers and timers in the accelerator to their state after RESET. */
+  resetChips(): void;
+  [Symbol.dispose](): void;
+}
