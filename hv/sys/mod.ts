@@ -1,0 +1,14 @@
+/**
+ * The host's system calls: the only foreign-function interface of the tree. Linux with glibc.
+ *
+ * @module
+ */
+
+export * from "./address.ts";
+export * from "./clock.ts";
+export * from "./descriptor.ts";
+export * from "./epoll.ts";
+export * from "./errors.ts";
+export * from "./event_fd.ts";
+export * from "./memory_map.ts";
+export * from "./thread.ts";
