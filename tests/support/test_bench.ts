@@ -87,6 +87,7 @@ export class TestBench {
   readonly clock: FakeClock;
   readonly memory: GuestMemory;
   readonly timers: Timers;
+  readonly #isCopy: boolean;
   readonly #disks: { port: BlockPort; lock: Lock; data: Uint8Array }[] = [];
 
   /**
@@ -99,6 +100,7 @@ export class TestBench {
     this.memory = worn === undefined
       ? GuestMemory.allocate(RAM_BYTES, DEVICE_BYTES)
       : new GuestMemory(worn.memory.handle);
+    this.#isCopy = original !== undefined;
     if (original !== undefined) this.copyFrom(original);
     this.timers = new Timers(this.arena, this.clock, () => {});
   }
@@ -136,7 +138,8 @@ export class TestBench {
       `bench.${name}.medium`,
     );
     const port = new BlockPort(this.arena.allocate(BlockPortState, `bench.${name}`), () => {});
-    if (!port.present) {
+    // A copy has its medium from the original, or has had it taken out there.
+    if (!this.#isCopy) {
       for (let i = 0; i < sizeBytes; i++) medium.data[i] = i >> 9;
       port.setMedium({ sizeBytes, readOnly });
       port.state.changed = false;
