@@ -11,4 +11,6 @@ export * from "./epoll.ts";
 export * from "./errors.ts";
 export * from "./event_fd.ts";
 export * from "./memory_map.ts";
+export * from "./poll.ts";
 export * from "./thread.ts";
+export { errno, libc } from "./libc.ts";

@@ -1,0 +1,125 @@
+/** Makes a virtual machine on KVM. */
+
+import { bytesOf } from "../../core/record.ts";
+import { addressOf, closeDescriptor, Errno, SysError } from "../../sys/mod.ts";
+import { Chips } from "./chips.ts";
+import { buildCpuid } from "./cpuid.ts";
+import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";
+import { kickTable, type KvmDetail, SlotTable } from "./detail.ts";
+import { checkCapability, openKvm } from "./host.ts";
+import * as k from "./ioctl.ts";
+import { call, callValue } from "./ioctl.ts";
+import { routeInterrupts } from "./routing.ts";
+import * as s from "./structs.ts";
+import { KvmVm } from "./vm.ts";
+
+/**
+ * Three pages for KVM's own use on Intel processors, and one for its identity map, below the
+ * firmware's top 256 KiB and above the local APICs.
+ */
+const TSS_ADDRESS = 0xfffb_d000;
+const IDENTITY_MAP_ADDRESS = 0xfffb_c000;
+
+/** What a machine on KVM is made of. */
+export interface KvmOptions {
+  readonly memory: WebAssembly.Memory;
+  /** Number of virtual processors. */
+  readonly cpus: number;
+  /** Features, e.g. `host,-xsave` (see cpuid.ts). */
+  readonly cpu: string;
+  /** KVM's device, for tests. */
+  readonly path?: string;
+}
+
+/**
+ * Makes a machine with `cpus` processors and no memory mapped. Its owner disposes of it last.
+ *
+ * @throws SysError, Error
+ */
+export function createKvmVm(options: KvmOptions): KvmVm {
+  const fds: number[] = [];
+  try {
+    return build(options, fds);
+  } catch (error) {
+    for (const fd of fds.reverse()) closeDescriptor(fd);
+    throw error;
+  }
+}
+
+function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
+  const systemFd = openKvm(path);
+  fds.push(systemFd);
+  const most = checkCapability(systemFd, "KVM_CAP_MAX_VCPUS") || 4;
+  if (!Number.isInteger(cpus) || cpus < 1 || cpus > most) {
+    throw new RangeError(`Cannot make ${cpus} processors: this host's KVM allows 1 to ${most}`);
+  }
+  const supported = supportedCpuid(systemFd);
+  const deadline = checkCapability(systemFd, "KVM_CAP_TSC_DEADLINE_TIMER") > 0;
+  // Before anything is made, so that a mistake in the expression costs nothing.
+  const cpuid = Array.from(
+    { length: cpus },
+    (_, index) => buildCpuid(supported, { cpu, cpus, index, deadline }),
+  );
+
+  const vmFd = createMachine(systemFd);
+  fds.push(vmFd);
+  callValue(vmFd, k.KVM_SET_TSS_ADDR, TSS_ADDRESS);
+  call(vmFd, k.KVM_SET_IDENTITY_MAP_ADDR, new BigUint64Array([BigInt(IDENTITY_MAP_ADDRESS)]));
+  call(vmFd, k.KVM_CREATE_IRQCHIP, null);
+  const pit = new s.kvm_pit_config(new ArrayBuffer(s.kvm_pit_config.byteLength));
+  pit.flags = s.KVM_PIT_SPEAKER_DUMMY;
+  call(vmFd, k.KVM_CREATE_PIT2, bytesOf(pit));
+  routeInterrupts(vmFd);
+  const resetChips = new Chips(vmFd).saveForReset();
+
+  const vcpuFds = cpuid.map((leaves, index) => {
+    const fd = callValue(vmFd, k.KVM_CREATE_VCPU, index, "fewer processors may be possible");
+    fds.push(fd);
+    writeCpuid(fd, leaves);
+    // Nothing is blocked inside KVM_RUN: any signal ends it, the kick among them.
+    const mask = new Uint32Array([8, 0, 0]);
+    call(fd, k.KVM_SET_SIGNAL_MASK, mask);
+    return fd;
+  });
+
+  const detail: KvmDetail = {
+    systemFd,
+    vmFd,
+    vcpuFds,
+    runBytes: callValue(systemFd, k.KVM_GET_VCPU_MMAP_SIZE, 0),
+    memoryAddress: addressOf(new Uint8Array(memory.buffer)),
+    slots: new SharedArrayBuffer(SlotTable.byteLength),
+    kicks: new SharedArrayBuffer(kickTable(cpus).byteLength),
+    resetChips,
+  };
+  const vm = new KvmVm({ accelerator: "kvm", cpus, memory, detail }, true);
+  try {
+    for (let index = 0; index < cpus; index++) {
+      using vcpu = vm.openVcpu(index);
+      vcpu.reset();
+    }
+  } catch (error) {
+    // Its descriptors are in `fds`, which the caller closes.
+    throw new Error(`Cannot reset the machine's processors: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+  return vm;
+}
+
+function createMachine(systemFd: number): number {
+  for (let attempt = 0;; attempt++) {
+    try {
+      return callValue(
+        systemFd,
+        k.KVM_CREATE_VM,
+        0,
+        "the host may be out of memory or descriptors",
+      );
+    } catch (error) {
+      // A signal to the process interrupts it; it is not our kick, as nothing runs yet.
+      const interrupted = error instanceof SysError && error.errno === Errno.EINTR;
+      if (!interrupted || attempt === 10) throw error;
+    }
+  }
+}

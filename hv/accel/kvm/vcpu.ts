@@ -1,0 +1,260 @@
+/**
+ * A virtual processor on KVM.
+ *
+ * The path of a port access is: KVM_RUN returns, three loads from kvm_run, back to the caller; no
+ * allocation and no bigint. The kick signal is unblocked only inside KVM_RUN (see hv/sys/thread.ts).
+ */
+
+import {
+  consumeKicks,
+  currentThreadId,
+  Errno,
+  errno,
+  errnoName,
+  libc,
+  SharedMapping,
+} from "../../sys/mod.ts";
+import { type Access, Exit, type Vcpu } from "../accelerator.ts";
+import type { CpuState } from "../cpu_state.ts";
+import { describeExit, describeRunError, type Position } from "./failure.ts";
+import { call, KVM_RUN, KVM_TRANSLATE } from "./ioctl.ts";
+import { KvmRegisters } from "./registers.ts";
+import { resetState } from "./reset.ts";
+import * as run from "./run_page.ts";
+import { RUN } from "./run_page.ts";
+import { StateTransfer } from "./state_transfer.ts";
+import { kvm_translation } from "./structs.ts";
+import { bytesOf } from "../../core/record.ts";
+
+/** The access object that every exit reuses. */
+class KvmAccess implements Access {
+  address = 0;
+  size = 0;
+  count = 0;
+  isWrite = false;
+  data: DataView;
+  dataOffset = 0;
+
+  constructor(data: DataView) {
+    this.data = data;
+  }
+}
+
+/** What a vCPU needs of its machine. */
+export interface VcpuContext {
+  readonly systemFd: number;
+  readonly fd: number;
+  readonly runBytes: number;
+  /** One word a processor, see `kickTable`. */
+  readonly kicks: Int32Array;
+  /** Up to `length` bytes of guest memory at a guest-physical address. */
+  readGuest(address: number, length: number): Uint8Array;
+}
+
+/** How often a run is begun again when KVM asks for it, before that counts as a failure. */
+const MAX_RESTARTS = 1000;
+
+/** See `Vcpu`. Views of `access.data` must not be used after the vCPU is disposed of. */
+export class KvmVcpu implements Vcpu {
+  readonly index: number;
+  readonly access: Access;
+  readonly registers: KvmRegisters;
+  readonly #context: VcpuContext;
+  readonly #access: KvmAccess;
+  readonly #mapping: SharedMapping;
+  readonly #ioctl = libc.ioctl;
+  #page: DataView;
+  #bytes: Uint8Array;
+  #fd: number;
+  #armed = false;
+  /** The last exit was a port or MMIO access, which the next KVM_RUN completes. */
+  #unsettled = false;
+  /** kvm_run holds an exit that `run` has not reported yet. */
+  #held = false;
+  #runErrno = 0;
+  #transfer: StateTransfer | undefined;
+
+  constructor(index: number, context: VcpuContext) {
+    this.index = index;
+    this.#context = context;
+    this.#fd = context.fd;
+    this.#mapping = new SharedMapping(context.fd, context.runBytes);
+    this.#page = new DataView(this.#mapping.buffer);
+    this.#bytes = new Uint8Array(this.#mapping.buffer);
+    this.#access = new KvmAccess(this.#page);
+    this.access = this.#access;
+    this.registers = new KvmRegisters(() => this.#live(), () => this.#settle());
+  }
+
+  run(): Exit {
+    if (!this.#armed) this.#arm();
+    if (this.#held) {
+      this.#held = false;
+      return this.#decode();
+    }
+    if (this.#ioctl(this.#fd, KVM_RUN.request, null) === 0) return this.#decode();
+    return this.#runError(errno());
+  }
+
+  failure(): string {
+    const at = this.#position();
+    return this.#runErrno !== 0
+      ? describeRunError(errnoName(this.#runErrno), at)
+      : describeExit(this.#page, at);
+  }
+
+  /**
+   * See `Vcpu.save`.
+   *
+   * @throws Error in the middle of a port or MMIO access that the caller has not finished with runs
+   */
+  save(state: CpuState): void {
+    this.#settle();
+    if (this.#held || this.#unsettled) {
+      throw new Error(
+        `Cannot save processor ${this.index}: it awaits a device; run it until it is interrupted`,
+      );
+    }
+    this.#stateTransfer().save(state);
+  }
+
+  restore(state: CpuState): void {
+    this.#forgetExit();
+    this.#stateTransfer().restore(state);
+  }
+
+  reset(): void {
+    this.#forgetExit();
+    this.#stateTransfer().restore(resetState(this.index, this.#fd));
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd < 0) return;
+    this.#fd = -1;
+    this.#page = new DataView(new ArrayBuffer(this.#page.byteLength));
+    this.#bytes = new Uint8Array(this.#page.buffer);
+    this.#access.data = this.#page;
+    this.#mapping[Symbol.dispose]();
+  }
+
+  #live(): number {
+    if (this.#fd < 0) throw new Error(`Cannot use processor ${this.index} after its end`);
+    return this.#fd;
+  }
+
+  #arm(): void {
+    this.#live();
+    currentThreadId();
+    this.#armed = true;
+  }
+
+  #decode(): Exit {
+    const page = this.#page;
+    const access = this.#access;
+    switch (page.getUint32(RUN.exit_reason, true)) {
+      case run.KVM_EXIT_IO:
+        access.address = page.getUint16(RUN.io_port, true);
+        access.size = this.#bytes[RUN.io_size];
+        access.count = page.getUint32(RUN.io_count, true);
+        access.isWrite = this.#bytes[RUN.io_direction] === run.KVM_EXIT_IO_OUT;
+        access.dataOffset = page.getUint32(RUN.io_data_offset, true);
+        this.#unsettled = true;
+        return Exit.port;
+      case run.KVM_EXIT_MMIO:
+        access.address = page.getUint32(RUN.mmio_phys_addr, true) +
+          page.getUint32(RUN.mmio_phys_addr + 4, true) * 0x1_0000_0000;
+        access.size = page.getUint32(RUN.mmio_len, true);
+        access.count = 1;
+        access.isWrite = this.#bytes[RUN.mmio_is_write] !== 0;
+        access.dataOffset = RUN.mmio_data;
+        this.#unsettled = true;
+        return Exit.mmio;
+      case run.KVM_EXIT_HLT:
+        this.#unsettled = false;
+        return Exit.halt;
+      case run.KVM_EXIT_SHUTDOWN:
+        this.#unsettled = false;
+        return Exit.shutdown;
+      case run.KVM_EXIT_INTR:
+      case run.KVM_EXIT_IRQ_WINDOW_OPEN:
+      case run.KVM_EXIT_SET_TPR:
+        this.#unsettled = false;
+        return Exit.interrupted;
+      default:
+        this.#unsettled = false;
+        this.#runErrno = 0;
+        return Exit.failed;
+    }
+  }
+
+  #runError(number: number): Exit {
+    // EAGAIN: a processor that waited for INIT or SIPI got it, and is to be entered again.
+    for (let i = 0; number === Errno.EAGAIN && i < MAX_RESTARTS; i++) {
+      if (this.#ioctl(this.#live(), KVM_RUN.request, null) === 0) return this.#decode();
+      number = errno();
+    }
+    this.#unsettled = false;
+    if (number === Errno.EINTR) {
+      consumeKicks();
+      Atomics.store(this.#context.kicks, this.index, 0);
+      return Exit.interrupted;
+    }
+    this.#runErrno = number;
+    return Exit.failed;
+  }
+
+  /**
+   * Completes a write that the last exit reported, so that the registers are those after it; KVM
+   * leaves RIP before or after an OUT depending on how it ran the instruction. A read stays open:
+   * its data may not be there yet.
+   */
+  #settle(): void {
+    if (!this.#unsettled || this.#held || !this.#access.isWrite) return;
+    this.#live();
+    this.#bytes[RUN.immediate_exit] = 1;
+    const result = this.#ioctl(this.#fd, KVM_RUN.request, null);
+    this.#bytes[RUN.immediate_exit] = 0;
+    // Success is the next part of a write that crosses a page: the next run reports it.
+    if (result === 0) this.#held = true;
+    else this.#unsettled = false;
+  }
+
+  #forgetExit(): void {
+    this.#live();
+    if (this.#unsettled) {
+      // Otherwise the next run would complete an instruction of the state that is replaced.
+      this.#bytes[RUN.immediate_exit] = 1;
+      for (let i = 0; i < MAX_RESTARTS; i++) {
+        if (this.#ioctl(this.#fd, KVM_RUN.request, null) !== 0) break;
+      }
+      this.#bytes[RUN.immediate_exit] = 0;
+    }
+    this.#unsettled = false;
+    this.#held = false;
+  }
+
+  #stateTransfer(): StateTransfer {
+    return this.#transfer ??= new StateTransfer(this.#context.systemFd, this.#live());
+  }
+
+  #position(): Position {
+    const registers = this.registers;
+    registers.load();
+    const ip = registers.ip;
+    const linear = registers.cs.base + ip;
+    const address = `${registers.cs.selector.toString(16).padStart(4, "0")}:${ip.toString(16)}`;
+    return { linear, address, bytes: this.#readLinear(linear, 15) };
+  }
+
+  #readLinear(linear: number, length: number): Uint8Array {
+    const translation = new kvm_translation(new ArrayBuffer(kvm_translation.byteLength));
+    translation.linear_address = BigInt(Math.trunc(linear));
+    call(this.#live(), KVM_TRANSLATE, bytesOf(translation));
+    if (translation.valid === 0) return new Uint8Array(0);
+    const inPage = 4096 - linear % 4096;
+    return this.#context.readGuest(
+      Number(translation.physical_address),
+      Math.min(length, inPage),
+    );
+  }
+}

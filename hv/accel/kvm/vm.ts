@@ -1,0 +1,240 @@
+/** A virtual machine on KVM, with interrupt controllers and timer (8254) in the kernel. */
+
+import { bytesOf } from "../../core/record.ts";
+import { addressOf, closeDescriptor, PAGE_BYTES, signalThread } from "../../sys/mod.ts";
+import type { AcceleratedVm, MemorySlot, VmHandle } from "../accelerator.ts";
+import { Chips } from "./chips.ts";
+import { type KvmDetail, MAX_SLOTS, SlotTable } from "./detail.ts";
+import * as k from "./ioctl.ts";
+import { call } from "./ioctl.ts";
+import * as s from "./structs.ts";
+import { KvmVcpu } from "./vcpu.ts";
+
+/** Where the guest rings a doorbell: an eventfd is raised instead of an exit. */
+export interface Doorbell {
+  readonly space: "port" | "memory";
+  /** Port number or guest-physical address. */
+  readonly address: number;
+  /** Bytes of the write: 1, 2, 4 or 8; 0 for any. */
+  readonly size: number;
+  /** Only writes of this value ring it. */
+  readonly value?: number;
+}
+
+/** See `AcceleratedVm`. */
+export class KvmVm implements AcceleratedVm {
+  readonly handle: VmHandle;
+  readonly #detail: KvmDetail;
+  readonly #owner: boolean;
+  readonly #chips: Chips;
+  readonly #slots: InstanceType<typeof SlotTable>;
+  readonly #kicks: Int32Array;
+  readonly #guest: Uint8Array;
+  readonly #level = new Uint32Array(2);
+  readonly #msi = new Uint32Array(s.kvm_msi.byteLength / 4);
+  #open = true;
+
+  /** @param owner Closes the machine's descriptors when it is disposed of. */
+  constructor(handle: VmHandle, owner: boolean) {
+    this.handle = handle;
+    this.#detail = handle.detail as KvmDetail;
+    this.#owner = owner;
+    this.#chips = new Chips(this.#detail.vmFd);
+    this.#slots = new SlotTable(this.#detail.slots);
+    this.#kicks = new Int32Array(this.#detail.kicks);
+    this.#guest = new Uint8Array(handle.memory.buffer);
+  }
+
+  /**
+   * See `AcceleratedVm.mapMemory`. KVM cannot change a slot's place: it is removed for a moment,
+   * during which other processors' accesses to it exit as MMIO.
+   *
+   * @throws RangeError, SysError
+   */
+  mapMemory(slot: MemorySlot): void {
+    const entry = this.#checkSlot(slot);
+    const moved = entry.guestAddress !== slot.guestAddress || entry.length !== slot.length ||
+      entry.memoryOffset !== slot.memoryOffset || entry.readOnly !== (slot.readOnly ?? false);
+    if (entry.length !== 0 && moved) {
+      this.#setRegion(slot.slot, 0, entry.guestAddress, 0, 0);
+      entry.length = 0;
+    }
+    if (slot.length === 0) return;
+    const flags = (slot.logDirty ? s.KVM_MEM_LOG_DIRTY_PAGES : 0) |
+      (slot.readOnly ? s.KVM_MEM_READONLY : 0);
+    this.#setRegion(
+      slot.slot,
+      flags,
+      slot.guestAddress,
+      slot.length,
+      this.#detail.memoryAddress + slot.memoryOffset,
+    );
+    entry.guestAddress = slot.guestAddress;
+    entry.length = slot.length;
+    entry.memoryOffset = slot.memoryOffset;
+    entry.readOnly = slot.readOnly ?? false;
+    entry.logDirty = slot.logDirty ?? false;
+  }
+
+  /** @throws Error for a slot without log, SysError */
+  takeDirtyPages(slot: number): Uint8Array {
+    const entry = this.#slots.entries[slot];
+    if (entry === undefined || entry.length === 0 || !entry.logDirty) {
+      throw new Error(`Cannot read the log of memory slot ${slot}: it is not mapped with a log`);
+    }
+    const bitmap = new Uint8Array(Math.ceil(entry.length / PAGE_BYTES / 64) * 8);
+    const log = new s.kvm_dirty_log(new ArrayBuffer(s.kvm_dirty_log.byteLength));
+    log.slot = slot;
+    log.dirty_bitmap = BigInt(addressOf(bitmap));
+    call(this.#detail.vmFd, k.KVM_GET_DIRTY_LOG, bytesOf(log));
+    return bitmap.subarray(0, Math.ceil(entry.length / PAGE_BYTES / 8));
+  }
+
+  setIrq(gsi: number, level: boolean): void {
+    this.#level[0] = gsi;
+    this.#level[1] = level ? 1 : 0;
+    call(this.#detail.vmFd, k.KVM_IRQ_LINE, this.#level);
+  }
+
+  sendMsi(address: number, data: number): void {
+    this.#msi[0] = address % 0x1_0000_0000;
+    this.#msi[1] = Math.floor(address / 0x1_0000_0000);
+    this.#msi[2] = data;
+    call(this.#detail.vmFd, k.KVM_SIGNAL_MSI, this.#msi);
+  }
+
+  /** Raises interrupt `gsi` for a moment whenever `eventFd` is raised, without an exit. */
+  attachIrqFd(gsi: number, eventFd: number): void {
+    this.#irqFd(gsi, eventFd, 0);
+  }
+
+  /** Ends `attachIrqFd`. */
+  detachIrqFd(gsi: number, eventFd: number): void {
+    this.#irqFd(gsi, eventFd, s.KVM_IRQFD_FLAG_DEASSIGN);
+  }
+
+  /** Raises `eventFd` when the guest rings `doorbell`, without an exit. */
+  attachDoorbell(doorbell: Doorbell, eventFd: number): void {
+    this.#ioEventFd(doorbell, eventFd, 0);
+  }
+
+  /** Ends `attachDoorbell`. */
+  detachDoorbell(doorbell: Doorbell, eventFd: number): void {
+    this.#ioEventFd(doorbell, eventFd, s.KVM_IOEVENTFD_FLAG_DEASSIGN);
+  }
+
+  openVcpu(index: number): KvmVcpu {
+    const fd = this.#detail.vcpuFds[index];
+    if (fd === undefined) {
+      throw new RangeError(`Cannot open processor ${index}: the machine has ${this.handle.cpus}`);
+    }
+    return new KvmVcpu(index, {
+      systemFd: this.#detail.systemFd,
+      fd,
+      runBytes: this.#detail.runBytes,
+      kicks: this.#kicks,
+      readGuest: (address, length) => this.#readGuest(address, length),
+    });
+  }
+
+  kick(index: number, threadId: number): void {
+    if (threadId <= 0 || Atomics.exchange(this.#kicks, index, threadId) === threadId) return;
+    if (!signalThread(threadId)) {
+      Atomics.compareExchange(this.#kicks, index, threadId, 0);
+    }
+  }
+
+  saveChips(): Map<string, Uint8Array> {
+    return this.#chips.save();
+  }
+
+  restoreChips(chips: Map<string, Uint8Array>): void {
+    this.#chips.restore(chips);
+  }
+
+  resetChips(): void {
+    this.#chips.restore(this.#detail.resetChips);
+  }
+
+  /** The owner's ends the machine: no processor may be running or be opened afterwards. */
+  [Symbol.dispose](): void {
+    if (!this.#open) return;
+    this.#open = false;
+    if (!this.#owner) return;
+    for (const fd of this.#detail.vcpuFds) closeDescriptor(fd);
+    closeDescriptor(this.#detail.vmFd);
+    closeDescriptor(this.#detail.systemFd);
+  }
+
+  #checkSlot(slot: MemorySlot): SlotTable["entries"][number] {
+    const entry = this.#slots.entries[slot.slot];
+    if (entry === undefined) {
+      throw new RangeError(`Cannot map memory slot ${slot.slot}: 0 to ${MAX_SLOTS - 1} exist`);
+    }
+    const { guestAddress, length, memoryOffset } = slot;
+    const aligned = guestAddress % PAGE_BYTES === 0 && length % PAGE_BYTES === 0 &&
+      memoryOffset % PAGE_BYTES === 0;
+    if (!aligned || guestAddress < 0 || length < 0) {
+      throw new RangeError(`Cannot map memory slot ${slot.slot}: whole pages are required`);
+    }
+    if (memoryOffset < 0 || memoryOffset + length > this.#guest.byteLength) {
+      throw new RangeError(
+        `Cannot map memory slot ${slot.slot}: ${length} bytes from ${memoryOffset} do not lie in ` +
+          `the machine's memory of ${this.#guest.byteLength} bytes`,
+      );
+    }
+    return entry;
+  }
+
+  #setRegion(
+    slot: number,
+    flags: number,
+    guestAddress: number,
+    length: number,
+    address: number,
+  ): void {
+    const region = new s.kvm_userspace_memory_region(
+      new ArrayBuffer(s.kvm_userspace_memory_region.byteLength),
+    );
+    region.slot = slot;
+    region.flags = flags;
+    region.guest_phys_addr = BigInt(guestAddress);
+    region.memory_size = BigInt(length);
+    region.userspace_addr = BigInt(address);
+    call(this.#detail.vmFd, k.KVM_SET_USER_MEMORY_REGION, bytesOf(region));
+  }
+
+  #irqFd(gsi: number, eventFd: number, flags: number): void {
+    const irqfd = new s.kvm_irqfd(new ArrayBuffer(s.kvm_irqfd.byteLength));
+    irqfd.fd = eventFd;
+    irqfd.gsi = gsi;
+    irqfd.flags = flags;
+    call(this.#detail.vmFd, k.KVM_IRQFD, bytesOf(irqfd));
+  }
+
+  #ioEventFd(doorbell: Doorbell, eventFd: number, flags: number): void {
+    const ioeventfd = new s.kvm_ioeventfd(new ArrayBuffer(s.kvm_ioeventfd.byteLength));
+    ioeventfd.addr = BigInt(doorbell.address);
+    ioeventfd.len = doorbell.size;
+    ioeventfd.fd = eventFd;
+    ioeventfd.flags = flags;
+    if (doorbell.space === "port") ioeventfd.flags |= s.KVM_IOEVENTFD_FLAG_PIO;
+    if (doorbell.value !== undefined) {
+      ioeventfd.flags |= s.KVM_IOEVENTFD_FLAG_DATAMATCH;
+      ioeventfd.datamatch = BigInt(doorbell.value);
+    }
+    call(this.#detail.vmFd, k.KVM_IOEVENTFD, bytesOf(ioeventfd));
+  }
+
+  #readGuest(address: number, length: number): Uint8Array {
+    for (const entry of this.#slots.entries) {
+      const offset = address - entry.guestAddress;
+      if (offset < 0 || offset >= entry.length) continue;
+      const start = entry.memoryOffset + offset;
+      return this.#guest.slice(start, start + Math.min(length, entry.length - offset));
+    }
+    return new Uint8Array(0);
+  }
+}
+
+type SlotTable = InstanceType<typeof SlotTable>;

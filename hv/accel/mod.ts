@@ -1,0 +1,48 @@
+/**
+ * Accelerators: what runs guest code. `createVm` makes a machine, `openVm` opens it on another
+ * thread from the handle that was posted there.
+ *
+ * @module
+ */
+
+import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
+import { createKvmVm } from "./kvm/create.ts";
+import { KvmVm } from "./kvm/vm.ts";
+
+export * from "./accelerator.ts";
+export * from "./cpu_state.ts";
+export { currentThreadId } from "../sys/thread.ts";
+
+/** What a machine is made of. */
+export interface VmOptions {
+  readonly accelerator: "kvm" | "soft";
+  /** The guest's memory, shared. */
+  readonly memory: WebAssembly.Memory;
+  /** Number of virtual processors. */
+  readonly cpus: number;
+  /** Processor and features, e.g. `host` or `host,-avx,+x2apic`; `host` when left out. */
+  readonly cpu?: string;
+}
+
+/**
+ * Makes a machine: processors after RESET, no memory mapped. Disposing of it ends the machine, after
+ * every other thread has disposed of what it opened.
+ *
+ * @throws Error with what was wrong and what to do
+ */
+export function createVm(options: VmOptions): AcceleratedVm {
+  const { accelerator, memory, cpus, cpu = "host" } = options;
+  if (accelerator === "kvm") return createKvmVm({ memory, cpus, cpu });
+  throw new Error("Cannot use the software CPU: this build has none");
+}
+
+/** Opens, on the calling thread, the machine that `handle` stands for. */
+export function openVm(handle: VmHandle): AcceleratedVm {
+  if (handle.accelerator === "kvm") return new KvmVm(handle, false);
+  throw new Error("Cannot use the software CPU: this build has none");
+}
+
+/** What runs the guest, in a few words for the start-up line. */
+export function describeAccelerator(handle: VmHandle): string {
+  return handle.accelerator === "kvm" ? "KVM" : "software CPU";
+}
