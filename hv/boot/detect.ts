@@ -1,3 +1,4 @@
+import { BootError } from "./boot_error.ts";
 import { elfComplaint, isElf, parseElf } from "./elf.ts";
 import { ImageReader } from "./image_reader.ts";
 import { findMultibootHeader } from "./multiboot.ts";
@@ -21,8 +22,9 @@ export function detectKernel(bytes: Uint8Array): KernelKind | undefined {
 function hasPvhEntry(file: ImageReader): boolean {
   try {
     return pvhEntry(file, parseElf(file)) !== undefined;
-  } catch {
-    return false;
+  } catch (error) {
+    if (error instanceof BootError) return false;
+    throw error;
   }
 }
 

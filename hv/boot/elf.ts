@@ -24,7 +24,7 @@ const MAX_NOTES = 1024;
 /** A piece of the file to be loaded. */
 export interface ElfLoad {
   readonly offset: number;
-  readonly virtualAddress: number;
+  readonly virtualAddress: bigint;
   readonly physicalAddress: number;
   readonly fileLength: number;
   readonly memoryLength: number;
@@ -34,7 +34,7 @@ export interface ElfLoad {
 export interface Elf {
   readonly bits: 32 | 64;
   /** As in the header; see `physicalEntry`. */
-  readonly entry: number;
+  readonly entry: bigint;
   readonly loads: readonly ElfLoad[];
   readonly notes: readonly { offset: number; length: number }[];
 }
@@ -84,7 +84,7 @@ export function parseElf(file: ImageReader): Elf {
     const field = (n: number) => wide ? file.u64(at + n * 8) : file.u32(at + n * 4);
     const load: ElfLoad = {
       offset: field(1),
-      virtualAddress: field(2),
+      virtualAddress: wide ? file.u64Exact(at + 16) : BigInt(file.u32(at + 8)),
       physicalAddress: field(3),
       fileLength: field(4),
       memoryLength: field(5),
@@ -103,7 +103,12 @@ export function parseElf(file: ImageReader): Elf {
     loads.push(load);
   }
   if (loads.length === 0) throw file.error("the ELF file has no segment to load");
-  return { bits: wide ? 64 : 32, entry: wide ? file.u64(24) : file.u32(24), loads, notes };
+  return {
+    bits: wide ? 64 : 32,
+    entry: wide ? file.u64Exact(24) : BigInt(file.u32(24)),
+    loads,
+    notes,
+  };
 }
 
 /** Places every segment at its physical address. */
@@ -124,11 +129,11 @@ export const elfEnd = (elf: Elf): number =>
 /** `address` as a physical one: some kernels give their entry as the linked, virtual address. */
 export function physicalEntry(file: ImageReader, elf: Elf, address = elf.entry): number {
   for (const load of elf.loads) {
-    const start = load.physicalAddress;
-    if (address >= start && address < start + load.memoryLength) return address;
+    const offset = Number(address) - load.physicalAddress;
+    if (offset >= 0 && offset < load.memoryLength) return load.physicalAddress + offset;
   }
   for (const load of elf.loads) {
-    const offset = address - load.virtualAddress;
+    const offset = Number(address - load.virtualAddress);
     if (offset >= 0 && offset < load.memoryLength) return load.physicalAddress + offset;
   }
   throw file.error(`its entry point ${hex(address)} lies in none of its segments`);

@@ -51,6 +51,12 @@ export class ImageReader {
     return this.#view.getUint32(offset, true) + this.#view.getUint32(offset + 4, true) * 2 ** 32;
   }
 
+  /** A 64-bit value whose low bits matter, such as a virtual address. */
+  u64Exact(offset: number): bigint {
+    this.#check(offset, 8);
+    return this.#view.getBigUint64(offset, true);
+  }
+
   /** A view of `length` bytes; `what` names them in the error. */
   slice(offset: number, length: number, what: string): Uint8Array {
     this.#check(offset, length, what);

@@ -136,6 +136,14 @@ export class LzmaDecoder {
     return true;
   }
 
+  /** Whether the end marker is what comes next; afterwards nothing can be decoded any more. */
+  endMarkerFollows(): boolean {
+    const posState = (this.written - this.dictionaryStart) & this.#posMask;
+    return this.#bit(IS_MATCH + this.#state * POS_STATES_MAX + posState) === 1 &&
+      this.#bit(IS_REP + this.#state) === 0 &&
+      this.#distance(this.#length(LENGTH, posState)) === END_MARKER;
+  }
+
   /** Moves the repeated distance that the bits name to the front; false: one byte from rep0. */
   #repeatedMatch(state: number, posState: number): boolean {
     if (this.#bit(IS_REP_G0 + state) === 0) {
@@ -265,6 +273,13 @@ export function unpackLzmaAlone(input: Uint8Array, output: Uint8Array): number {
   const decoder = new LzmaDecoder(input, output);
   decoder.setProperties(input[0]);
   decoder.start(header, input.length);
-  decoder.decode(output.length);
+  const unknownLength = input.subarray(5, header).every((byte) => byte === 0xff);
+  if (decoder.decode(output.length) && unknownLength && !decoder.endMarkerFollows()) {
+    throw new PackedDataError("the LZMA data are longer than they claim");
+  }
+  const view = new DataView(input.buffer, input.byteOffset, header);
+  if (!unknownLength && view.getBigUint64(5, true) !== BigInt(decoder.written)) {
+    throw new PackedDataError("the LZMA header claims another length");
+  }
   return decoder.written;
 }

@@ -16,7 +16,7 @@ interface Extent {
 }
 
 /** Address as in a data sheet: `100000h`. */
-export const hex = (address: number): string => `${address.toString(16).toUpperCase()}h`;
+export const hex = (address: number | bigint): string => `${address.toString(16).toUpperCase()}h`;
 
 /** Mebibytes for people: whole ones, rounded up, so that "give N MiB" always suffices. */
 export const mib = (bytes: number): string => `${Math.ceil(bytes / MiB)} MiB`;

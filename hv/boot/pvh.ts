@@ -37,7 +37,7 @@ export function planPvh(request: BootRequest, file: ImageReader): BootPlan {
   if (noted === undefined) throw file.error("it has no PVH entry");
   const placement = new Placement(request);
   placeElf(file, elf, placement);
-  const rip = physicalEntry(file, elf, noted);
+  const rip = physicalEntry(file, elf, BigInt(noted));
   const info = new StructWriter(START_INFO_LENGTH);
   info.u32(0, XEN_HVM_START_MAGIC_VALUE).u32(4, 1);
   const commandLine = commandLineBytes(request, COMMAND_LINE_MAX);

@@ -36,6 +36,12 @@ export const canUnpack = (packing: Packing | undefined): boolean =>
   packing === "lz4" || packing === "lzma";
 
 /**
+ * Kernels shrink to a quarter or so: what claims more than this is a bomb, or damaged, and gets no
+ * buffer.
+ */
+const MAX_RATIO = 128;
+
+/**
  * Unpacks a payload.
  *
  * @param limit Most bytes that the result may have.
@@ -52,8 +58,12 @@ export async function unpack(
   const length = trailer.getUint32(0, true);
   if (length > limit) {
     throw new PackedDataError(
-      `unpacked it has ${length} bytes, but the guest's memory takes ${limit}`,
+      `unpacked it has ${length} bytes, but the guest's memory takes ${limit}: ` +
+        "give more with --memory",
     );
+  }
+  if (length > payload.length * MAX_RATIO) {
+    throw new PackedDataError(`${payload.length} packed bytes claim to be ${length}`);
   }
   if (length === 0) throw new PackedDataError("the packed data say that they are empty");
   const packed = payload.subarray(0, payload.length - 4);
@@ -71,7 +81,7 @@ async function unpackTo(
 ): Promise<Uint8Array> {
   switch (packing) {
     case "lz4": {
-      const output = new Uint8Array(length);
+      const output = allocate(length);
       const { unpackLz4Legacy } = await import("./lz4.ts");
       return output.subarray(0, unpackLz4Legacy(packed, output));
     }
@@ -86,12 +96,12 @@ async function unpackTo(
       );
     }
     case "lzma": {
-      const output = new Uint8Array(length);
+      const output = allocate(length);
       const { unpackLzmaAlone } = await import("./lzma.ts");
       return output.subarray(0, unpackLzmaAlone(packed, output));
     }
     case "xz": {
-      const output = new Uint8Array(length);
+      const output = allocate(length);
       const { unpackXz } = await import("./xz.ts");
       return output.subarray(0, unpackXz(packed, output));
     }
@@ -100,9 +110,18 @@ async function unpackTo(
   }
 }
 
+function allocate(length: number): Uint8Array {
+  try {
+    return new Uint8Array(length);
+  } catch (cause) {
+    throw new PackedDataError(`the host has no memory for its ${length} bytes`, { cause });
+  }
+}
+
 function wrap(work: () => Uint8Array): Uint8Array {
   try {
-    return work();
+    const { buffer, byteOffset, byteLength } = work();
+    return new Uint8Array(buffer, byteOffset, byteLength);
   } catch (cause) {
     throw new PackedDataError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
