@@ -39,6 +39,7 @@ export interface BootRequest {
 export interface BootSegment {
   /** Guest-physical address in bytes, below 4 GiB. */
   readonly address: number;
+  /** A view, often of the kernel's file itself: copy, do not keep or change. */
   readonly bytes: Uint8Array;
   /** Bytes that it occupies, at least `bytes.length`: what follows `bytes` is to be zero. */
   readonly memoryLength: number;
@@ -46,7 +47,9 @@ export interface BootSegment {
 
 /** The hidden and the visible part of a segment register. */
 export interface SegmentState {
+  /** Visible part. */
   readonly selector: number;
+  /** Linear address in bytes. */
   readonly base: number;
   /** Last offset in bytes, already scaled: FFFFFFFFh for a flat segment. */
   readonly limit: number;
@@ -59,6 +62,7 @@ export interface SegmentState {
 
 /** A descriptor-table register. */
 export interface TableState {
+  /** Linear address in bytes. */
   readonly base: number;
   /** Last offset in bytes. */
   readonly limit: number;
@@ -66,15 +70,25 @@ export interface TableState {
 
 /** General registers at entry; every value fits 32 bits, the upper halves are zero. */
 export interface EntryRegisters {
+  /** RAX. */
   readonly rax: number;
+  /** RBX. */
   readonly rbx: number;
+  /** RCX. */
   readonly rcx: number;
+  /** RDX. */
   readonly rdx: number;
+  /** RSI. */
   readonly rsi: number;
+  /** RDI. */
   readonly rdi: number;
+  /** RBP. */
   readonly rbp: number;
+  /** RSP; in mode `real16` relative to SS. */
   readonly rsp: number;
+  /** RIP; in mode `real16` relative to CS. */
   readonly rip: number;
+  /** RFLAGS: interrupts are off. */
   readonly rflags: number;
 }
 
@@ -84,20 +98,35 @@ export interface EntryRegisters {
  * must have run its self-test and be resident; in the other modes no firmware is needed.
  */
 export interface EntryState {
+  /** Which of the three modes the state below amounts to. */
   readonly mode: "real16" | "protected32" | "long64";
+  /** General registers, RIP and RFLAGS. */
   readonly registers: EntryRegisters;
+  /** Code segment. */
   readonly cs: SegmentState;
+  /** Data segment. */
   readonly ds: SegmentState;
+  /** Extra segment. */
   readonly es: SegmentState;
+  /** Further data segment. */
   readonly fs: SegmentState;
+  /** Further data segment. */
   readonly gs: SegmentState;
+  /** Stack segment. */
   readonly ss: SegmentState;
+  /** Local descriptor table: empty. */
   readonly ldtr: SegmentState;
+  /** Task register: a busy TSS of 68h bytes that nobody uses. */
   readonly tr: SegmentState;
+  /** Global descriptor table; in mode `real16` as after RESET. */
   readonly gdtr: TableState;
+  /** Interrupt descriptor table: the vectors at 0, or none. */
   readonly idtr: TableState;
+  /** Control register 0, unsigned. */
   readonly cr0: number;
+  /** Physical address of the page tables; 0 without paging. */
   readonly cr3: number;
+  /** Control register 4. */
   readonly cr4: number;
   /** Extended-feature-enable register, MSR C0000080h. */
   readonly efer: number;
@@ -107,6 +136,7 @@ export interface EntryState {
 export interface BootPlan {
   /** They do not overlap and lie in RAM of the memory map. */
   readonly segments: readonly BootSegment[];
+  /** State of virtual processor 0 at the first instruction. */
   readonly entry: EntryState;
   /** One line for the user: what is booted and how. */
   readonly description: string;
