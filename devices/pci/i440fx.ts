@@ -13,6 +13,7 @@
  */
 
 import type { Device } from "../../hv/core/device.ts";
+import type { ShadowRegisters } from "../../hv/core/memory_map.ts";
 import type { ConfigRegister } from "./config_space.ts";
 import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.ts";
 
@@ -36,13 +37,6 @@ export const SMRAM_DLCK = 0x10;
 export const SMRAM_SMRAME = 0x08;
 /** SMRAM is at A0000h: hardwired. */
 const SMRAM_BASE = 0x02;
-
-/** The registers that decide what the guest sees below 1 MiB: what hv/core/memory_map.ts takes. */
-export interface ShadowRegisters {
-  /** PAM0 to PAM6. */
-  readonly pam: Uint8Array;
-  readonly smram: number;
-}
 
 const REGISTERS: readonly ConfigRegister[] = [
   { name: "PMCCFG", offset: 0x50, bytes: 2, writable: 0xc3f4 },

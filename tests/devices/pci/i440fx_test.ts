@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { I440fx, type ShadowRegisters } from "../../../devices/pci/i440fx.ts";
+import type { ShadowRegisters } from "../../../hv/core/memory_map.ts";
+import { I440fx } from "../../../devices/pci/i440fx.ts";
 import { PciFunctionState } from "../../../devices/pci/pci_function.ts";
 import { deviceContract } from "../../support/contract.ts";
 import { TestBench } from "../../support/test_bench.ts";
