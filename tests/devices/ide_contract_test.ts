@@ -1,4 +1,5 @@
 import { AtaDisk, AtaDiskState } from "../../devices/ata_disk.ts";
+import { AtapiCdrom, AtapiCdromState } from "../../devices/atapi_cdrom.ts";
 import { deviceContract, type Subject } from "../support/contract.ts";
 import type { TestBench } from "../support/test_bench.ts";
 import { IdeHost, IDENTITY } from "./ide_bench.ts";
@@ -39,6 +40,11 @@ function scatter(bench: TestBench): NonNullable<Subject["events"]>[number] {
   };
 }
 
+/** Reads what there is, as a driver does: random single reads never get through a block. */
+const drain = (host: IdeHost): NonNullable<Subject["events"]>[number] => (random) => {
+  for (let n = random.below(3000); n > 0 && (host.altStatus & 8) !== 0; n--) host.in(0, 2);
+};
+
 deviceContract("IDE controller with two disks", (bench) => {
   const drives = [0, 1].map((n) =>
     new AtaDisk(bench.state(AtaDiskState, `disk${n}`), bench.disk(`d${n}`, 0x8000), IDENTITY)
@@ -52,6 +58,51 @@ deviceContract("IDE controller with two disks", (bench) => {
       { handler: host.master, length: 16, sizes: [1, 2, 4] },
     ],
     likely,
-    events: [scatter(bench)],
+    events: [scatter(bench), drain(host)],
   };
-});
+}, { steps: 600, blindSteps: 50_000 });
+
+const PACKETS = [
+  [0x00, 0x03, 0x12, 0x1a, 0x1b, 0x1e, 0x25, 0x28, 0x2b, 0x42, 0x43, 0x46, 0x4a],
+  [0x51, 0x5a, 0xa8, 0xb9, 0xbd, 0xbe, 0x28, 0x28, 0xa8],
+].flat();
+
+/** A host that knows how to send a packet: random bytes after a command that there is. */
+const sendPacket = (host: IdeHost): NonNullable<Subject["events"]>[number] => (random) => {
+  if ((host.in(7) & 0x88) !== 0) return;
+  host.out(6, 0x10);
+  host.out(1, random.below(4) === 0 ? 1 : 0);
+  host.out(5, random.pick([0, 1, 8, 0xff]));
+  host.out(7, 0xa0);
+  host.out(0, random.pick(PACKETS) | (random.below(4) << 8), 2);
+  for (let i = 1; i < 6; i++) host.out(0, random.below(3) === 0 ? random.below(65536) : 0, 2);
+};
+
+deviceContract("IDE controller with a disk and a CD-ROM", (bench) => {
+  const disk = new AtaDisk(bench.state(AtaDiskState), bench.disk("disk", 0x8000), IDENTITY);
+  const port = bench.disk("cd", 0x20000, true);
+  const cdrom = new AtapiCdrom(bench.state(AtapiCdromState), port, IDENTITY);
+  const host = new IdeHost(bench, [disk, cdrom]);
+  return {
+    device: host,
+    ports: [
+      { handler: host.channel.commandBlock, length: 8, sizes: [1, 2, 4] },
+      { handler: host.channel.controlBlock, length: 1, sizes: [1] },
+      { handler: host.master, length: 16, sizes: [1, 2, 4] },
+    ],
+    likely: [...likely, { port: 0, offset: 7, size: 1, values: [0xa0, 0xa1, 0x08, 0xec] }],
+    events: [
+      scatter(bench),
+      sendPacket(host),
+      sendPacket(host),
+      sendPacket(host),
+      drain(host),
+      drain(host),
+      () => cdrom.pressEject(),
+      (random) =>
+        port.setMedium(
+          random.chance(30) ? undefined : { sizeBytes: random.below(0x20000), readOnly: true },
+        ),
+    ],
+  };
+}, { steps: 1500, blindSteps: 100_000 });
