@@ -4,6 +4,7 @@
 export const Errno = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   EINTR: 4,
   EIO: 5,
   ENXIO: 6,
@@ -28,6 +29,7 @@ export const Errno = {
   ESPIPE: 29,
   EROFS: 30,
   EPIPE: 32,
+  ENOLCK: 37,
   ENOSYS: 38,
   EOPNOTSUPP: 95,
   ETIMEDOUT: 110,
@@ -61,13 +63,13 @@ const MESSAGES: Record<number, string> = {
   29: "not seekable",
   30: "read-only file system",
   32: "broken pipe",
+  37: "no locks available",
   38: "not implemented by this kernel",
   95: "operation not supported",
   110: "timed out",
 };
 
 const NAMES = new Map<number, string>([
-  [3, "ESRCH"],
   ...Object.entries(Errno).map(([name, number]): [number, string] => [number, name]),
 ]);
 

@@ -18,13 +18,11 @@ const declarations = {
   write: { parameters: ["i32", "buffer", "usize"], result: "i32" },
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
   pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
-  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   fdatasync: { parameters: ["i32"], result: "i32" },
-  fstat: { parameters: ["i32", "buffer"], result: "i32" },
+  statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
   fcntl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
-  fcntlValue: { name: "fcntl", parameters: ["i32", "i32", "usize"], result: "i32" },
   /** ioctl whose argument is a structure, or null for 0: KVM_RUN goes through this one. */
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },
   /** ioctl whose argument is an integer. */

@@ -10,6 +10,7 @@ export * from "./descriptor.ts";
 export * from "./epoll.ts";
 export * from "./errors.ts";
 export * from "./event_fd.ts";
+export * from "./file.ts";
 export * from "./memory_map.ts";
 export * from "./poll.ts";
 export * from "./thread.ts";

@@ -16,8 +16,6 @@ const SIG_BLOCK = 0;
 const SIG_IGN = 1n;
 /** Bytes of glibc's sigset_t. */
 const SIGSET_BYTES = 128;
-/** errno of tgkill when the thread has ended. */
-const ESRCH = 3;
 
 const kickSet = new Uint8Array(SIGSET_BYTES);
 kickSet[(KICK_SIGNAL - 1) >> 3] = 1 << ((KICK_SIGNAL - 1) & 7);
@@ -53,7 +51,7 @@ export function signalThread(threadId: number): boolean {
   const pid = libc.getpid();
   if (tgkill(pid, threadId, KICK_SIGNAL) === 0) return true;
   const number = errno();
-  if (number === ESRCH) return false;
+  if (number === Errno.ESRCH) return false;
   // The queue of real-time signals is full: then there is one pending already, which is enough.
   if (number === Errno.EAGAIN) return true;
   throw new SysError(`signal thread ${threadId}`, number);

@@ -1,0 +1,164 @@
+import assert from "node:assert/strict";
+import {
+  addressOf,
+  asBuffer,
+  bytesAt,
+  createEventFd,
+  cString,
+  currentThreadId,
+  Descriptor,
+  Epoll,
+  EPOLLIN,
+  Errno,
+  errno,
+  EventFd,
+  libc,
+  monotonicNs,
+  openDescriptor,
+  SharedMapping,
+  signalThread,
+  SysError,
+  waitReadable,
+} from "../../hv/sys/mod.ts";
+import { consumeKicks } from "../../hv/sys/thread.ts";
+import { libcAdvice } from "../../hv/sys/libc.ts";
+
+Deno.test("a missing file is reported with operation, reason, error name and hint", () => {
+  const hint = () => "make it first";
+  assert.throws(() => openDescriptor("/nonexistent/file", 0, { hint }), (error: unknown) => {
+    assert.ok(error instanceof SysError);
+    assert.equal(
+      error.message,
+      "Cannot open /nonexistent/file: no such file or directory (ENOENT); make it first",
+    );
+    assert.equal(error.errno, Errno.ENOENT);
+    assert.equal(error.code, "ENOENT");
+    assert.equal(error.operation, "open /nonexistent/file");
+    return true;
+  });
+});
+
+Deno.test("errno is that of the call just made, and unknown numbers are still named", () => {
+  assert.equal(libc.close(-1), -1);
+  assert.equal(errno(), Errno.EBADF);
+  assert.equal(
+    new SysError("try it", 4095).message,
+    "Cannot try it: errno 4095",
+  );
+});
+
+Deno.test("without glibc the advice says what is needed", () => {
+  assert.match(libcAdvice("linux"), /glibc/);
+  assert.match(libcAdvice("darwin"), /needs Linux.*darwin/);
+});
+
+Deno.test("a path with a NUL is refused instead of cut", () => {
+  assert.throws(() => cString("disk\0.img"), TypeError);
+  assert.deepEqual([...cString("ab")], [0x61, 0x62, 0]);
+});
+
+Deno.test("addresses of WebAssembly memory are page-aligned, advance by bytes and can be viewed", () => {
+  const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+  const bytes = new Uint8Array(memory.buffer);
+  const address = addressOf(bytes);
+  assert.equal(address % 4096, 0);
+  assert.equal(addressOf(bytes.subarray(5000)), address + 5000);
+  const view = new Uint8Array(bytesAt(address, 16));
+  bytes[3] = 77;
+  assert.equal(view[3], 77);
+  assert.throws(() => bytesAt(0, 1), RangeError);
+});
+
+Deno.test("shared bytes are accepted where the kernel writes", () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(16));
+  assert.equal(libc.clock_gettime(1, asBuffer(shared)), 0);
+  assert.notDeepEqual([...shared], new Array(16).fill(0));
+});
+
+Deno.test("the monotonic clock counts whole nanoseconds and never goes back", () => {
+  let last = monotonicNs();
+  for (let i = 0; i < 10_000; i++) {
+    const now = monotonicNs();
+    assert.ok(now >= last && Number.isInteger(now), `${last} to ${now}`);
+    last = now;
+  }
+});
+
+Deno.test("an eventfd adds up until it is taken", () => {
+  using event = new EventFd();
+  assert.equal(event.take(), 0);
+  event.signal();
+  event.signal();
+  assert.equal(event.take(), 2);
+  assert.equal(event.take(), 0);
+});
+
+Deno.test("a descriptor is closed once", () => {
+  const fd = createEventFd();
+  const event = new Descriptor(fd);
+  event[Symbol.dispose]();
+  assert.equal(event.fd, -1);
+  // Somebody else's descriptor may have the number now.
+  using other = new Descriptor(createEventFd());
+  assert.equal(other.fd, fd);
+  event[Symbol.dispose]();
+  assert.ok(waitReadable(other.fd, 0) === false);
+});
+
+Deno.test("epoll reports the tokens of what is ready, and forgets what is removed", () => {
+  using epoll = new Epoll();
+  using first = new EventFd();
+  using second = new EventFd();
+  epoll.add(first.fd, EPOLLIN, 7);
+  epoll.add(second.fd, EPOLLIN, 0xffff_fff0);
+  const seen: [number, number][] = [];
+  const note = (token: number, events: number) => seen.push([token, events]);
+  assert.equal(epoll.wait(0, note), 0);
+  second.signal();
+  assert.equal(epoll.wait(1000, note), 1);
+  first.signal();
+  assert.equal(epoll.wait(1000, note), 2);
+  epoll.remove(second.fd);
+  assert.equal(epoll.wait(0, note), 1);
+  seen.sort(([a], [b]) => a - b);
+  assert.deepEqual(seen, [
+    [7, EPOLLIN],
+    [7, EPOLLIN],
+    [0xffff_fff0, EPOLLIN],
+    [0xffff_fff0, EPOLLIN],
+  ]);
+  assert.throws(() => epoll.add(-1, EPOLLIN, 0), /Cannot watch descriptor -1: .*EBADF/);
+});
+
+Deno.test("waiting for a descriptor ends at its time limit or when it can be read", () => {
+  using event = new EventFd();
+  assert.equal(waitReadable(event.fd, 1000), false);
+  event.signal();
+  assert.equal(waitReadable(event.fd, Infinity), true);
+  assert.equal(waitReadable(event.fd, 0), true);
+});
+
+Deno.test("a kick of this thread stays pending until it is consumed, and ends nothing", () => {
+  const self = currentThreadId();
+  assert.equal(currentThreadId(), self);
+  for (let i = 0; i < 3; i++) assert.equal(signalThread(self), true);
+  consumeKicks();
+  // A number beyond the largest of Linux (2^22) is nobody's.
+  assert.equal(signalThread(5_000_000), false);
+});
+
+Deno.test("a mapping shows the file's bytes, and is gone after its end", () => {
+  const path = Deno.makeTempFileSync();
+  try {
+    Deno.writeFileSync(path, new Uint8Array(4096).fill(9));
+    using file = new Descriptor(openDescriptor(path, 2));
+    const mapping = new SharedMapping(file.fd, 4096);
+    assert.equal(new Uint8Array(mapping.buffer)[4095], 9);
+    mapping[Symbol.dispose]();
+    mapping[Symbol.dispose]();
+    assert.throws(() => mapping.buffer, /after its end/);
+    assert.throws(() => new SharedMapping(-1, 4096), /Cannot map 4096 bytes: .*EBADF/);
+  } finally {
+    Deno.removeSync(path);
+  }
+});
