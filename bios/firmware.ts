@@ -1,0 +1,96 @@
+/**
+ * The firmware: a device behind one port, which the ROM's stubs write to. It finds the service by the
+ * address of the `out`, so that code outside of the ROM cannot call it.
+ *
+ * One object a vCPU thread. It holds nothing: what is to be remembered lies in guest memory. No lock is
+ * held; only the services of processor 0 meet each other, and they run on one thread.
+ */
+
+import type { IoHandler } from "../hv/core/device.ts";
+import { int19 } from "./boot.ts";
+import { Console } from "./console.ts";
+import { Guest } from "./guest.ts";
+import type { FirmwareHost } from "./host.ts";
+import { int09, int09Key } from "./int09.ts";
+import { int10 } from "./int10.ts";
+import { int13 } from "./int13.ts";
+import { int14, int17 } from "./int14.ts";
+import { continueWait, int15 } from "./int15.ts";
+import { int16 } from "./int16.ts";
+import { int1a, int70 } from "./int1a.ts";
+import { monitor } from "./monitor.ts";
+import { int74 } from "./mouse.ts";
+import { callOptionRom } from "./option_rom.ts";
+import { bios32, pciBios32 } from "./pci_bios.ts";
+import { post, reset } from "./post.ts";
+import { ROM_BASE, ROM_BYTES, romCode, type RomTable } from "./rom.ts";
+import type { ServiceName } from "./stubs.ts";
+import { TextScreen } from "./text_screen.ts";
+
+/** Where the ROM is seen a second time: below 4 GiB. */
+const ROM_ALIAS = 0xffff_0000;
+/** Length of the `out` instruction: an accelerator reports IP before or behind it. */
+const OUT_LENGTH = 2;
+
+/** See above. */
+export class Firmware implements IoHandler {
+  readonly #guest: Guest;
+  readonly #services: Readonly<Record<ServiceName, () => void>>;
+
+  /** @param tables ACPI, SMBIOS and MP tables; those outside of the ROM are put into RAM by POST. */
+  constructor(host: FirmwareHost, tables: readonly RomTable[] = []) {
+    const guest = new Guest(host);
+    const screen = new TextScreen(guest);
+    const console = new Console(guest, screen);
+    this.#guest = guest;
+    this.#services = {
+      reset: () => reset(guest),
+      post: () => post(guest, screen, console, tables),
+      optionRom: () => callOptionRom(guest),
+      int09: () => int09(guest),
+      int09Key: () => int09Key(guest),
+      int10: () => int10(guest, screen),
+      int13: () => int13(guest),
+      int14: () => int14(guest),
+      int15: () => int15(guest),
+      int15Wait: () => continueWait(guest),
+      int16: () => int16(guest),
+      int17: () => int17(guest),
+      int19: () => int19(guest, console),
+      int1a: () => int1a(guest),
+      int70: () => int70(guest),
+      int74: () => int74(guest),
+      monitor: () => monitor(guest, console),
+      bios32: () => bios32(guest),
+      pciBios32: () => pciBios32(guest),
+    };
+  }
+
+  /** Nothing is to be read. */
+  read(_offset: number, _size: number): number {
+    return 0xff;
+  }
+
+  /** A stub calls; from anywhere else nothing happens. */
+  write(_offset: number, _size: number, _value: number): void {
+    const { registers } = this.#guest;
+    registers.load();
+    const service = serviceAt(registers.cs.base + registers.ip);
+    if (service === undefined) return;
+    this.#services[service]();
+    registers.store();
+  }
+
+  /** Runs a service with the registers as they are loaded; for tests. */
+  serve(service: ServiceName): void {
+    this.#services[service]();
+  }
+}
+
+/** The service whose `out` is at, or just before, a linear address. */
+function serviceAt(linear: number): ServiceName | undefined {
+  const offset = linear >= ROM_ALIAS ? linear - ROM_ALIAS : linear - ROM_BASE;
+  if (offset < 0 || offset >= ROM_BYTES) return undefined;
+  const { services } = romCode();
+  return services.get(offset) ?? services.get(offset - OUT_LENGTH);
+}

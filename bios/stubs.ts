@@ -1,0 +1,426 @@
+/**
+ * The guest's end of the firmware: short 16-bit stubs in ROM, each of which does `out` to the firmware
+ * port and returns. The port is one; which service is meant follows from the address of the `out`.
+ *
+ * Three things must be done by guest instructions, and are done here: programming the interrupt
+ * controllers and the timer, which may live in the accelerator; waiting (`sti; hlt` and ask again); and
+ * calling code of the guest (INT 1Ch, 4Ah, option ROMs, mouse handlers). A service that wants any of
+ * that sets IP to one of the labels.
+ */
+
+import { type Assembler, byte, word } from "./assembler.ts";
+
+/** Where the stubs call the firmware. No device of a PC is there; one byte, write only. */
+export const FIRMWARE_PORT = 0xa8;
+/** Offset in the ROM where the stubs lie. */
+export const STUBS_START = 0xa000;
+
+/** What a stub asks for. */
+export type ServiceName =
+  | "reset"
+  | "post"
+  | "optionRom"
+  | "int09"
+  | "int09Key"
+  | "int10"
+  | "int13"
+  | "int14"
+  | "int15"
+  | "int15Wait"
+  | "int16"
+  | "int17"
+  | "int19"
+  | "int1a"
+  | "int70"
+  | "int74"
+  | "monitor"
+  | "bios32"
+  | "pciBios32";
+
+/** Places to which a service may send the guest. */
+export type StubLabel =
+  | "coldStart"
+  | "warmJump"
+  | "warmJumpEoi"
+  | "retry13"
+  | "retry19"
+  | "bootNow"
+  | "wait14"
+  | "wait15"
+  | "spin15"
+  | "wait16"
+  | "retry16"
+  | "keyHook"
+  | "keyBreak"
+  | "keyPrint"
+  | "keyPause"
+  | "keyNothing"
+  | "reboot"
+  | "powerOff"
+  | "alarm"
+  | "farReturn"
+  | "mouseDone"
+  | "optionRomNext"
+  | "monitor"
+  | "monitorWait"
+  | "monitorCpuid"
+  | "startMonitor"
+  | "bootAgain"
+  | "pciBios32";
+
+/** Ports and values with which POST starts the interrupt controllers and the timer. */
+const CHIP_SETUP: readonly (readonly [port: number, value: number])[] = [
+  [0x20, 0x11], // ICW1: edge-triggered, cascaded, ICW4 follows
+  [0x21, 0x08], // ICW2: vectors 08h-0Fh
+  [0x21, 0x04], // ICW3: the slave is on IR2
+  [0x21, 0x01], // ICW4: 8086 mode
+  [0x21, 0xb8], // mask: timer, keyboard, slave, diskette open
+  [0xa0, 0x11],
+  [0xa1, 0x70], // vectors 70h-77h
+  [0xa1, 0x02],
+  [0xa1, 0x01],
+  [0xa1, 0x0e], // mask: clock, mouse, coprocessor, disks open
+  [0x43, 0x36], // counter 0: low and high byte, mode 3
+  [0x40, 0x00], // 65536: 18.2 Hz
+  [0x40, 0x00],
+  [0x43, 0x54], // counter 1: low byte, mode 2: memory refresh
+  [0x41, 0x12],
+];
+const ELCR2 = 0x4d1;
+/** IRQ 10 and 11, to which PCI interrupts are routed, are level-triggered. */
+const ELCR2_PCI = 0x0c;
+const TICKS_PER_DAY = 0x1800b0;
+
+/** Emits the stubs at `a.here` and returns the services by the offset of their `out`. */
+export function emitStubs(a: Assembler): Map<number, ServiceName> {
+  const services = new Map<number, ServiceName>();
+  const service = (name: ServiceName) => {
+    services.set(a.here, name);
+    a.out(FIRMWARE_PORT, "al");
+  };
+  const endOfInterrupt = (slave: boolean) => {
+    a.mov("al", 0x20);
+    if (slave) a.out(0xa0, "al");
+    a.out(0x20, "al");
+  };
+  emitStart(a, service);
+  emitSoftwareInterrupts(a, service);
+  emitTimer(a, endOfInterrupt);
+  emitKeyboard(a, service, endOfInterrupt);
+  emitClockAndMouse(a, service, endOfInterrupt);
+  emitOtherInterrupts(a, endOfInterrupt);
+  emitMonitor(a, service);
+  for (const name of ["bios32", "pciBios32"] as const) {
+    a.label(name); // called by 32-bit code; these two instructions are the same there
+    service(name);
+    a.retf();
+  }
+  return services;
+}
+
+type Emit = (name: ServiceName) => void;
+
+/** Reset, cold start, warm restarts of programs that left protected mode by a reset. */
+function emitStart(a: Assembler, service: Emit): void {
+  a.label("reset");
+  a.cli();
+  service("reset"); // goes to coldStart or one of the warm jumps; no stack is touched before that
+  a.label("coldStart");
+  a.cld();
+  a.alu("xor", "ax", "ax");
+  a.mov("ds", "ax");
+  a.mov("es", "ax");
+  a.mov("ss", "ax");
+  a.mov("sp", 0x7c00);
+  for (const [port, value] of CHIP_SETUP) {
+    a.mov("al", value);
+    a.out(port, "al");
+  }
+  a.mov("dx", ELCR2);
+  a.mov("al", ELCR2_PCI);
+  a.out("dx", "al");
+  service("post");
+  a.sti();
+  a.label("optionRomNext");
+  service("optionRom"); // sends the guest into the next option ROM, whose return is optionRomNext
+  a.label("bootAgain");
+  a.int(0x19);
+  a.label("startMonitor");
+  a.int(0x18);
+  a.jmpShort("startMonitor");
+
+  a.label("warmJumpEoi");
+  a.mov("al", 0x20);
+  a.out(0xa0, "al");
+  a.out(0x20, "al");
+  a.label("warmJump");
+  a.alu("xor", "ax", "ax");
+  a.mov("ds", "ax");
+  a.jmpFarThrough(word(0x467));
+
+  a.label("reboot");
+  a.cli();
+  a.mov("al", 0xfe);
+  a.out(0x64, "al"); // the keyboard controller pulls the reset line
+  a.label("stop");
+  a.cli();
+  a.hlt();
+  a.jmpShort("stop");
+
+  a.label("powerOff");
+  a.mov("dx", 0xb004); // PM1a control of the PIIX4: sleep type 0, sleep enable
+  a.mov("ax", 0x2000);
+  a.out("dx", "ax");
+  a.jmpShort("stop");
+
+  a.label("farReturn");
+  a.retf();
+}
+
+function emitSoftwareInterrupts(a: Assembler, service: Emit): void {
+  for (const name of ["int10", "int13", "int14", "int16", "int17", "int1a"] as const) {
+    a.label(name);
+    service(name);
+    a.iret();
+  }
+  a.label("retry13");
+  a.jmpShort("int13");
+  a.label("retry16");
+  a.jmpShort("int16");
+  for (const name of ["14", "16"] as const) {
+    a.label(`wait${name}`);
+    a.sti();
+    a.hlt();
+    a.jmpShort(`int${name}`);
+  }
+
+  a.label("int15");
+  a.alu("cmp", "ah", 0x4f); // the keyboard's hook: nobody home, CF as it was set
+  a.jcc("e", "int15Return");
+  service("int15");
+  a.label("int15Return");
+  a.iret();
+  a.label("wait15");
+  a.sti();
+  a.hlt();
+  a.label("spin15");
+  a.pause();
+  service("int15Wait");
+  a.iret();
+
+  a.label("int11");
+  emitReadBda(a, 0x10);
+  a.label("int12");
+  emitReadBda(a, 0x13);
+
+  a.label("int18");
+  a.sti();
+  a.jmp("monitor");
+  a.label("int19");
+  a.cli();
+  a.cld();
+  service("int19");
+  a.label("bootNow"); // the service has left a frame with the boot sector's address
+  a.iret();
+  a.label("retry19");
+  a.jmpShort("int19");
+
+  a.label("int05");
+  a.iret();
+}
+
+/** AX from a word of the BIOS data area. */
+function emitReadBda(a: Assembler, address: number): void {
+  a.push("ds");
+  a.mov("ax", 0x40);
+  a.mov("ds", "ax");
+  a.mov("ax", word(address));
+  a.pop("ds");
+  a.iret();
+}
+
+type EndOfInterrupt = (slave: boolean) => void;
+
+/** IRQ 0: counts in the guest, for an exit would cost more than the whole stub. */
+function emitTimer(a: Assembler, endOfInterrupt: EndOfInterrupt): void {
+  a.label("int08");
+  a.push("ds");
+  a.push("ax");
+  a.push("dx");
+  a.mov("ax", 0x40);
+  a.mov("ds", "ax");
+  a.inc(word(0x6c));
+  a.jcc("nz", "timerLow");
+  a.inc(word(0x6e));
+  a.label("timerLow");
+  a.alu("cmp", word(0x6e), TICKS_PER_DAY >>> 16);
+  a.jcc("b", "timerMotor");
+  a.alu("cmp", word(0x6c), TICKS_PER_DAY & 0xffff);
+  a.jcc("b", "timerMotor");
+  a.alu("xor", "ax", "ax");
+  a.mov(word(0x6c), "ax");
+  a.mov(word(0x6e), "ax");
+  a.inc(byte(0x70));
+  a.label("timerMotor");
+  a.alu("cmp", byte(0x40), 0);
+  a.jcc("e", "timerHook");
+  a.dec(byte(0x40));
+  a.jcc("nz", "timerHook");
+  a.alu("and", byte(0x3f), 0xf0);
+  a.mov("dx", 0x3f2);
+  a.mov("al", 0x0c);
+  a.out("dx", "al");
+  a.label("timerHook");
+  a.int(0x1c);
+  endOfInterrupt(false);
+  a.pop("dx");
+  a.pop("ax");
+  a.pop("ds");
+  a.iret();
+}
+
+/** IRQ 1: the service fetches the scan code, INT 15h AH=4Fh may change or take it. */
+function emitKeyboard(a: Assembler, service: Emit, endOfInterrupt: EndOfInterrupt): void {
+  a.label("int09");
+  a.push("ax");
+  service("int09"); // goes to keyHook with the scan code in AL, or to keyNothing
+  a.label("keyHook");
+  a.mov("ah", 0x4f);
+  a.stc();
+  a.int(0x15);
+  a.jcc("nc", "keyNothing");
+  service("int09Key");
+  a.label("keyNothing");
+  endOfInterrupt(false);
+  a.pop("ax");
+  a.iret();
+
+  for (const [label, vector] of [["keyBreak", 0x1b], ["keyPrint", 0x05]] as const) {
+    a.label(label);
+    endOfInterrupt(false);
+    a.sti();
+    a.int(vector);
+    a.pop("ax");
+    a.iret();
+  }
+  a.label("keyPause"); // until another key clears the flag
+  a.push("ds");
+  a.mov("ax", 0x40);
+  a.mov("ds", "ax");
+  endOfInterrupt(false);
+  a.label("keyPaused");
+  a.sti();
+  a.hlt();
+  a.test(byte(0x18), 0x08);
+  a.jcc("nz", "keyPaused");
+  a.pop("ds");
+  a.pop("ax");
+  a.iret();
+}
+
+/** IRQ 8 and IRQ 12. */
+function emitClockAndMouse(a: Assembler, service: Emit, endOfInterrupt: EndOfInterrupt): void {
+  a.label("int70");
+  a.push("ax");
+  service("int70"); // goes to alarm when INT 4Ah is due
+  a.label("clockDone");
+  endOfInterrupt(true);
+  a.pop("ax");
+  a.iret();
+  a.label("alarm");
+  a.int(0x4a);
+  a.jmpShort("clockDone");
+
+  a.label("int74");
+  a.pusha();
+  a.push("ds");
+  a.push("es");
+  a.cld();
+  service("int74"); // may push what the mouse handler takes and go to farReturn
+  a.label("mouseEnd");
+  endOfInterrupt(true);
+  a.pop("es");
+  a.pop("ds");
+  a.popa();
+  a.iret();
+  a.label("mouseDone");
+  a.alu("add", "sp", 8);
+  a.jmpShort("mouseEnd");
+}
+
+/** Diskette, disks, coprocessor, and interrupts that nobody handles: these are masked. */
+function emitOtherInterrupts(a: Assembler, endOfInterrupt: EndOfInterrupt): void {
+  const flag = (label: string, address: number, slave: boolean) => {
+    a.label(label);
+    a.push("ax");
+    a.push("ds");
+    a.mov("ax", 0x40);
+    a.mov("ds", "ax");
+    a.alu("or", byte(address), slave ? 0xff : 0x80);
+    endOfInterrupt(slave);
+    a.pop("ds");
+    a.pop("ax");
+    a.iret();
+  };
+  flag("int0e", 0x3e, false);
+  flag("int76", 0x8e, true);
+
+  a.label("int75");
+  a.push("ax");
+  a.alu("xor", "al", "al");
+  a.out(0xf0, "al"); // clears the coprocessor's busy latch
+  endOfInterrupt(true);
+  a.pop("ax");
+  a.int(0x02);
+  a.iret();
+  a.label("int71"); // IRQ 9 looks like the IRQ 2 of the first PC
+  a.push("ax");
+  a.mov("al", 0x20);
+  a.out(0xa0, "al");
+  a.pop("ax");
+  a.int(0x0a);
+  a.iret();
+
+  for (const [label, command, keep] of [["irqLow", 0x20, 0xfb], ["irqHigh", 0xa0, 0xff]] as const) {
+    a.label(label);
+    a.push("ax");
+    a.mov("al", 0x0b);
+    a.out(command, "al");
+    a.in("al", command); // in-service bits
+    a.test("al", "al");
+    a.jcc("z", `${label}Spurious`);
+    a.mov("ah", "al");
+    a.neg("ah");
+    a.alu("and", "ah", "al"); // the highest priority
+    a.in("al", command + 1);
+    a.alu("or", "al", "ah");
+    a.alu("and", "al", keep); // never mask the cascade
+    a.out(command + 1, "al");
+    if (command === 0xa0) {
+      a.mov("al", 0x20);
+      a.out(0xa0, "al");
+    }
+    a.jmpShort(`${label}End`);
+    a.label(`${label}Spurious`);
+    if (command === 0x20) a.jmpShort(`${label}Out`);
+    a.label(`${label}End`);
+    a.mov("al", 0x20);
+    a.out(0x20, "al");
+    a.label(`${label}Out`);
+    a.pop("ax");
+    a.iret();
+  }
+}
+
+/** The ROM monitor: a service that does what there is to do and says when to wait. */
+function emitMonitor(a: Assembler, service: Emit): void {
+  a.label("monitorWait");
+  a.sti();
+  a.hlt();
+  a.label("monitor");
+  service("monitor");
+  a.jmpShort("monitorWait");
+  a.label("monitorCpuid"); // EAX and ECX set; the monitor prints what comes of it
+  a.cpuid();
+  a.jmpShort("monitor");
+}
