@@ -39,9 +39,11 @@ export function describeExit(page: DataView, at: Position): string {
       const text = INTERNAL[suberror] ?? "KVM met an internal error";
       const bytes = instructionBytes(page, suberror) ?? at.bytes;
       const shown = bytes.length > 0 ? `, bytes ${hexBytes(bytes)}` : "";
-      const advice = suberror === run.KVM_INTERNAL_ERROR_EMULATION
+      const advice = suberror !== run.KVM_INTERNAL_ERROR_EMULATION
+        ? `data ${internalData(page)}`
+        : bytes.length > 0
         ? EMULATION_ADVICE
-        : `data ${internalData(page)}`;
+        : "the guest runs where there is no memory";
       return `${text} ${where}${shown} (KVM_EXIT_INTERNAL_ERROR, suberror ${suberror}); ${advice}`;
     }
     case run.KVM_EXIT_FAIL_ENTRY: {
