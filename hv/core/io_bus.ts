@@ -124,6 +124,10 @@ export class IoBus {
     }
     if (size > window.max) return this.#splitRead(address, size, window.max);
     const { device, lock, base, min } = window;
+    // Across two registers: each is read for itself.
+    if (size < min && ((address - base) & (min - 1)) + size > min) {
+      return this.#splitRead(address, size, 1);
+    }
     lock?.acquire();
     try {
       const offset = address - base;

@@ -43,6 +43,14 @@ Deno.test("narrow reads are cut out of wide registers, narrow writes are dropped
   assert.equal(ports.unclaimed, 1);
 });
 
+Deno.test("a narrow read across two wide registers has its bytes from both", () => {
+  const ports = bus();
+  const device = new Window();
+  ports.claim({ name: "dev", base: 0x200, length: 8, device, widths: { min: 4, max: 4 } });
+  assert.equal(ports.read(0x203, 2), 0x1413);
+  assert.deepEqual(device.log, ["r0.4", "r4.4"]);
+});
+
 Deno.test("unclaimed addresses read as ones, swallow writes, and are counted byte by byte", () => {
   const ports = bus();
   assert.equal(ports.read(0x300, 1), 0xff);
