@@ -1,0 +1,29 @@
+/** An open image on its way to the thread that serves it: descriptors, which are the process's. */
+
+import { closeDescriptor, FileHandle } from "../../hv/sys/mod.ts";
+import type { DiskImage } from "./disk_image.ts";
+import { OverlayImage } from "./overlay_image.ts";
+import { RawImage } from "./raw_image.ts";
+
+/** Cloneable; made by `openDiskHandle`. */
+export interface DiskHandle {
+  readonly path: string;
+  readonly fd: number;
+  readonly writable: boolean;
+  readonly sizeBytes: number;
+  /** Descriptor of the overlay's scratch file. */
+  readonly scratch: number | undefined;
+}
+
+/** The image behind a handle, for the one thread that serves it; disposing of it closes the handle. */
+export function attachDisk({ path, fd, writable, sizeBytes, scratch }: DiskHandle): DiskImage {
+  const image = new RawImage(new FileHandle(fd, path, writable), sizeBytes);
+  if (scratch === undefined) return image;
+  return new OverlayImage(image, new FileHandle(scratch, `the overlay of ${path}`, true));
+}
+
+/** Closes a handle, for whoever has not disposed of its image. */
+export function closeDiskHandle({ fd, scratch }: DiskHandle): void {
+  closeDescriptor(fd);
+  if (scratch !== undefined) closeDescriptor(scratch);
+}

@@ -1,0 +1,102 @@
+/**
+ * Overlay: an image that may be written although its base stays as it is. What is written goes to a
+ * scratch file, at the same offsets, in clusters; what has never been written is read from the base.
+ * It lasts as long as the machine, so flushing has nothing to make durable.
+ */
+
+import type { FileHandle } from "../../hv/sys/mod.ts";
+import type { DiskImage } from "./disk_image.ts";
+
+/** What is copied at once when a part of it is written: a file system's usual extent. */
+export const CLUSTER_BYTES = 65536;
+/** Clusters a page of the bitmap: 2 GiB of disk in 4 KiB. */
+const PAGE_CLUSTERS = 32768;
+
+/** See above. */
+export class OverlayImage implements DiskImage {
+  readonly sizeBytes: number;
+  readonly readOnly = false;
+  readonly #base: DiskImage;
+  readonly #scratch: FileHandle;
+  /** A bit a cluster: is it in the scratch file? Pages are made when one of their clusters is. */
+  readonly #pages = new Map<number, Uint8Array>();
+  readonly #cluster = new Uint8Array(CLUSTER_BYTES);
+
+  /** Takes both over. @param scratch An empty file. */
+  constructor(base: DiskImage, scratch: FileHandle) {
+    this.#base = base;
+    this.#scratch = scratch;
+    this.sizeBytes = base.sizeBytes;
+  }
+
+  /** Clusters in the scratch file. */
+  get allocatedClusters(): number {
+    let count = 0;
+    for (const page of this.#pages.values()) {
+      for (let byte of page) for (; byte !== 0; byte &= byte - 1) count++;
+    }
+    return count;
+  }
+
+  read(offset: number, into: Uint8Array): void {
+    const end = offset + into.length;
+    for (let at = offset; at < end;) {
+      const allocated = this.#has(Math.floor(at / CLUSTER_BYTES));
+      let next = at;
+      // As many clusters at once as come from the same file.
+      do {
+        next = Math.min(end, (Math.floor(next / CLUSTER_BYTES) + 1) * CLUSTER_BYTES);
+      } while (next < end && this.#has(next / CLUSTER_BYTES) === allocated);
+      const part = into.subarray(at - offset, next - offset);
+      if (allocated) part.fill(0, this.#scratch.read(part, at));
+      else this.#base.read(at, part);
+      at = next;
+    }
+  }
+
+  write(offset: number, from: Uint8Array): void {
+    const end = offset + from.length;
+    for (let at = offset; at < end;) {
+      const cluster = Math.floor(at / CLUSTER_BYTES);
+      const start = cluster * CLUSTER_BYTES;
+      const length = Math.min(CLUSTER_BYTES, this.sizeBytes - start);
+      const next = Math.min(end, start + length);
+      const part = from.subarray(at - offset, next - offset);
+      if (this.#has(cluster) || part.length === length) {
+        this.#scratch.write(part, at);
+      } else {
+        const whole = this.#cluster.subarray(0, length);
+        this.#base.read(start, whole);
+        whole.set(part, at - start);
+        this.#scratch.write(whole, start);
+      }
+      // Only now: had the scratch file no room, the base would still be what is read.
+      this.#add(cluster);
+      at = next;
+    }
+  }
+
+  flush(): void {}
+
+  [Symbol.dispose](): void {
+    this.#scratch[Symbol.dispose]();
+    this.#base[Symbol.dispose]();
+  }
+
+  #has(cluster: number): boolean {
+    const page = this.#pages.get(Math.floor(cluster / PAGE_CLUSTERS));
+    const bit = cluster % PAGE_CLUSTERS;
+    return page !== undefined && (page[bit >> 3] & (1 << (bit & 7))) !== 0;
+  }
+
+  #add(cluster: number): void {
+    const number = Math.floor(cluster / PAGE_CLUSTERS);
+    let page = this.#pages.get(number);
+    if (page === undefined) {
+      page = new Uint8Array(PAGE_CLUSTERS / 8);
+      this.#pages.set(number, page);
+    }
+    const bit = cluster % PAGE_CLUSTERS;
+    page[bit >> 3] |= 1 << (bit & 7);
+  }
+}
