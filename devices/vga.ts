@@ -63,7 +63,9 @@ export interface VgaOptions {
 
 /** See above. As a handler: ports 3B0h-3DFh, access widths 1 and 2. */
 export class Vga implements Device, IoHandler {
+  /** The registers. */
   readonly state: VgaState;
+  /** The four maps, as vga_memory.ts lays them out. */
   readonly memory: Uint8Array;
   /** A0000h-BFFFFh, access widths 1, 2 and 4. */
   readonly window: IoHandler;

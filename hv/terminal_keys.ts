@@ -9,9 +9,13 @@ import { pressFor } from "../devices/keymap_us.ts";
 
 /** A key with what is held down with it; names as in QEMU's `sendkey`. */
 export interface NamedKey {
+  /** The key that is pressed. */
   readonly key: KeyCode;
+  /** Shift is held down. */
   readonly shift?: true;
+  /** Control is held down. */
   readonly ctrl?: true;
+  /** Alt is held down. */
   readonly alt?: true;
 }
 

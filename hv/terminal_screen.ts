@@ -10,8 +10,11 @@ import { attributeSgr, type ColorDepth } from "./terminal_colors.ts";
 
 /** The host's terminal. */
 export interface TerminalSize {
+  /** Characters in a line. */
   readonly columns: number;
+  /** Lines. */
   readonly rows: number;
+  /** Which colours it has. */
   readonly colors: ColorDepth;
 }
 
@@ -110,6 +113,7 @@ export class TerminalScreen {
   #size: TerminalSize;
   #shown: TextScreen | string | undefined;
 
+  /** @param size The terminal now; see `resize`. */
   constructor(size: TerminalSize) {
     this.#size = size;
   }

@@ -28,8 +28,9 @@ import {
 
 /** A picture. */
 export interface Frame {
-  /** Dots; at most 2304 by 1024. */
+  /** Dots in a line, at most 2304. */
   readonly width: number;
+  /** Lines, at most 1024. */
   readonly height: number;
   /** Red, green, blue, alpha (always 255) of each dot, row by row. */
   readonly rgba: Uint8Array;

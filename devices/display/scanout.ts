@@ -20,12 +20,15 @@ import {
 
 /** What there is to look at: a `Vga`, or a copy of its state and memory. */
 export interface VgaView {
+  /** The registers. */
   readonly state: VgaState;
+  /** The four maps, as vga_memory.ts lays them out. */
   readonly memory: Uint8Array;
 }
 
 /** The geometry of the picture. */
 export interface Scanout {
+  /** Characters rather than dots. */
   readonly isText: boolean;
   /** Switched off, as during a mode set: nothing but black is shown. */
   readonly isDark: boolean;
@@ -33,11 +36,13 @@ export interface Scanout {
   readonly columns: number;
   /** Lines of the picture on the tube, 1 to 1024. */
   readonly lines: number;
-  /** Lines of a character row, 1 to 32, and whether each is shown twice. */
+  /** Lines of a character row, 1 to 32. */
   readonly rowLines: number;
+  /** Each line is shown twice. */
   readonly isDoubled: boolean;
-  /** Memory counter at the top left, and from one row to the next. */
+  /** Memory counter at the top left. */
   readonly start: number;
+  /** What the memory counter gains from one row to the next. */
   readonly pitch: number;
   /** The line after which the picture goes on from counter 0. */
   readonly lineCompare: number;

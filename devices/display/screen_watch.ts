@@ -9,6 +9,7 @@ export class ScreenWatch {
   #changes = -1;
   #seen = new Int32Array();
 
+  /** @param view What to watch; `changed` looks at it, nothing else does. */
   constructor(view: VgaView) {
     this.#view = view;
   }

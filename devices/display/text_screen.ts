@@ -10,11 +10,15 @@ const CURSOR_OFF = 0x20;
 
 /** The cursor of a text screen. */
 export interface TextCursor {
+  /** Switched on and on the screen. */
   readonly isVisible: boolean;
+  /** From 0. */
   readonly column: number;
+  /** From 0. */
   readonly row: number;
-  /** First and last line of the character cell that it covers. */
+  /** First line of the character cell that it covers. */
   readonly startLine: number;
+  /** Last line of the character cell that it covers. */
   readonly endLine: number;
 }
 
@@ -26,6 +30,7 @@ export interface TextScreen {
   readonly rows: number;
   /** Row by row: code in bits 0-7, attribute in bits 8-15. */
   readonly cells: Uint16Array;
+  /** Where the cursor is. */
   readonly cursor: TextCursor;
   /** Lines of a character cell. */
   readonly cellLines: number;
