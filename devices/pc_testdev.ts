@@ -44,10 +44,15 @@ function store(kept: Uint8Array): IoHandler {
 
 /** See above. */
 export class PcTestdev implements Device {
+  /** E0h-E3h. */
   readonly echo: IoHandler;
+  /** E8h-EBh; the same four bytes. */
   readonly echoBytes: IoHandler;
+  /** E4h-E7h. */
   readonly flush: IoHandler;
+  /** 2000h-2017h. */
   readonly irqs: IoHandler;
+  /** FF000000h. */
   readonly memory: IoHandler;
   readonly #state: PcTestdevState;
   readonly #lines: readonly IrqLine[];

@@ -85,9 +85,13 @@ const CRYSTAL_HZ = 1_843_200;
 
 /** The lines that the other end drives. */
 export interface ModemLines {
+  /** Clear to send: the guest may send. */
   readonly cts: boolean;
+  /** Data set ready: something is connected. */
   readonly dsr: boolean;
+  /** Ring indicator. */
   readonly ri: boolean;
+  /** Data carrier detect. */
   readonly dcd: boolean;
 }
 
@@ -124,7 +128,9 @@ export type Uart16550State = InstanceType<typeof Uart16550State>;
 
 /** What the chip is connected to. */
 export interface Uart16550Wiring {
+  /** The interrupt line behind the gate of OUT2. */
   readonly irq: IrqLine;
+  /** For the time-out's start. */
   readonly clock: Clock;
   /** For the character time-out. */
   readonly timer: Timer;
@@ -400,11 +406,18 @@ export class Uart16550 implements Device, IoHandler {
     return bits * 16 * this.#divisor * 1e9 / CRYSTAL_HZ;
   }
 
-  /** The time-out runs anew from every arrival and every read (9.2). */
+  /** Characters in the receiver that interrupt. */
+  get #trigger(): number {
+    const { fcr } = this.#state;
+    return fcr & FIFO_ENABLE ? TRIGGER[fcr >> 6] : 1;
+  }
+
+  /** The time-out runs anew from every arrival and every read (9.2), as long as it matters. */
   #startTimeout(): void {
     const s = this.#state;
     const { timer, clock } = this.#wiring;
-    if ((s.fcr & FIFO_ENABLE) && (s.ier & ERBFI) && s.rcvr.length > 0) {
+    const waiting = s.rcvr.length > 0 && s.rcvr.length < this.#trigger;
+    if (waiting && (s.ier & ERBFI)) {
       if (!s.timeoutPending) timer.arm(clock.nowNs() + 4 * this.#characterNs);
     } else {
       s.timeoutPending = false;
@@ -422,8 +435,7 @@ export class Uart16550 implements Device, IoHandler {
     const enabled = s.ier;
     if ((enabled & ELSI) && s.lineErrors !== 0) return IIR_LINE_STATUS;
     if (enabled & ERBFI) {
-      const trigger = s.fcr & FIFO_ENABLE ? TRIGGER[s.fcr >> 6] : 1;
-      if (s.rcvr.length >= trigger) return IIR_DATA;
+      if (s.rcvr.length >= this.#trigger) return IIR_DATA;
       if (s.timeoutPending) return IIR_TIMEOUT;
     }
     if ((enabled & ETBEI) && s.threPending) return IIR_THRE;
