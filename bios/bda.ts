@@ -153,6 +153,8 @@ export const Ebda = {
   optionRom: EBDA + 0xb0,
   /** Index of the boot device to try next. */
   bootIndex: EBDA + 0xb4,
+  /** Kind of device that the monitor wants booted: 0 all in order, else index in `BOOT_KINDS` + 1. */
+  bootOnly: EBDA + 0xb5,
   /** Word for each 2 KiB from C8000h to DFFFFh: 8000h plus the PCI function an image came from. */
   optionRomOrigins: EBDA + 0xc0,
 
@@ -163,5 +165,7 @@ export const Ebda = {
   monitorArgument: EBDA + 0x144,
   /** Line being typed: 120 bytes. */
   monitorLine: EBDA + 0x148,
+  /** Doubleword: last leaf of CPUID in this range. */
+  monitorLimit: EBDA + 0x1c0,
   end: EBDA + 0x400,
 } as const;

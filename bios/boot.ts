@@ -10,7 +10,7 @@ import { clearMonitor, type Console } from "./console.ts";
 import { drivesOf, readBytes, RETRY, Status } from "./drives.ts";
 import { endEmulation, loadBootImage } from "./el_torito.ts";
 import type { Guest } from "./guest.ts";
-import type { FirmwareDrive, FirmwareHost } from "./host.ts";
+import type { BootDevice, FirmwareDrive, FirmwareHost } from "./host.ts";
 
 const BOOT_ADDRESS = 0x7c00;
 const SECTOR = 512;
@@ -25,9 +25,14 @@ type Candidate = { readonly kind: "kernel" } | {
   readonly drive: FirmwareDrive;
 };
 
-/** Everything that may be booted, in order. */
+/** The kinds in the order of their numbers in `Ebda.bootOnly`, which begin with 1. */
+export const BOOT_KINDS: readonly BootDevice[] = ["floppy", "disk", "cdrom", "kernel"];
+
+/** Everything that may be booted, in order; only one kind when the monitor was told so. */
 function candidates(host: FirmwareHost): Candidate[] {
-  return host.config.bootOrder.flatMap((device): Candidate[] => {
+  const only = BOOT_KINDS[host.memory.readU8(Ebda.bootOnly) - 1];
+  const order = only === undefined ? host.config.bootOrder : [only];
+  return order.flatMap((device): Candidate[] => {
     if (device === "kernel") return host.config.kernel === undefined ? [] : [{ kind: "kernel" }];
     return drivesOf(host, device).map((drive) => ({ kind: "drive", drive }));
   });
@@ -55,6 +60,7 @@ export function int19(guest: Guest, console: Console): void {
     if (problem === RETRY) return guest.goTo("retry19");
     if (problem === undefined) {
       memory.writeU8(Ebda.bootIndex, 0);
+      memory.writeU8(Ebda.bootOnly, 0);
       host.log(`booting ${candidate.kind === "kernel" ? "kernel" : driveName(candidate.drive)}`);
       return;
     }
@@ -62,6 +68,7 @@ export function int19(guest: Guest, console: Console): void {
     host.log(String(problem));
   }
   memory.writeU8(Ebda.bootIndex, 0);
+  memory.writeU8(Ebda.bootOnly, 0);
   if (all.length === 0) console.print("There is no drive to boot from.\n");
   clearMonitor(guest);
   guest.goTo("startMonitor");
