@@ -117,13 +117,19 @@ export class PciBus implements Device {
     return (Atomics.load(this.#state.removed, slot) & (1 << number)) === 0;
   }
 
-  /** Takes an attached function out, or puts it back, while the machine runs; holding `lock`. */
+  /**
+   * Takes an attached function out, or puts it back, while the machine runs. It keeps its registers;
+   * whoever puts a new device in resets it first.
+   *
+   * @param lock The bus's.
+   */
   setPresent(slot: number, number: number, present: boolean, lock: Lock): void {
+    const pci = this.#functions[slot * FUNCTIONS + number];
+    if (pci === undefined) return;
     lock.with(() => {
-      const bit = 1 << number;
-      const { removed } = this.#state;
-      if (present) Atomics.and(removed, slot, ~bit);
-      else Atomics.or(removed, slot, bit);
+      if (this.present(slot, number) === present) return;
+      Atomics.xor(this.#state.removed, slot, 1 << number);
+      for (const bar of pci.bars) bar.onMoved?.(present ? pci.barRange(bar) : undefined);
       this.#moved();
     });
   }

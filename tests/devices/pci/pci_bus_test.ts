@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { AddressRange } from "../../../devices/pci/pci_bar.ts";
 import { PciFunction, PciFunctionState } from "../../../devices/pci/pci_function.ts";
 import { ResetControl, ResetControlState } from "../../../devices/reset_control.ts";
 import { deviceContract } from "../../support/contract.ts";
@@ -90,19 +91,35 @@ Deno.test("a byte write to CF9h reaches the reset control register (82371SB, RC)
 
 Deno.test("a function that has been taken out is gone with its BARs until it is put back", () => {
   const { bench, bus, ports, read, write } = started();
+  const lock = bench.arena.lock("pci");
   const device = { read: () => 0x5a, write: () => {} };
-  const bars = [{ name: "hot", index: 0, kind: "io", size: 8, device } as const];
+  const mapped: (number | undefined)[] = [];
+  const bars = [
+    { name: "ports", index: 0, kind: "io", size: 8, device },
+    {
+      name: "memory",
+      index: 1,
+      kind: "mem32",
+      size: 4096,
+      onMoved: (range?: AddressRange) => mapped.push(range?.base),
+    },
+  ] as const;
   const pci = new PciFunction(bench.state(PciFunctionState, "hot"), { identity, bars });
   bus.attach(4, 0, pci);
   pci.reset();
   write(4, 0, 0x10, 4, 0xc000);
-  write(4, 0, 0x04, 2, 1);
+  write(4, 0, 0x14, 4, 0xfebd_0000);
+  write(4, 0, 0x04, 2, 3);
   assert.equal(ports.read(0xc000, 1), 0x5a);
-  bus.setPresent(4, 0, false, bench.arena.lock("pci"));
+  bus.setPresent(4, 0, false, lock);
+  bus.setPresent(4, 0, false, lock);
   assert.equal(ports.read(0xc000, 1), 0xff);
   assert.equal(read(4, 0, 0, 4), 0xffff_ffff);
-  bus.setPresent(4, 0, true, bench.arena.lock("pci again"));
+  assert.deepEqual(bus.functions.map(({ slot, number }) => [slot, number]), [[0, 0]]);
+  bus.setPresent(4, 0, true, lock);
+  bus.setPresent(9, 0, true, lock);
   assert.equal(ports.read(0xc000, 1), 0x5a);
+  assert.deepEqual(mapped, [0xfebd_0000, undefined, 0xfebd_0000]);
   assert.deepEqual(bus.functions.map(({ slot, number }) => [slot, number]), [[0, 0], [4, 0]]);
 });
 
