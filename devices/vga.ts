@@ -103,7 +103,9 @@ export class Vga implements Device, IoHandler {
 
   reset(): void {
     const state = this.state;
-    if (state.mapped) this.#mapWindow(undefined);
+    const wasMapped = state.mapped;
+    state.mapped = false;
+    if (wasMapped) this.#mapWindow(undefined);
     state.enabled = true;
     state.miscOutput = 0;
     state.featureControl = 0;
@@ -125,7 +127,6 @@ export class Vga implements Device, IoHandler {
     state.latches = 0;
     state.layout = VgaLayout.oddEven;
     state.plain = VgaPlain.no;
-    state.mapped = false;
     state.plainAccesses = 0;
     state.changes = 0;
     this.memory.fill(0);

@@ -1,5 +1,6 @@
 /** A VGA on a bench, with the guest's way to it: ports, the window, and what is mapped as RAM. */
 
+import assert from "node:assert/strict";
 import { Vga } from "../../devices/vga.ts";
 import { setVgaMode, type VgaBus, vgaMode } from "../../devices/vga_modes.ts";
 import {
@@ -27,6 +28,7 @@ export class VgaBench implements VgaBus {
       memory: bench.memory.allocateDeviceMemory(VGA_MEMORY_BYTES).bytes,
       clock: bench.clock,
       mapWindow: (window) => {
+        assert.deepEqual(this.vga.linearWindow(), window, "the state says what is mapped");
         this.mapped = window;
         this.changes++;
       },
