@@ -7,6 +7,7 @@ export type KeyPress = readonly KeyCode[];
 
 /** What `pressesOf` makes of a text. */
 export interface TypedText {
+  /** What to press, one after the other. */
   readonly presses: readonly KeyPress[];
   /** Characters that the layout has no key for, each once, in the order of their appearance. */
   readonly unknown: readonly string[];
