@@ -31,7 +31,7 @@ import {
   TRANSFERS,
 } from "./ata_commands.ts";
 import { chooseMode, type DriveIdentity, writeIdentify } from "./ata_identify.ts";
-import { ataGeometry } from "./disk/geometry.ts";
+import { ataGeometry } from "../hv/core/disk_geometry.ts";
 import { IdeDrive, IdeDriveState } from "./ide_drive.ts";
 import { DeviceBit, ErrorBit, READY } from "./ide_registers.ts";
 

@@ -2,7 +2,7 @@
 
 import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../hv/sys/mod.ts";
 import { DiskError, type DiskErrorCode, type DiskImage } from "./disk_image.ts";
-import { FLOPPY_SIZES, floppyGeometry, type Geometry } from "./geometry.ts";
+import { FLOPPY_SIZES, floppyGeometry, type Geometry } from "../../hv/core/disk_geometry.ts";
 import { imageHolders } from "./image_holders.ts";
 import { attachDisk, type DiskHandle } from "./disk_handle.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ataGeometry, diskGeometry, floppyGeometry } from "../../../devices/disk/geometry.ts";
+import { ataGeometry, diskGeometry, floppyGeometry } from "../../hv/core/disk_geometry.ts";
 
 const MIB = 1 << 20;
 const chs = ({ cylinders, heads, sectorsPerTrack }: ReturnType<typeof ataGeometry>) => [
