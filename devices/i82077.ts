@@ -61,6 +61,11 @@ const DIR_PS2_NOT_HIGH_DENSITY = 0x01;
 const CONFIGURE_IMPLIED_SEEK = 0x40;
 const CONFIGURE_NO_FIFO = 0x20;
 const CONFIGURE_NO_POLLING = 0x10;
+/**
+ * After a reset the data sheet has implied seeks off. Here they are on, as in QEMU, for SeaBIOS reads
+ * any cylinder without a SEEK and without CONFIGURE; drivers that do seek notice nothing.
+ */
+const CONFIGURE_AFTER_RESET = CONFIGURE_IMPLIED_SEEK | CONFIGURE_NO_FIFO;
 /** PERPENDICULAR MODE (5.2.11). */
 const PERPENDICULAR_OVERWRITE = 0x80;
 const PERPENDICULAR_DRIVES = 0x3c;
@@ -69,8 +74,11 @@ const PERPENDICULAR_DRIVES = 0x3c;
 const ENHANCED_CONTROLLER = 0x90;
 /** Steps that RECALIBRATE makes at most (5.2.2). */
 const RECALIBRATE_STEPS = 79;
-/** How long seeks, resets and commands that fail at once take, ns. */
-const DELAY_NS = 50_000;
+/**
+ * How long seeks, resets and commands that fail at once take, ns: enough for a driver that clears its
+ * flag after it has sent the command, on any processor.
+ */
+const DELAY_NS = 300_000;
 /** How long until a DMA channel that was not ready is asked again, ns. */
 const DMA_RETRY_NS = 1_000_000;
 
@@ -246,7 +254,7 @@ export class I82077 implements Device {
     state.pcn.fill(0);
     state.perpendicular &= PERPENDICULAR_DRIVES;
     if (!state.locked) {
-      state.configuration = CONFIGURE_NO_FIFO;
+      state.configuration = CONFIGURE_AFTER_RESET;
       state.precompensationTrack = 0;
     }
     this.#dma.request(false);

@@ -232,7 +232,7 @@ Deno.test("i82077 a software reset spares SPECIFY, and CONFIGURE when locked (82
   assert.deepEqual(driver.command(0x0e), [0, 0, 0, 0, 0xaf, 0x1e, 0, 0x84, 0x4a, 0x05]);
   assert.deepEqual(driver.command(0x14), [0]);
   driver.reset();
-  assert.deepEqual(driver.command(0x0e).slice(7), [0x04, 0x20, 0], "EFIFO set, the rest default");
+  assert.deepEqual(driver.command(0x0e).slice(7), [0x04, 0x60, 0], "implied seek, no FIFO");
 });
 
 Deno.test("i82077 PERPENDICULAR MODE changes the drives' bits only with OW (82077AA, 5.2.11)", () => {

@@ -7,10 +7,11 @@ const AT = 0x1_0000;
 const KIB_160 = 163_840;
 const KIB_720 = 737_280;
 
-/** A driver whose controller is reset; 720 KiB: 80 cylinders, 2 heads, 9 sectors. */
+/** Reset, and no implied seeks; 720 KiB: 80 cylinders, 2 heads, 9 sectors. */
 function ready(setup: Setup = { sizes: [KIB_720] }, rate = 2): Driver {
   const driver = new Driver(setup);
   driver.reset(rate);
+  driver.command(0x13, 0, 0x20, 0);
   return driver;
 }
 
@@ -181,6 +182,20 @@ Deno.test("i82077 an implied seek goes to C first (82077AA, 5.2.7)", () => {
   assert.deepEqual(driver.marks(AT, 1), [11 * 18]);
 });
 
+Deno.test("i82077 SeaBIOS reads a cylinder with no SEEK, CONFIGURE or further SENSE INTERRUPT", () => {
+  const driver = new Driver({ sizes: [KIB_720] });
+  driver.out(2, 0x1c);
+  driver.settle();
+  assert.deepEqual(driver.command(0x08), [0xc0, 0]);
+  driver.command(0x07, 0);
+  assert.deepEqual(driver.command(0x08), [0x20, 0]);
+  driver.fdc.control.write(0, 1, 2);
+  assert.deepEqual(driver.command(0x4a, 0).slice(0, 3), [0, 0, 0]);
+  driver.program(true, AT, 512);
+  assert.deepEqual(driver.command(0xe6, 4, 20, 1, 3, 2, 3, 0x1b, 0xff).slice(0, 3), [4, 0, 0]);
+  assert.deepEqual(driver.marks(AT, 1), [(20 * 18 + 9 + 2) & 0xff]);
+});
+
 Deno.test("i82077 READ TRACK reads from the first sector on; ND tells that R was another (82077AA, 5.1.3)", () => {
   const driver = ready();
   driver.program(true, AT, 9 * 512);
@@ -284,7 +299,7 @@ Deno.test("i82077 a reset drops the command; the old request's end disturbs noth
   driver.send(0x46, 0, 0, 0, 5, 2, 9, 0x1b, 0xff);
   driver.out(2, 0);
   driver.out(2, 0x1c);
-  driver.bench.advance(100_000);
+  driver.bench.advance(1e6);
   assert.deepEqual(driver.ports[0].busy, true, "the medium is slow");
   for (let i = 0; i < 4; i++) {
     driver.send(0x08);
