@@ -1,0 +1,41 @@
+/** What the board is made of, as plain data that crosses threads and goes into snapshots. */
+
+import type { EntryState } from "./boot/mod.ts";
+
+/** Where the firmware looks for something to start, in this order. */
+export type BootDevice = "floppy" | "disk" | "cdrom" | "kernel";
+
+/** A drive of the board. */
+export interface DriveConfig {
+  readonly kind: "floppy" | "disk" | "cdrom";
+  /** Floppy: 0 or 1. Others: IDE position, 0 primary master to 3 secondary slave. */
+  readonly unit: number;
+  /** Size of the medium in bytes; undefined when the drive is empty. */
+  readonly sizeBytes: number | undefined;
+  readonly readOnly: boolean;
+}
+
+/** See above. */
+export interface BoardConfig {
+  readonly ramBytes: number;
+  readonly cpus: number;
+  /** Bytes of the firmware image; at most 4 MiB, a multiple of 64 KiB. */
+  readonly romBytes: number;
+  /** `builtin`: the firmware's services are ours (bios/); `image`: a ROM that does all by itself. */
+  readonly firmware: "builtin" | "image";
+  /** Processor state with which the built-in firmware enters a kernel that the user gave. */
+  readonly kernelEntry?: EntryState;
+  readonly drives: readonly DriveConfig[];
+  readonly bootOrder: readonly BootDevice[];
+  /** Serial ports, 0 to 4: COM1 3F8h, COM2 2F8h, COM3 3E8h, COM4 2E8h. */
+  readonly serialPorts: number;
+  /** The test devices of QEMU: pc-testdev. */
+  readonly testDevices: boolean;
+  /** What a fw_cfg file or boot banner calls the accelerator. */
+  readonly accelerator: "kvm" | "soft";
+}
+
+/** Drives of the board in the order in which the I/O worker knows them. */
+export const MAX_IDE_DRIVES = 4;
+/** Floppy drives. */
+export const MAX_FLOPPY_DRIVES = 2;

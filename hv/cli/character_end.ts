@@ -1,0 +1,116 @@
+/** The host's ends of the guest's serial ports: nothing, this terminal, a file, a Unix socket. */
+
+import type { GuestConsole } from "../console.ts";
+import { HostError } from "../errors.ts";
+import type { CharacterEnd } from "./parse.ts";
+
+/** An end that is connected; `close` writes what is left. */
+export interface ConnectedEnd {
+  close(): Promise<void>;
+}
+
+const NOTHING: ConnectedEnd = { close: () => Promise.resolve() };
+
+/**
+ * Connects a console of the guest to where the user wants it. `stdio` is the terminal's affair (see
+ * terminal_session.ts) and is not handled here.
+ *
+ * @throws {HostError} When the file or socket cannot be made.
+ */
+export function connectEnd(console: GuestConsole, end: CharacterEnd): ConnectedEnd {
+  if (end.kind === "file") return connectFile(console, end.path);
+  if (end.kind === "unix") return connectSocket(console, end.path);
+  return NOTHING;
+}
+
+function connectFile(console: GuestConsole, path: string): ConnectedEnd {
+  let file: Deno.FsFile;
+  try {
+    file = Deno.openSync(path, { write: true, create: true, truncate: true });
+  } catch (cause) {
+    throw new HostError(`Cannot write the console to ${path}: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+  let broken = false;
+  const stop = console.listen((bytes) => {
+    if (broken) return;
+    try {
+      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+    } catch (error) {
+      // A full disk costs the log, not the machine.
+      broken = true;
+      globalThis.console.error(`hv: writing ${path} has failed: ${(error as Error).message}`);
+    }
+  });
+  return {
+    close() {
+      stop();
+      file.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+/** One client at a time; what the guest sends while there is none is only in the history. */
+function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
+  const listener = listen(path);
+  let client: Deno.UnixConn | undefined;
+  const stop = console.listen((bytes) => {
+    client?.write(bytes).catch(() => {});
+  });
+  const serve = async () => {
+    for await (const connection of listener) {
+      client = connection;
+      const buffer = new Uint8Array(4096);
+      try {
+        for (;;) {
+          const length = await connection.read(buffer);
+          if (length === null) break;
+          console.send(buffer.slice(0, length));
+        }
+      } catch {
+        // The client has gone: wait for the next.
+      }
+      client = undefined;
+      try {
+        connection.close();
+      } catch {
+        // Closed already.
+      }
+    }
+  };
+  const served = serve().catch(() => {});
+  return {
+    async close() {
+      stop();
+      listener.close();
+      client?.close();
+      await served;
+      await Deno.remove(path).catch(() => {});
+    },
+  };
+}
+
+function listen(path: string): Deno.UnixListener {
+  const attempt = () => Deno.listen({ transport: "unix", path });
+  try {
+    return attempt();
+  } catch (cause) {
+    if (cause instanceof Deno.errors.AddrInUse && removeDeadSocket(path)) return attempt();
+    const why = cause instanceof Deno.errors.AddrInUse
+      ? "something is there already"
+      : (cause as Error).message;
+    throw new HostError(`Cannot listen on the socket ${path}: ${why}`, { cause });
+  }
+}
+
+/** Removes a socket that nobody listens on, as a killed program leaves it; false: somebody does. */
+function removeDeadSocket(path: string): boolean {
+  if (!Deno.lstatSync(path).isSocket) return false;
+  const listening = Deno.readTextFileSync("/proc/net/unix").split("\n")
+    .some((line) => line.endsWith(` ${path}`));
+  if (listening) return false;
+  Deno.removeSync(path);
+  return true;
+}

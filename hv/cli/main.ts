@@ -1,0 +1,76 @@
+/** From the words of the command line to an exit code. Only here are errors shown and codes chosen. */
+
+import { HostError, UsageError } from "../errors.ts";
+import { VERSION } from "../version.ts";
+import { commandHelp, COMMANDS, ExitCode, programHelp } from "./option_table.ts";
+import { nearestName, parseCommand, parseRun } from "./parse.ts";
+
+/** Carries out the command line; gives the exit code. Never throws. */
+export async function main(words: readonly string[]): Promise<number> {
+  try {
+    return await dispatch(words);
+  } catch (error) {
+    return report(error);
+  }
+}
+
+async function dispatch([command, ...rest]: readonly string[]): Promise<number> {
+  switch (command) {
+    case "run": {
+      const request = parseRun(rest);
+      if (request.help) return help("run");
+      const { run } = await import("./run.ts");
+      return await run(request);
+    }
+    case "info": {
+      const spec = COMMANDS.find(({ name }) => name === "info")!;
+      if (parseCommand(spec, rest).values.help === true) return help("info");
+      const { info } = await import("./info.ts");
+      return await info();
+    }
+    case "--version":
+    case "-V":
+      console.log(`hv ${VERSION}`);
+      return ExitCode.ok;
+    case "--help":
+    case "-h":
+    case "help":
+      if (rest.length > 0 && COMMANDS.some(({ name }) => name === rest[0])) return help(rest[0]);
+      console.log(programHelp(VERSION));
+      return ExitCode.ok;
+    case undefined:
+      console.error(programHelp(VERSION));
+      return ExitCode.usage;
+    default: {
+      const nearest = nearestName(command, COMMANDS.map(({ name }) => name));
+      const hint = nearest === undefined ? "hv --help lists them" : `did you mean hv ${nearest}?`;
+      throw new UsageError(`hv has no command "${command}"; ${hint}`);
+    }
+  }
+}
+
+function help(command: string): number {
+  console.log(commandHelp(COMMANDS.find(({ name }) => name === command)!));
+  return ExitCode.ok;
+}
+
+/** Errors whose message is one clear line for the user, by name: they come from several layers. */
+const USAGE_ERRORS = ["UsageError", "BootError", "DiskError", "CpuError"];
+const HOST_ERRORS = ["HostError", "SysError"];
+
+function report(error: unknown): number {
+  const { name, message } = error instanceof Error ? error : new Error(String(error));
+  if (error instanceof UsageError || USAGE_ERRORS.includes(name)) {
+    console.error(`hv: ${message}`);
+    return ExitCode.usage;
+  }
+  if (error instanceof HostError || HOST_ERRORS.includes(name)) {
+    console.error(`hv: ${message}`);
+    return ExitCode.hostError;
+  }
+  // A fault of ours: the trace is what we need to mend it.
+  console.error(
+    `hv: internal error, please report it: ${error instanceof Error ? error.stack : error}`,
+  );
+  return ExitCode.hostError;
+}

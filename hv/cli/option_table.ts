@@ -1,0 +1,152 @@
+/** The options of each command, declared once: for parsing, for help and for the README. */
+
+/** An option of the command line. */
+export interface OptionSpec {
+  /** Without the dashes. */
+  readonly name: string;
+  /** What the value is called in the help; undefined: a switch without value. */
+  readonly value?: string;
+  /** May it be given more than once? */
+  readonly multiple?: boolean;
+  readonly short?: string;
+  readonly help: string;
+}
+
+/** A command of `hv`. */
+export interface CommandSpec {
+  readonly name: string;
+  readonly summary: string;
+  /** Positional arguments as the usage line shows them; at most one is taken. */
+  readonly positional?: string;
+  readonly options: readonly OptionSpec[];
+  readonly examples: readonly string[];
+}
+
+const HELP: OptionSpec = { name: "help", short: "h", help: "show this help" };
+
+/** `hv run`. */
+export const RUN: CommandSpec = {
+  name: "run",
+  summary: "start a machine",
+  positional: "[IMAGE]",
+  options: [
+    { name: "memory", short: "m", value: "SIZE", help: "RAM, e.g. 256M or 2G (default 256M)" },
+    { name: "cpus", value: "N", help: "virtual processors, 1 to 64 (default 1)" },
+    { name: "accel", value: "auto|kvm", help: "what runs guest code (default auto)" },
+    {
+      name: "cpu",
+      value: "MODEL",
+      help: "processor and features, e.g. host,-xsave,+x2apic (default host)",
+    },
+    { name: "kernel", value: "FILE", help: "start a Linux, PVH or multiboot kernel directly" },
+    { name: "initrd", value: "FILE", help: "initial RAM disk for --kernel" },
+    { name: "append", value: "TEXT", help: "command line for --kernel" },
+    { name: "kernel-entry", value: "auto|real16|long64", help: "how to enter a Linux kernel" },
+    {
+      name: "floppy",
+      value: "FILE[,readonly][,overlay]",
+      multiple: true,
+      help: "floppy image, at most two",
+    },
+    {
+      name: "disk",
+      value: "FILE[,readonly][,overlay]",
+      multiple: true,
+      help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
+    },
+    { name: "cdrom", value: "FILE", multiple: true, help: "CD-ROM image" },
+    { name: "boot", value: "ORDER", help: "e.g. cdrom,disk (default floppy,disk,cdrom)" },
+    { name: "bios", value: "builtin|FILE", help: "firmware (default builtin), e.g. SeaBIOS" },
+    {
+      name: "serial",
+      value: "stdio|null|file:F|unix:F",
+      multiple: true,
+      help: "where COM1 goes, then COM2… (default stdio without a display, else null)",
+    },
+    {
+      name: "debugcon",
+      value: "stdio|null|file:F|unix:F",
+      help: "where the debug console (ports E9h, 402h) goes (default null)",
+    },
+    {
+      name: "display",
+      value: "none|text",
+      help: "show the guest's text screen in this terminal (default text, with --kernel none)",
+    },
+    { name: "timeout", value: "SECONDS", help: "end the machine after this time, exit code 124" },
+    { name: "no-reboot", help: "end the machine when the guest asks for a reset" },
+    { name: "test-devices", help: "QEMU's pc-testdev, for kvm-unit-tests" },
+    HELP,
+  ],
+  examples: [
+    "hv run freedos.img",
+    "hv run --disk system.img,overlay --cdrom install.iso --boot cdrom",
+    "hv run --kernel vmlinuz --initrd initrd.gz --append console=ttyS0",
+  ],
+};
+
+/** `hv info`. */
+export const INFO: CommandSpec = {
+  name: "info",
+  summary: "what this host offers, and what is missing",
+  options: [HELP],
+  examples: ["hv info"],
+};
+
+/** Every command. */
+export const COMMANDS: readonly CommandSpec[] = [RUN, INFO];
+
+/** Exit codes; what isa-debug-exit gives is always odd, so ours are even. */
+export const ExitCode = {
+  ok: 0,
+  usage: 2,
+  hostError: 4,
+  guestFailed: 6,
+  tripleFault: 8,
+  timeout: 124,
+  interrupted: 130,
+} as const;
+
+/** The help of one command. */
+export function commandHelp({ name, summary, positional, options, examples }: CommandSpec): string {
+  const rows = options.map((option) => {
+    const dashes = option.short === undefined ? "    " : `-${option.short}, `;
+    return [`${dashes}--${option.name}${option.value ? ` ${option.value}` : ""}`, option.help];
+  });
+  return [
+    `hv ${name}: ${summary}`,
+    "",
+    `Usage: hv ${name}${positional ? ` ${positional}` : ""} [OPTIONS]`,
+    "",
+    ...rows.flatMap(([left, right]) =>
+      left.length > 30
+        ? [`  ${left}`, `${" ".repeat(34)}${right}`]
+        : [`  ${left.padEnd(32)}${right}`]
+    ),
+    "",
+    "Examples:",
+    ...examples.map((example) => `  ${example}`),
+  ].join("\n");
+}
+
+/** The help of the whole program. */
+export function programHelp(version: string): string {
+  return [
+    `hv ${version}: runs operating systems in virtual PCs`,
+    "",
+    "Usage: hv COMMAND [OPTIONS]",
+    "",
+    ...COMMANDS.map(({ name, summary }) => `  ${name.padEnd(8)}${summary}`),
+    "",
+    "  hv COMMAND --help   the options of a command",
+    "  hv --version        the version",
+    "",
+    "On a terminal: Ctrl-A X ends the machine, Ctrl-A H lists the other keys.",
+    "",
+    "Exit codes: 0 the guest powered off; odd: the guest's isa-debug-exit; " +
+    `${ExitCode.usage} wrong usage;`,
+    `  ${ExitCode.hostError} the host lacks something; ${ExitCode.guestFailed} the guest cannot go ` +
+    `on; ${ExitCode.tripleFault} triple fault;`,
+    `  ${ExitCode.timeout} time is up; ${ExitCode.interrupted} interrupted.`,
+  ].join("\n");
+}

@@ -1,0 +1,191 @@
+/** The command line, from words to `MachineOptions` and the host's ends of it. */
+
+import { parseArgs } from "node:util";
+import type { BootDevice } from "../board_config.ts";
+import type { AcceleratorChoice, DriveOptions, MachineOptions } from "../config.ts";
+import { UsageError } from "../errors.ts";
+import { type CommandSpec, RUN } from "./option_table.ts";
+
+/** Values of a command's options. */
+export interface ParsedCommand {
+  readonly values: { readonly [name: string]: string | boolean | string[] | undefined };
+  readonly positional: string | undefined;
+}
+
+/** Where a character device goes. */
+export type CharacterEnd =
+  | { readonly kind: "stdio" | "null" }
+  | { readonly kind: "file" | "unix"; readonly path: string };
+
+/** What `hv run` was asked for. */
+export interface RunRequest {
+  readonly options: MachineOptions;
+  /** The positional argument, whose kind is found out by looking at it. */
+  readonly image: string | undefined;
+  readonly serial: readonly CharacterEnd[] | undefined;
+  readonly debugConsole: CharacterEnd;
+  readonly display: "none" | "text" | undefined;
+  readonly timeoutMs: number | undefined;
+}
+
+/**
+ * Words to option values.
+ *
+ * @throws {UsageError} For an unknown option (naming the nearest), a missing or superfluous value.
+ */
+export function parseCommand(spec: CommandSpec, words: readonly string[]): ParsedCommand {
+  const { tokens, values, positionals } = parseArgs({
+    args: [...words],
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+    options: Object.fromEntries(
+      spec.options.map(({ name, value, multiple, short }) => [name, {
+        type: value === undefined ? "boolean" as const : "string" as const,
+        ...(multiple ? { multiple } : {}),
+        ...(short ? { short } : {}),
+      }]),
+    ),
+  });
+  const seen = new Set<string>();
+  for (const token of tokens) {
+    if (token.kind !== "option") continue;
+    const option = spec.options.find(({ name }) => name === token.name);
+    if (option === undefined) {
+      const nearest = nearestName(token.name, spec.options.map(({ name }) => name));
+      const hint = nearest === undefined ? "" : `; did you mean --${nearest}?`;
+      throw new UsageError(`hv ${spec.name} has no option ${token.rawName}${hint}`);
+    }
+    if (option.value === undefined && token.value !== undefined) {
+      throw new UsageError(`Option --${option.name} takes no value, "${token.value}" was given`);
+    }
+    if (option.value !== undefined && (token.value === undefined || token.value === "")) {
+      throw new UsageError(
+        `Option --${option.name} needs a value: --${option.name} ${option.value}`,
+      );
+    }
+    if (seen.has(option.name) && !option.multiple) {
+      throw new UsageError(`Option --${option.name} can be given once only`);
+    }
+    seen.add(option.name);
+  }
+  if (positionals.length > (spec.positional === undefined ? 0 : 1)) {
+    const unexpected = positionals[spec.positional === undefined ? 0 : 1];
+    throw new UsageError(`hv ${spec.name} does not know what to do with "${unexpected}"`);
+  }
+  return { values: values as ParsedCommand["values"], positional: positionals[0] };
+}
+
+/**
+ * The words of `hv run`.
+ *
+ * @throws {UsageError}
+ */
+export function parseRun(words: readonly string[]): RunRequest & { help: boolean } {
+  const { values, positional } = parseCommand(RUN, words);
+  const text = (name: string) => values[name] as string | undefined;
+  const texts = (name: string) => values[name] as string[] | undefined;
+  const drives = (name: string) => texts(name)?.map((value) => parseDrive(name, value));
+  const options: MachineOptions = {
+    memory: text("memory"),
+    cpus: number("cpus", text("cpus")),
+    accelerator: oneOf<AcceleratorChoice>("accel", text("accel"), ["auto", "kvm"]),
+    cpu: text("cpu"),
+    kernel: text("kernel"),
+    initrd: text("initrd"),
+    append: text("append"),
+    kernelEntry: oneOf("kernel-entry", text("kernel-entry"), ["auto", "real16", "long64"]),
+    floppy: drives("floppy"),
+    disk: drives("disk"),
+    cdrom: drives("cdrom"),
+    boot: text("boot")?.split(",").map((device) =>
+      oneOf<BootDevice>("boot", device.trim(), ["floppy", "disk", "cdrom", "kernel"])!
+    ),
+    bios: text("bios"),
+    serialPorts: Math.max(1, texts("serial")?.length ?? 1),
+    testDevices: values["test-devices"] === true,
+    noReboot: values["no-reboot"] === true,
+  };
+  const seconds = number("timeout", text("timeout"));
+  if (seconds !== undefined && !(seconds > 0 && seconds <= 2_000_000)) {
+    throw new UsageError(`Cannot use --timeout ${seconds}: a positive number of seconds is needed`);
+  }
+  return {
+    help: values.help === true,
+    options,
+    image: positional,
+    serial: texts("serial")?.map((value) => parseEnd("serial", value)),
+    debugConsole: parseEnd("debugcon", text("debugcon") ?? "null"),
+    display: oneOf("display", text("display"), ["none", "text"]),
+    timeoutMs: seconds === undefined ? undefined : seconds * 1000,
+  };
+}
+
+/** `FILE[,readonly][,overlay]`; a comma in the name is written twice. */
+function parseDrive(option: string, value: string): DriveOptions {
+  const [path, ...flags] = value.replaceAll(",,", "\0").split(",")
+    .map((part) => part.replaceAll("\0", ","));
+  let drive: DriveOptions = { path };
+  for (const flag of flags) {
+    if (flag === "readonly") drive = { ...drive, readOnly: true };
+    else if (flag === "overlay") drive = { ...drive, overlay: true };
+    else {
+      throw new UsageError(
+        `Cannot use "${flag}" in --${option} ${value}: readonly and overlay are possible ` +
+          "(write a comma in a file name as two)",
+      );
+    }
+  }
+  return drive;
+}
+
+function parseEnd(option: string, value: string): CharacterEnd {
+  if (value === "stdio" || value === "null") return { kind: value };
+  const match = /^(file|unix):(.+)$/.exec(value);
+  if (match === null) {
+    throw new UsageError(
+      `Cannot use --${option} ${value}: stdio, null, file:PATH or unix:PATH is possible`,
+    );
+  }
+  return { kind: match[1] as "file" | "unix", path: match[2] };
+}
+
+function oneOf<T extends string>(
+  option: string,
+  value: string | undefined,
+  possible: readonly T[],
+): T | undefined {
+  if (value === undefined) return undefined;
+  if ((possible as readonly string[]).includes(value)) return value as T;
+  throw new UsageError(`Cannot use --${option} ${value}: ${possible.join(", ")} is possible`);
+}
+
+function number(option: string, value: string | undefined): number | undefined {
+  if (value === undefined) return undefined;
+  const parsed = /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) : NaN;
+  if (Number.isNaN(parsed)) throw new UsageError(`Cannot use --${option} ${value}: not a number`);
+  return parsed;
+}
+
+/** The name that takes the fewest changes, if they are few. */
+export function nearestName(given: string, names: readonly string[]): string | undefined {
+  const ranked = names.map((name) => ({ name, distance: editDistance(given, name) }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  return best !== undefined && best.distance <= Math.max(1, given.length / 2.5)
+    ? best.name
+    : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, row[j] + 1, next[j - 1] + 1));
+    }
+    row = next;
+  }
+  return row[b.length];
+}

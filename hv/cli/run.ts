@@ -1,0 +1,109 @@
+/** `hv run`: a machine, connected to this terminal, from its start to its end. */
+
+import type { MachineOptions } from "../config.ts";
+import { type ExitStatus, Machine } from "../machine.ts";
+import { showBytes } from "../sizes.ts";
+import { type ConnectedEnd, connectEnd } from "./character_end.ts";
+import { withImage } from "./image_kind.ts";
+import { ExitCode } from "./option_table.ts";
+import type { CharacterEnd, RunRequest } from "./parse.ts";
+import { TerminalSession } from "./terminal_session.ts";
+
+/** Runs a machine until it ends, time is up or the user ends it; gives the exit code. */
+export async function run(request: RunRequest): Promise<number> {
+  const options = request.image === undefined
+    ? request.options
+    : withImage(request.options, request.image);
+  const { display, serial } = ends(request, options);
+  const machine = await Machine.start(options);
+  try {
+    console.error(`hv: ${startLine(machine, options)}`);
+    return await live(machine, request, display, serial);
+  } finally {
+    await machine[Symbol.asyncDispose]();
+  }
+}
+
+/** What is on the terminal: the screen unless a kernel was given, whose console is serial. */
+function ends(request: RunRequest, options: MachineOptions) {
+  const serialWanted = request.serial?.some(({ kind }) => kind === "stdio") ?? false;
+  const display = request.display ??
+    (serialWanted || options.kernel !== undefined || !Deno.stdout.isTerminal() ? "none" : "text");
+  const serial: readonly CharacterEnd[] = request.serial ??
+    [{ kind: display === "text" ? "null" : "stdio" }];
+  return { display, serial };
+}
+
+function startLine(machine: Machine, { memory, cpus = 1 }: MachineOptions): string {
+  const ram = typeof memory === "number" ? showBytes(memory) : memory ?? "256M";
+  return `${cpus} processor${cpus === 1 ? "" : "s"}, ${ram} of memory; ${machine.accelerator}`;
+}
+
+async function live(
+  machine: Machine,
+  request: RunRequest,
+  display: "none" | "text",
+  serial: readonly CharacterEnd[],
+): Promise<number> {
+  const connected: ConnectedEnd[] = [];
+  const session = new TerminalSession(machine, {
+    display,
+    consoles: machine.consoles.filter((console, i) =>
+      (serial[i]?.kind === "stdio" && console.name.startsWith("com")) ||
+      (console.name === "debugcon" && request.debugConsole.kind === "stdio")
+    ),
+  });
+  let timeout: ReturnType<typeof setTimeout> | undefined;
+  const cut = Promise.withResolvers<number>();
+  const interrupt = () => cut.resolve(ExitCode.interrupted);
+  const signals: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+  try {
+    for (const [i, end] of serial.entries()) {
+      const console = machine.consoles[i];
+      if (console.name.startsWith("com")) connected.push(connectEnd(console, end));
+    }
+    const debug = machine.consoles.find(({ name }) => name === "debugcon")!;
+    connected.push(connectEnd(debug, request.debugConsole));
+    for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+    session.start();
+    session.quit.then(() => cut.resolve(ExitCode.ok));
+    if (request.timeoutMs !== undefined) {
+      timeout = setTimeout(() => cut.resolve(ExitCode.timeout), request.timeoutMs);
+    }
+    const ended = await Promise.race([machine.exited, cut.promise]);
+    session.stop();
+    return typeof ended === "number"
+      ? await cutShort(machine, ended, request.timeoutMs)
+      : ending(ended);
+  } finally {
+    clearTimeout(timeout);
+    session.stop();
+    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+    for (const end of connected) await end.close();
+  }
+}
+
+async function cutShort(machine: Machine, code: number, timeoutMs = 0): Promise<number> {
+  if (code === ExitCode.timeout) {
+    console.error(`hv: the machine was ended after its time limit of ${timeoutMs / 1000} s`);
+    console.error(await machine.describe());
+  } else if (code === ExitCode.interrupted) {
+    console.error("hv: interrupted");
+  }
+  return code;
+}
+
+function ending({ reason, code, message }: ExitStatus): number {
+  switch (reason) {
+    case "debug-exit":
+      return code;
+    case "triple-fault":
+      console.error(`hv: ${message}`);
+      return ExitCode.tripleFault;
+    case "failed":
+      console.error(`hv: ${message}`);
+      return ExitCode.guestFailed;
+    default:
+      return ExitCode.ok;
+  }
+}

@@ -1,0 +1,471 @@
+/**
+ * A machine's life: made, started, paused, reset, ended. This is the main thread's part; it never
+ * blocks, and it is the only one that asks the workers to run, park or stop.
+ *
+ * Start: open images, reserve memory, make the virtual machine, reset the board, and let the workers,
+ * which have been loading meanwhile, attach. Pause: vCPUs park first, then the I/O worker, then guest
+ * time stops; resume is the reverse. End: as pause, and the workers close.
+ */
+
+import type { AcceleratedVm, Vcpu } from "./accel/accelerator.ts";
+import { createVm, describeAccelerator } from "./accel/mod.ts";
+import type { BoardConfig } from "./board_config.ts";
+import { DirectKernel } from "./direct_kernel.ts";
+import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
+import { GuestConsole } from "./console.ts";
+import { EndKind, Event, Request, WorkerPhase } from "./control.ts";
+import { BUILTIN_ROM_BYTES } from "./pc_firmware.ts";
+import type { ResetKind } from "./pc_builder.ts";
+import { GuestMemory } from "./core/guest_memory.ts";
+import { HostError } from "./errors.ts";
+import { readFirmware } from "./firmware_image.ts";
+import { Keyboard } from "./keyboard.ts";
+import { attachMachine, type MachineSeed, type MachineThread, newArena } from "./machine_thread.ts";
+import { Media } from "./media.ts";
+import { Screen } from "./screen.ts";
+import { createEventFd, EventFd } from "./sys/mod.ts";
+import { Waiter } from "./waiter.ts";
+import { WorkerSet } from "./worker_set.ts";
+
+/** How a machine came to its end. */
+export interface ExitStatus {
+  readonly reason:
+    | "power-off"
+    | "debug-exit"
+    | "triple-fault"
+    | "failed"
+    | "reset"
+    | "disposed";
+  /** isa-debug-exit's code; 0 otherwise. */
+  readonly code: number;
+  /** One line, or several for a failure, that says it to a person. */
+  readonly message: string;
+}
+
+/** Longest that parking and stopping may take, ms: a disk that hangs, a host that swaps. */
+const PHASE_TIMEOUT_MS = 10_000;
+/** Room for ROM images and video memory. */
+const DEVICE_BYTES = 8 << 20;
+
+/**
+ * A machine with a guest in it.
+ *
+ * @example
+ * ```ts ignore
+ * await using m = await Machine.start({ floppy: "freedos.img" });
+ * await m.screen.waitFor(/A:\\>/, { timeoutMs: 60_000 });
+ * await m.keyboard.type("ver\n");
+ * ```
+ */
+export class Machine implements AsyncDisposable {
+  /** COM1; see `consoles` for the others. */
+  readonly console: GuestConsole;
+  /** The serial ports, then the debug console at port E9h and the firmware's at 402h. */
+  readonly consoles: readonly GuestConsole[];
+  readonly screen: Screen;
+  readonly keyboard: Keyboard;
+  /** Resolves when the guest has ended or the machine is disposed; never rejects. */
+  readonly exited: Promise<ExitStatus>;
+  /** Which accelerator runs the guest, and why. */
+  readonly accelerator: string;
+  readonly #config: ResolvedConfig;
+  readonly #thread: MachineThread;
+  readonly #vm: AcceleratedVm;
+  readonly #vcpus: readonly Vcpu[];
+  readonly #workers: WorkerSet;
+  readonly #media: Media;
+  readonly #doorbell: EventFd;
+  readonly #kernel: DirectKernel | undefined;
+  readonly #firmwareImage: Uint8Array | undefined;
+  readonly #waiter: Waiter;
+  readonly #setExited: (status: ExitStatus) => void;
+  #status: ExitStatus | undefined;
+  #state: "starting" | "running" | "paused" | "ended" | "disposed" = "starting";
+  /** Life-cycle changes happen one after the other. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #panic: string | undefined;
+
+  /**
+   * Makes a machine and starts it.
+   *
+   * @throws {UsageError} When the options cannot be.
+   * @throws {HostError} When the host lacks something.
+   */
+  static async start(options: MachineOptions = {}): Promise<Machine> {
+    const machine = await Machine.create(options);
+    try {
+      await machine.resume();
+      return machine;
+    } catch (error) {
+      await machine[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** Makes a machine that is paused before its first instruction. */
+  static async create(options: MachineOptions = {}): Promise<Machine> {
+    const config = resolveConfig(options);
+    // The workers' modules load while the rest is made ready.
+    const workers = new WorkerSet(config.cpus);
+    const undo: Disposable[] = [workers];
+    try {
+      const kernel = await DirectKernel.plan(config);
+      const machine = new Machine(config, kernel, workers, undo);
+      await machine.#attachWorkers();
+      return machine;
+    } catch (error) {
+      for (const made of undo.reverse()) made[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  private constructor(
+    config: ResolvedConfig,
+    kernel: DirectKernel | undefined,
+    workers: WorkerSet,
+    undo: Disposable[],
+  ) {
+    this.#config = config;
+    this.#kernel = kernel;
+    this.#workers = workers;
+    this.#media = new Media(config.drives);
+    undo.push(this.#media);
+    const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
+    const memory = allocateMemory(config.ramBytes);
+    this.#vm = createVm({
+      accelerator: "kvm",
+      memory: memory.memory,
+      cpus: config.cpus,
+      cpu: config.cpu,
+    });
+    undo.push(this.#vm);
+    const doorbell = new EventFd(createEventFd());
+    this.#doorbell = doorbell;
+    undo.push(doorbell);
+    const board: BoardConfig = {
+      ramBytes: config.ramBytes,
+      cpus: config.cpus,
+      romBytes: image?.length ?? BUILTIN_ROM_BYTES,
+      firmware: image === undefined ? "builtin" : "image",
+      kernelEntry: kernel?.entryFromFirmware,
+      drives: this.#media.drives,
+      bootOrder: config.bootOrder,
+      serialPorts: config.serialPorts,
+      testDevices: config.testDevices,
+      accelerator: this.#vm.handle.accelerator,
+    };
+    const seed: MachineSeed = {
+      config: board,
+      arena: newArena(),
+      ramBytes: config.ramBytes,
+      vm: this.#vm.handle,
+      doorbell: doorbell.fd,
+    };
+    this.#thread = attachMachine(seed, this.#vm);
+    workers.start(seed, this.#media.handles);
+    this.#firmwareImage = image;
+    this.#thread.pc.insertMedia();
+    this.#vcpus = Array.from({ length: config.cpus }, (_, index) => this.#vm.openVcpu(index));
+    undo.push(...this.#vcpus);
+    this.accelerator = describeAccelerator(this.#vm.handle);
+
+    const exited = Promise.withResolvers<ExitStatus>();
+    this.exited = exited.promise;
+    this.#setExited = exited.resolve;
+    this.#waiter = new Waiter(() => this.#death(), () => this.#context());
+    const { pc } = this.#thread;
+    this.consoles = pc.streams.map((stream) =>
+      new GuestConsole(stream.name, this.#waiter, (bytes) => {
+        stream.send(bytes);
+      })
+    );
+    this.console = this.consoles[0];
+    this.screen = new Screen(pc.vga, this.#waiter);
+    this.keyboard = new Keyboard(pc.keyboard, this.#waiter);
+    this.#resetBoard("powerOn");
+    this.#pump();
+  }
+
+  /** `running`, `paused`, `ended` (the guest is over; everything can still be looked at)… */
+  get state(): "starting" | "running" | "paused" | "ended" | "disposed" {
+    return this.#state;
+  }
+
+  /** Stops all virtual processors and guest time. */
+  pause(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state !== "running") return;
+      await this.#park();
+      this.#state = "paused";
+    });
+  }
+
+  /** Lets a paused machine run on. */
+  resume(): Promise<void> {
+    return this.#inTurn(() => {
+      if (this.#state === "paused" || this.#state === "starting") this.#run();
+      return Promise.resolve();
+    });
+  }
+
+  /** As the reset button does. */
+  reset(): Promise<void> {
+    return this.#whileParked(() => this.#resetBoard("reset"));
+  }
+
+  /** Registers of virtual processor `index` as text; the machine pauses for it. */
+  registers(index = 0): Promise<string> {
+    return this.#whileParked(() => this.#registersNow(index), "");
+  }
+
+  /** What there is to see of the guest: last console lines, screen, registers. */
+  describe(): Promise<string> {
+    return this.#context();
+  }
+
+  /** Guest-physical memory: a copy of `length` bytes at `address`; undefined unless all is RAM. */
+  readMemory(address: number, length: number): Uint8Array | undefined {
+    return this.#thread.memory.view(address, length)?.slice();
+  }
+
+  /** Ends the machine, whatever it is doing, and frees everything. Never throws. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#state === "disposed") return;
+    await this.#inTurn(async () => {
+      if (this.#state === "disposed") return;
+      this.#end({ reason: "disposed", code: 0, message: "the machine was disposed of" });
+      this.#state = "disposed";
+      const { control } = this.#thread;
+      control.request(Request.stop);
+      const ended = await this.#untilPhase(WorkerPhase.ended, () => this.#kickAll());
+      control.requestIo(Request.stop);
+      const ioEnded = await this.#untilIoPhase(WorkerPhase.ended);
+      this.#workers[Symbol.dispose]();
+      // A thread that is still in the kernel holds on to what it uses: better a leak than a crash.
+      if (!ended || !ioEnded) return;
+      for (const vcpu of this.#vcpus) vcpu[Symbol.dispose]();
+      this.#vm[Symbol.dispose]();
+      this.#media[Symbol.dispose]();
+      this.#doorbell[Symbol.dispose]();
+    });
+    this.#waiter.changed();
+  }
+
+  // --- threads -------------------------------------------------------------------------------
+
+  async #attachWorkers(): Promise<void> {
+    const { control } = this.#thread;
+    const failed = this.#workers.failure;
+    const parked = Promise.all([
+      this.#untilPhase(WorkerPhase.parked),
+      this.#untilIoPhase(WorkerPhase.parked),
+    ]);
+    const result = await Promise.race([parked, failed]);
+    if (result instanceof Error) throw result;
+    const { kind, failure } = control.ending;
+    if (kind !== EndKind.none) throw new HostError(`Cannot start the machine: ${failure}`);
+    if (!result.every(Boolean)) {
+      throw new HostError("Cannot start the machine: its threads did not come up in 10 s");
+    }
+  }
+
+  #run(): void {
+    const { control, clock } = this.#thread;
+    if (this.#state === "ended" || this.#state === "disposed") return;
+    clock.start();
+    control.requestIo(Request.run);
+    control.request(Request.run);
+    this.#state = "running";
+  }
+
+  async #park(): Promise<void> {
+    const { control, clock } = this.#thread;
+    control.request(Request.park);
+    const parked = await this.#untilPhase(WorkerPhase.parked, () => this.#kickAll());
+    control.requestIo(Request.park);
+    const ioParked = await this.#untilIoPhase(WorkerPhase.parked);
+    if (!parked || !ioParked) {
+      throw new HostError("Cannot pause the machine: a thread has not come to rest in 10 s");
+    }
+    clock.stop();
+  }
+
+  #kickAll(): void {
+    const { control } = this.#thread;
+    for (let index = 0; index < this.#config.cpus; index++) {
+      const threadId = control.threadId(index);
+      if (threadId !== 0 && control.phase(index) === WorkerPhase.running) {
+        this.#vm.kick(index, threadId);
+      }
+    }
+  }
+
+  #untilPhase(phase: number, again?: () => void): Promise<boolean> {
+    const { control } = this.#thread;
+    const all = Array.from({ length: this.#config.cpus }, (_, i) => i);
+    return this.#workers.until(
+      () => all.every((i) => hasReached(control.phase(i), phase)),
+      PHASE_TIMEOUT_MS,
+      again,
+    );
+  }
+
+  #untilIoPhase(phase: number): Promise<boolean> {
+    const { control } = this.#thread;
+    return this.#workers.until(() => hasReached(control.ioPhase, phase), PHASE_TIMEOUT_MS);
+  }
+
+  /** Carries out what workers leave for main, until the machine is disposed of. */
+  async #pump(): Promise<void> {
+    const { control } = this.#thread;
+    while (this.#state !== "disposed") {
+      await control.event();
+      const events = control.takeEvents();
+      if (events & Event.stream) this.#moveStreams();
+      if (events & Event.phase) this.#workers.phaseChanged();
+      if (events & Event.cpuReset) this.#guestReset(() => this.#resetCpus());
+      if (events & Event.reset) this.#guestReset(() => this.#resetBoard("reset"));
+      if (events & Event.ended) this.#guestEnded();
+    }
+  }
+
+  #moveStreams(): void {
+    const { pc } = this.#thread;
+    for (const [index, stream] of pc.streams.entries()) {
+      const bytes = stream.take();
+      if (bytes.length > 0) this.consoles[index].received(bytes);
+    }
+    this.#lookForPanic();
+  }
+
+  #guestReset(reset: () => void): void {
+    if (this.#config.noReboot) {
+      this.#end({ reason: "reset", code: 0, message: "the guest asked for a reset" });
+      return;
+    }
+    this.#whileParked(reset).catch((error) =>
+      this.#end({ reason: "failed", code: 0, message: `Cannot reset: ${error.message}` })
+    );
+  }
+
+  #guestEnded(): void {
+    this.#moveStreams();
+    const { kind, code, failure } = this.#thread.control.ending;
+    switch (kind) {
+      case EndKind.powerOff:
+        return this.#end({ reason: "power-off", code: 0, message: "the guest powered off" });
+      case EndKind.debugExit:
+        return this.#end({
+          reason: "debug-exit",
+          code,
+          message: `the guest ended by isa-debug-exit with ${code}`,
+        });
+      case EndKind.tripleFault:
+        return this.#end({
+          reason: "triple-fault",
+          code: 0,
+          message: `the guest ended by a triple fault\n${failure}`.trimEnd(),
+        });
+      default:
+        return this.#end({ reason: "failed", code: 0, message: failure });
+    }
+  }
+
+  /** The guest is over: the threads come to rest, what there is to see stays. */
+  #end(status: ExitStatus): void {
+    if (this.#status !== undefined) return;
+    this.#status = status;
+    void this.#inTurn(async () => {
+      if (this.#state === "running") await this.#park().catch(() => {});
+      if (this.#state !== "disposed") this.#state = "ended";
+      this.#moveStreams();
+      this.#setExited(status);
+      this.#waiter.changed();
+    });
+  }
+
+  /** Does something while nothing runs; `ended` is for a machine that is no more. */
+  #whileParked<T>(action: () => T, ended?: T): Promise<T> {
+    return this.#inTurn(async () => {
+      if (this.#state === "disposed") return ended as T;
+      const wasRunning = this.#state === "running";
+      if (wasRunning) await this.#park();
+      try {
+        return action();
+      } finally {
+        if (wasRunning) this.#run();
+      }
+    });
+  }
+
+  #inTurn<T>(action: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(action);
+    this.#turn = turn.catch(() => {});
+    return turn;
+  }
+
+  // --- the board -----------------------------------------------------------------------------
+
+  /** Everything to its state after a reset; nothing runs. */
+  #resetBoard(kind: ResetKind): void {
+    const { pc, memory } = this.#thread;
+    this.#vm.resetChips();
+    pc.reset(kind, this.#firmwareImage);
+    this.#resetCpus();
+    if (this.#kernel === undefined) return;
+    if (this.#kernel.entryFromFirmware === undefined) pc.firmware.prepareWithoutPost();
+    this.#kernel.load(memory, this.#vcpus[0]);
+  }
+
+  #resetCpus(): void {
+    for (const vcpu of this.#vcpus) vcpu.reset();
+  }
+
+  // --- what waits tell -----------------------------------------------------------------------
+
+  #death(): string | undefined {
+    return this.#status?.message ?? this.#panic;
+  }
+
+  #lookForPanic(): void {
+    if (this.#panic !== undefined) return;
+    const tail = this.console.text.slice(-8192);
+    for (const pattern of this.#config.panicPatterns) {
+      const found = pattern.exec(tail);
+      if (found !== null) this.#panic = `the guest died: ${found[0]}`;
+    }
+    if (this.#panic !== undefined) this.#waiter.changed();
+  }
+
+  #registersNow(index: number): string {
+    const { registers } = this.#vcpus[index];
+    registers.load();
+    return registers.toString();
+  }
+
+  async #context(): Promise<string> {
+    const parts = [
+      ["console", this.console?.lastLines(12) ?? ""],
+      ["screen", this.screen.text().trimEnd()],
+      ["registers", await this.registers()],
+    ];
+    return parts.filter(([, text]) => text !== "")
+      .map(([what, text]) => `--- ${what} ---\n${text}`).join("\n");
+  }
+}
+
+function hasReached(phase: number, wanted: number): boolean {
+  return phase === wanted || phase === WorkerPhase.ended;
+}
+
+function allocateMemory(ramBytes: number): GuestMemory {
+  try {
+    return GuestMemory.allocate(ramBytes, DEVICE_BYTES);
+  } catch (cause) {
+    throw new HostError(
+      `Cannot reserve ${ramBytes / 2 ** 20} MiB of guest memory: ${(cause as Error).message}; ` +
+        "give the guest less with --memory",
+      { cause },
+    );
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * What every thread of a machine builds for itself over the same shared memory: the accelerator's
+ * virtual machine, the clock, the control words and the board.
+ */
+
+import type { AcceleratedVm, VmHandle } from "./accel/accelerator.ts";
+import { openVm } from "./accel/mod.ts";
+import type { BoardConfig } from "./board_config.ts";
+import { Control } from "./control.ts";
+import { Arena } from "./core/arena.ts";
+import { ClockState, GuestClock } from "./core/clock.ts";
+import { GuestMemory } from "./core/guest_memory.ts";
+import { Pc } from "./pc.ts";
+import { EventFd, monotonicNs } from "./sys/mod.ts";
+
+/** Room for all state records of a board, in bytes; untouched pages cost nothing. */
+const ARENA_BYTES = 16 << 20;
+
+/** What main posts to a worker: everything needed to attach to the machine. Cloneable. */
+export interface MachineSeed {
+  readonly config: BoardConfig;
+  readonly arena: SharedArrayBuffer;
+  readonly ramBytes: number;
+  readonly vm: VmHandle;
+  /** The eventfd that wakes the I/O worker. */
+  readonly doorbell: number;
+}
+
+/** One thread's view of the machine. */
+export interface MachineThread extends Disposable {
+  readonly vm: AcceleratedVm;
+  readonly memory: GuestMemory;
+  readonly clock: GuestClock;
+  readonly control: Control;
+  readonly pc: Pc;
+}
+
+/** A new arena for a machine's state. */
+export const newArena = (): SharedArrayBuffer => new SharedArrayBuffer(ARENA_BYTES);
+
+/**
+ * Attaches the calling thread to a machine.
+ *
+ * @param vm The virtual machine's object of this thread; default: opened, and closed with the rest.
+ */
+export function attachMachine(seed: MachineSeed, vm?: AcceleratedVm): MachineThread {
+  const opened = vm ?? openVm(seed.vm);
+  const arena = new Arena(seed.arena);
+  const memory = new GuestMemory({ memory: seed.vm.memory, ramBytes: seed.ramBytes });
+  const doorbell = new EventFd(seed.doorbell);
+  const control = new Control(arena, () => doorbell.signal());
+  const clock = new GuestClock(arena.allocate(ClockState, "clock"), monotonicNs);
+  const pc = new Pc(seed.config, { arena, memory, vm: opened, clock, control });
+  return {
+    vm: opened,
+    memory,
+    clock,
+    control,
+    pc,
+    [Symbol.dispose]() {
+      if (vm === undefined) opened[Symbol.dispose]();
+    },
+  };
+}

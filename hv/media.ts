@@ -1,0 +1,50 @@
+/** The images of a machine, opened and claimed on main, served by the I/O worker. */
+
+import { closeDiskHandle, type DiskHandle } from "../devices/disk/disk_handle.ts";
+import { openDiskHandle, openedFloppyGeometry } from "../devices/disk/open_disk.ts";
+import type { DriveConfig } from "./board_config.ts";
+import type { ResolvedDrive } from "./config.ts";
+
+/** See above. */
+export class Media implements Disposable {
+  /** The drives of the board with what is in them, in the I/O worker's order. */
+  readonly drives: readonly DriveConfig[];
+  /** The media in the same order. */
+  readonly handles: readonly (DiskHandle | undefined)[];
+
+  /** @throws {DiskError} When an image cannot be used; those opened before are closed. */
+  constructor(drives: readonly ResolvedDrive[]) {
+    const handles: DiskHandle[] = [];
+    try {
+      for (const drive of drives) handles.push(open(drive));
+    } catch (error) {
+      handles.forEach(closeDiskHandle);
+      throw error;
+    }
+    this.handles = handles;
+    this.drives = drives.map(({ kind, unit }, i) => {
+      const { sizeBytes, writable, scratch } = handles[i];
+      return { kind, unit, sizeBytes, readOnly: !writable && scratch === undefined };
+    });
+  }
+
+  [Symbol.dispose](): void {
+    for (const handle of this.handles) if (handle !== undefined) closeDiskHandle(handle);
+  }
+}
+
+function open({ path, kind, readOnly, overlay }: ResolvedDrive): DiskHandle {
+  const handle = openDiskHandle({
+    path,
+    readOnly,
+    overlay,
+    sectorBytes: kind === "cdrom" ? 2048 : 512,
+  });
+  try {
+    if (kind === "floppy") openedFloppyGeometry(path, handle.sizeBytes);
+    return handle;
+  } catch (error) {
+    closeDiskHandle(handle);
+    throw error;
+  }
+}

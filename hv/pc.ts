@@ -1,0 +1,153 @@
+/**
+ * The board: an i440FX/PIIX3 PC. Every port, memory range, interrupt line and device of the machine is
+ * in this file and the hv/pc_*.ts beside it, and nothing else is.
+ *
+ * Every thread builds it over the same state; only main calls `reset`.
+ */
+
+import { Vga } from "../devices/vga.ts";
+import { VGA_WINDOW_BASE } from "../devices/vga_memory.ts";
+import { VgaState } from "../devices/vga_registers.ts";
+import type { KeyCode } from "../devices/keymap.ts";
+import type { Vcpu } from "./accel/accelerator.ts";
+import type { BoardConfig } from "./board_config.ts";
+import type { CharacterPort } from "./character_port.ts";
+import { EndKind, Event } from "./control.ts";
+import type { IoBus } from "./core/io_bus.ts";
+import type { Lock } from "./core/lock.ts";
+import type { Timers } from "./core/timer.ts";
+import { PcBuilder, type PcContext, type ResetKind } from "./pc_builder.ts";
+import { PcFirmware } from "./pc_firmware.ts";
+import { PcLegacy } from "./pc_legacy.ts";
+import { PcMemory } from "./pc_memory.ts";
+import { PcPci } from "./pc_pci.ts";
+import { type PcDrive, PcStorage } from "./pc_storage.ts";
+
+const VGA_WINDOW_BYTES = 0x2_0000;
+/** CMOS shutdown codes with which a program gets the processor back after its reset (IBM AT). */
+const RESUME_CODES = [0x05, 0x09, 0x0a];
+
+/** See above. */
+export class Pc {
+  readonly ports: IoBus;
+  readonly mmio: IoBus;
+  readonly timers: Timers;
+  readonly drives: readonly PcDrive[];
+  /** COM1 and on, then "debugcon" (port E9h) and "firmware log" (402h). */
+  readonly streams: readonly CharacterPort[];
+  readonly vga: Vga;
+  /** The keyboard as the host types on it. */
+  readonly keyboard: {
+    readonly lock: Lock;
+    key(code: KeyCode, down: boolean): boolean;
+    readonly idle: boolean;
+  };
+  readonly firmware: PcFirmware;
+  readonly #builder: PcBuilder;
+  readonly #memory: PcMemory;
+  readonly #storage: PcStorage;
+  readonly #legacy: PcLegacy;
+
+  constructor(config: BoardConfig, context: PcContext) {
+    const b = this.#builder = new PcBuilder(config, context);
+    const { control } = context;
+    const reset = () => {
+      control.notify(Event.reset);
+      control.parkAll();
+    };
+    const cpuReset = () => {
+      control.notify(this.#resumes ? Event.cpuReset : Event.reset);
+      control.parkAll();
+    };
+    const powerOff = () => control.end(EndKind.powerOff, 0);
+
+    this.#memory = new PcMemory(b);
+    this.#legacy = new PcLegacy(b, { cpuReset });
+    this.vga = this.#addVga();
+    this.#storage = new PcStorage(b);
+    const pci = new PcPci(b, this.#memory, this.#storage, { reset, cpuReset, powerOff });
+    this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
+    this.firmware = new PcFirmware(b, this.#memory, this.#storage);
+
+    this.ports = b.ports;
+    this.mmio = b.mmio;
+    this.timers = b.timers;
+    this.drives = this.#storage.drives;
+    this.streams = this.#legacy.streams;
+    const { keyboard, keyboardLock: lock } = this.#legacy;
+    this.keyboard = {
+      lock,
+      key: (code, down) => keyboard.key(code, down),
+      get idle() {
+        return keyboard.idle;
+      },
+    };
+  }
+
+  /** Tells the drives what is in them; once, before the first reset. */
+  insertMedia(): void {
+    this.#storage.insertMedia();
+  }
+
+  /**
+   * Initial state of everything on the board, with the firmware in its ROM.
+   *
+   * @param image The firmware; default: our own.
+   */
+  reset(kind: ResetKind, image?: Uint8Array): void {
+    this.#builder.resetDevices();
+    this.#legacy.resetClock(kind);
+    for (const stream of this.streams) stream.clear();
+    this.firmware.reset(image);
+    this.#memory.mapAll();
+  }
+
+  /** Connects a virtual processor's thread: the built-in firmware serves it there. */
+  attachVcpu(vcpu: Vcpu): void {
+    this.firmware.attachVcpu(vcpu);
+  }
+
+  /**
+   * The processor has come to a triple fault, which resets it: some programs leave protected mode so.
+   * Without such a program, it is the guest's end.
+   */
+  tripleFault(vcpu: Vcpu): void {
+    const { control } = this.#builder;
+    if (this.#resumes) {
+      control.notify(Event.cpuReset);
+      control.parkAll();
+      return;
+    }
+    vcpu.registers.load();
+    control.end(EndKind.tripleFault, 0, vcpu.registers.toString());
+  }
+
+  get #resumes(): boolean {
+    return RESUME_CODES.includes(this.#legacy.shutdownCode);
+  }
+
+  #addVga(): Vga {
+    const b = this.#builder;
+    const lock = b.lock("vga");
+    const vga = b.device(
+      new Vga({
+        state: b.state(VgaState),
+        memory: this.#memory.video.bytes,
+        clock: b.clock,
+        mapWindow: (window) => this.#memory.windowChanged(window),
+      }),
+    );
+    for (const { base, length, device } of vga.portClaims) {
+      b.ports.claim({ name: "vga", base, length, device, widths: { max: 2 }, lock });
+    }
+    b.mmio.claim({
+      name: "vga",
+      base: VGA_WINDOW_BASE,
+      length: VGA_WINDOW_BYTES,
+      device: vga.window,
+      widths: { max: 4 },
+      lock,
+    });
+    return vga;
+  }
+}

@@ -1,0 +1,102 @@
+/** What the parts of the board (hv/pc_*.ts) are built with: state, locks, lines, buses, timers. */
+
+import type { AcceleratedVm } from "./accel/accelerator.ts";
+import type { BoardConfig } from "./board_config.ts";
+import type { Control } from "./control.ts";
+import type { Arena } from "./core/arena.ts";
+import type { BlockPort } from "./core/block.ts";
+import { BlockPort as Port, BlockPortState } from "./core/block.ts";
+import type { Clock } from "./core/clock.ts";
+import type { Device } from "./core/device.ts";
+import type { GuestMemory } from "./core/guest_memory.ts";
+import { IoBus } from "./core/io_bus.ts";
+import { type IrqLine, IrqLines } from "./core/irq.ts";
+import type { Lock } from "./core/lock.ts";
+import { type Fields, record, type RecordType, type RecordView, words } from "./core/record.ts";
+import { Timers } from "./core/timer.ts";
+
+/** What the board is built on. */
+export interface PcContext {
+  readonly arena: Arena;
+  readonly memory: GuestMemory;
+  readonly vm: AcceleratedVm;
+  readonly clock: Clock;
+  readonly control: Control;
+}
+
+/** A drive's ports: its controller's and, for the built-in firmware, the firmware's. */
+export interface DriveSlot {
+  /** Index in `BoardConfig.drives`, and among the media of the I/O worker. */
+  readonly medium: number;
+  readonly ports: readonly { readonly port: BlockPort; readonly lock: Lock }[];
+}
+
+/** A reset of the machine: by switching it on, or by its reset line. */
+export type ResetKind = "powerOn" | "reset";
+
+const BusState = record("buses", 1, { ports: words(1), memory: words(1) });
+const PORTS = 0x1_0000;
+/** Guest-physical addresses that a double holds exactly, and more than any processor has. */
+const ADDRESSES = 2 ** 52;
+
+/** See above. Every thread calls the same methods in the same order. */
+export class PcBuilder {
+  readonly config: BoardConfig;
+  readonly arena: Arena;
+  readonly memory: GuestMemory;
+  readonly vm: AcceleratedVm;
+  readonly clock: Clock;
+  readonly control: Control;
+  readonly ports: IoBus;
+  readonly mmio: IoBus;
+  readonly timers: Timers;
+  readonly irqs: IrqLines;
+  readonly #devices: Device[] = [];
+
+  constructor(config: BoardConfig, context: PcContext) {
+    const { arena, memory, vm, clock, control } = context;
+    this.config = config;
+    this.arena = arena;
+    this.memory = memory;
+    this.vm = vm;
+    this.clock = clock;
+    this.control = control;
+    const buses = arena.allocate(BusState, "buses");
+    this.ports = new IoBus("port", PORTS, buses.ports);
+    this.mmio = new IoBus("memory", ADDRESSES, buses.memory);
+    this.timers = new Timers(arena, clock, (deadlineNs) => control.wakeBy(deadlineNs));
+    this.irqs = new IrqLines(arena, vm);
+  }
+
+  /** A state record. */
+  state<F extends Fields>(type: RecordType<F>, name = type.recordName): RecordView<F> {
+    return this.arena.allocate(type, name);
+  }
+
+  /** A lock of the device `name`. */
+  lock(name: string): Lock {
+    return this.arena.lock(name);
+  }
+
+  /** A new source on an interrupt line. */
+  irq(gsi: number): IrqLine {
+    return this.irqs.line(gsi);
+  }
+
+  /** Has a device reset with the board, in the order of the calls; gives it back. */
+  device<D extends Device>(device: D): D {
+    this.#devices.push(device);
+    return device;
+  }
+
+  /** A controller's or the firmware's end of a medium. */
+  blockPort(name: string): BlockPort {
+    return new Port(this.state(BlockPortState, name), () => this.control.ringIo());
+  }
+
+  /** Power-on state of every device. */
+  resetDevices(): void {
+    for (const device of this.#devices) device.reset();
+    this.irqs.reset();
+  }
+}

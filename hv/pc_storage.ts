@@ -1,0 +1,138 @@
+/** The board's drives: the floppy controller with its DMA channel, two IDE channels. */
+
+import { AtaDisk, AtaDiskState } from "../devices/ata_disk.ts";
+import { AtapiCdrom, AtapiCdromState } from "../devices/atapi_cdrom.ts";
+import { I82077, I82077State } from "../devices/i82077.ts";
+import { floppyDriveType } from "../devices/i82077_media.ts";
+import { I8237, I8237State } from "../devices/i8237.ts";
+import { IdeBusMaster, IdeBusMasterState } from "../devices/ide_bus_master.ts";
+import { IdeChannel, IdeChannelState } from "../devices/ide_channel.ts";
+import type { IdeDrive } from "../devices/ide_drive.ts";
+import type { DriveConfig } from "./board_config.ts";
+import type { BlockPort } from "./core/block.ts";
+import type { IoHandler } from "./core/device.ts";
+import type { Lock } from "./core/lock.ts";
+import type { DriveSlot, PcBuilder } from "./pc_builder.ts";
+import { VERSION } from "./version.ts";
+
+const FLOPPY_IRQ = 6;
+const FLOPPY_DMA = 2;
+const CHANNELS = [
+  { name: "ide0", command: 0x1f0, control: 0x3f6, irq: 14 },
+  { name: "ide1", command: 0x170, control: 0x376, irq: 15 },
+] as const;
+
+/** A drive of the board with the ends of its medium. */
+export interface PcDrive extends DriveSlot {
+  readonly config: DriveConfig;
+  /** The built-in firmware's end. */
+  readonly firmwarePort: BlockPort;
+}
+
+/** See above. */
+export class PcStorage {
+  readonly drives: PcDrive[] = [];
+  readonly busMaster: IdeBusMaster;
+  /** Guards channel 0, channel 1 and the bus master: a transfer touches both sides. */
+  readonly ideLock: Lock;
+  readonly #builder: PcBuilder;
+
+  constructor(builder: PcBuilder) {
+    this.#builder = builder;
+    this.#addFloppies();
+    this.ideLock = builder.lock("ide");
+    this.busMaster = this.#addIde();
+  }
+
+  /** Tells controllers and firmware what media there are; main does so once, before the start. */
+  insertMedia(): void {
+    for (const { config, ports } of this.drives) {
+      const { sizeBytes, readOnly } = config;
+      for (const { port } of ports) {
+        port.setMedium(sizeBytes === undefined ? undefined : { sizeBytes, readOnly });
+        port.state.changed = false;
+      }
+    }
+  }
+
+  #addFloppies(): void {
+    const b = this.#builder;
+    const dma = b.device(
+      new I8237({ state: b.state(I8237State), memory: b.memory, lock: b.lock("dma") }),
+    );
+    const dmaLock = b.lock("dma registers");
+    const claim = (name: string, base: number, length: number, device: IoHandler) =>
+      b.ports.claim({ name, base, length, device, lock: dmaLock });
+    claim("dma 0-3", 0x00, 16, dma.first);
+    claim("dma 4-7", 0xc0, 32, dma.second);
+    claim("dma pages", 0x80, 16, dma.pages);
+
+    const lock = b.lock("floppy");
+    const drives = [0, 1].map((unit) => {
+      const drive = this.#drive("floppy", unit, lock);
+      return drive === undefined
+        ? undefined
+        : { type: floppyDriveType(drive.config.sizeBytes ?? 0), port: drive.port };
+    });
+    const floppy = b.device(
+      new I82077({
+        state: b.state(I82077State),
+        clock: b.clock,
+        timer: b.timers.create("floppy", lock),
+        irq: b.irq(FLOPPY_IRQ),
+        dma: dma.channel(FLOPPY_DMA),
+        drives,
+      }),
+    );
+    b.ports.claim({ name: "floppy", base: 0x3f0, length: 6, device: floppy.registers, lock });
+    b.ports.claim({ name: "floppy", base: 0x3f7, length: 1, device: floppy.control, lock });
+  }
+
+  #addIde(): IdeBusMaster {
+    const b = this.#builder;
+    const lock = this.ideLock;
+    const channels = CHANNELS.map(({ name, command, control, irq }, index) => {
+      const channel = b.device(
+        new IdeChannel(b.state(IdeChannelState, name), {
+          irq: b.irq(irq),
+          drives: [this.#ideDrive(index * 2), this.#ideDrive(index * 2 + 1)],
+        }),
+      );
+      const widths = { max: 4 } as const;
+      b.ports.claim({ name, base: command, length: 8, device: channel.commandBlock, widths, lock });
+      b.ports.claim({ name, base: control, length: 1, device: channel.controlBlock, lock });
+      return channel;
+    });
+    return b.device(
+      new IdeBusMaster(b.state(IdeBusMasterState), b.memory, [channels[0], channels[1]]),
+    );
+  }
+
+  #ideDrive(unit: number): IdeDrive | undefined {
+    const b = this.#builder;
+    const firmware = VERSION.slice(0, 8);
+    const serial = `HV${String(unit).padStart(5, "0")}`;
+    const disk = this.#drive("disk", unit, this.ideLock);
+    if (disk !== undefined) {
+      const identity = { model: "HV HARDDISK", serial, firmware };
+      return new AtaDisk(b.state(AtaDiskState, `disk${unit}`), disk.port, identity);
+    }
+    const cdrom = this.#drive("cdrom", unit, this.ideLock);
+    if (cdrom === undefined) return undefined;
+    const identity = { model: "HV DVD-ROM", serial, firmware };
+    return new AtapiCdrom(b.state(AtapiCdromState, `cdrom${unit}`), cdrom.port, identity);
+  }
+
+  #drive(kind: DriveConfig["kind"], unit: number, lock: Lock) {
+    const b = this.#builder;
+    const medium = b.config.drives.findIndex((d) => d.kind === kind && d.unit === unit);
+    if (medium < 0) return undefined;
+    const config = b.config.drives[medium];
+    const name = `${kind}${unit}`;
+    const port = b.blockPort(`${name}.medium`);
+    const firmwarePort = b.blockPort(`${name}.firmware`);
+    const ports = [{ port, lock }, { port: firmwarePort, lock: b.lock(`${name}.firmware`) }];
+    this.drives.push({ medium, ports, config, firmwarePort });
+    return { config, port };
+  }
+}

@@ -1,0 +1,92 @@
+/** Imports go one way (ARCHITECTURE.md, "Layers"): this holds the tree to it. */
+
+import assert from "node:assert/strict";
+
+const ROOT = new URL("../../", import.meta.url);
+
+/** Which layer a file is in, by the first prefix that fits. */
+const LAYERS: readonly [prefix: string, layer: string][] = [
+  ["main.ts", "cli"],
+  ["hv/cli/", "cli"],
+  ["hv/core/", "core"],
+  ["hv/sys/", "sys"],
+  ["hv/accel/", "accel"],
+  ["hv/boot/", "boot"],
+  ["hv/pc", "board"],
+  ["hv/", "machine"],
+  ["devices/disk/", "backend"],
+  ["devices/", "devices"],
+  ["bios/", "bios"],
+];
+
+/** What each layer may import besides itself. */
+const ALLOWED: Readonly<Record<string, readonly string[]>> = {
+  cli: ["machine", "board", "boot", "accel", "devices", "core", "sys"],
+  machine: ["board", "accel", "boot", "devices", "backend", "bios", "core", "sys"],
+  board: ["devices", "bios", "accel", "core", "machine"],
+  accel: ["core", "sys"],
+  boot: ["core"],
+  bios: ["devices", "accel", "core"],
+  backend: ["core", "sys"],
+  devices: ["core"],
+  sys: [],
+  core: [],
+};
+
+function* sources(folder: string): Generator<string> {
+  for (const entry of Deno.readDirSync(new URL(folder, ROOT))) {
+    const path = `${folder}${entry.name}`;
+    if (entry.isDirectory) yield* sources(`${path}/`);
+    else if (path.endsWith(".ts")) yield path;
+  }
+}
+
+const layerOf = (path: string) => LAYERS.find(([prefix]) => path.startsWith(prefix))?.[1];
+
+/** Files of the tree that `path` imports, types included. */
+function imports(path: string): string[] {
+  const text = Deno.readTextFileSync(new URL(path, ROOT));
+  const found = text.matchAll(/(?:from\s+|import\s*\(?\s*|new URL\(\s*)"(\.[^"]+\.ts)"/g);
+  return [...found].map(([, target]) =>
+    new URL(target, new URL(path, ROOT)).href.slice(ROOT.href.length)
+  );
+}
+
+const files = ["main.ts", ...["hv/", "devices/", "bios/"].flatMap((f) => [...sources(f)])];
+
+Deno.test("imports go one way", () => {
+  const wrong: string[] = [];
+  for (const path of files) {
+    const layer = layerOf(path)!;
+    for (const target of imports(path)) {
+      const other = layerOf(target);
+      if (other === undefined) wrong.push(`${path} imports ${target}, which is in no layer`);
+      else if (other !== layer && !ALLOWED[layer].includes(other)) {
+        wrong.push(`${path} (${layer}) imports ${target} (${other})`);
+      }
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("hv/core uses neither Deno nor the foreign-function interface", () => {
+  for (const path of files.filter((path) => path.startsWith("hv/core/"))) {
+    const text = Deno.readTextFileSync(new URL(path, ROOT)).replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
+    assert.doesNotMatch(text, /\bDeno\./, path);
+  }
+});
+
+Deno.test("hv/sys is the only place with foreign functions", () => {
+  for (const path of files.filter((path) => !path.startsWith("hv/sys/"))) {
+    const text = Deno.readTextFileSync(new URL(path, ROOT));
+    assert.doesNotMatch(text, /Deno\.(dlopen|Unsafe)/, path);
+  }
+});
+
+Deno.test("no file is longer than one sitting can hold: 600 lines", () => {
+  const long = files.map((path) => ({
+    path,
+    lines: Deno.readTextFileSync(new URL(path, ROOT)).split("\n").length,
+  })).filter(({ lines }) => lines > 600);
+  assert.deepEqual(long, []);
+});
