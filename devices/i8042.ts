@@ -141,12 +141,15 @@ export class I8042 implements Device {
     wiring.timer.onExpire = () => this.#load();
   }
 
-  /** Power-on, of the keyboard and the mouse too. A20 is open, as firmware expects of this board. */
+  /**
+   * Power-on, of the keyboard and the mouse too: ports open, no interrupts until the firmware asks for
+   * them (else the answers that it polls for would leave edges behind). A20 is open, as firmware
+   * expects of this board.
+   */
   reset(): void {
     const s = this.#state;
     const { keyboard, mouse, timer } = this.#wiring;
     bytesOf(s).fill(0);
-    s.ram[0] = ENABLE_KEYBOARD_IRQ | ENABLE_AUX_IRQ;
     keyboard.reset();
     mouse.reset();
     timer.disarm();
