@@ -155,6 +155,9 @@ export const Ebda = {
   bootIndex: EBDA + 0xb4,
   /** Kind of device that the monitor wants booted: 0 all in order, else index in `BOOT_KINDS` + 1. */
   bootOnly: EBDA + 0xb5,
+  /** Word: low word of the ticks at the last INT 16h that found no key; word: how many in that tick. */
+  idleTick: EBDA + 0xb8,
+  idlePolls: EBDA + 0xba,
   /** Word for each 2 KiB from C8000h to DFFFFh: 8000h plus the PCI function an image came from. */
   optionRomOrigins: EBDA + 0xc0,
 

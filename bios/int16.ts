@@ -4,9 +4,15 @@
  * Reference: IBM PS/2 and PC BIOS Interface Technical Reference, INT 16h; Ralf Brown, INT 16.
  */
 
-import { Bda } from "./bda.ts";
+import { Bda, Ebda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
 import { peekKey, pushKey } from "./int09.ts";
+
+/**
+ * Questions for a key within one tick (55 ms) without an answer, after which the guest is taken to do
+ * nothing else and halts until its next interrupt: DOS at its prompt would keep a host processor busy.
+ */
+const IDLE_POLLS = 96;
 
 /** Serves one call. */
 export function int16(guest: Guest): void {
@@ -69,6 +75,16 @@ function testKey(guest: Guest, enhanced: boolean): void {
     peekKey(guest, true); // a key that this program cannot know
   }
   guest.zero = true;
+  idle(guest);
+}
+
+function idle(guest: Guest): void {
+  const { memory } = guest.host;
+  const tick = memory.readU16(Bda.ticks);
+  const polls = memory.readU16(Ebda.idleTick) === tick ? memory.readU16(Ebda.idlePolls) + 1 : 0;
+  memory.writeU16(Ebda.idleTick, tick);
+  memory.writeU16(Ebda.idlePolls, Math.min(polls, IDLE_POLLS));
+  if (polls >= IDLE_POLLS) guest.goTo("idle16");
 }
 
 /** A word of the buffer as the old functions show it; -1: they do not. */

@@ -49,7 +49,7 @@ export type StubLabel =
   | "wait15"
   | "spin15"
   | "wait16"
-  | "retry16"
+  | "idle16"
   | "keyHook"
   | "keyBreak"
   | "keyPrint"
@@ -185,8 +185,10 @@ function emitSoftwareInterrupts(a: Assembler, service: Emit): void {
   }
   a.label("retry13");
   a.jmpShort("int13");
-  a.label("retry16");
-  a.jmpShort("int16");
+  a.label("idle16"); // nothing typed, and the program does nothing but ask
+  a.sti();
+  a.hlt();
+  a.iret();
   for (const name of ["14", "16"] as const) {
     a.label(`wait${name}`);
     a.sti();
