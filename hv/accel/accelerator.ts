@@ -55,7 +55,16 @@ export interface Vcpu {
   run(): Exit;
   /** After `Exit.failed`: the reason, with the instruction's address and bytes where known. */
   failure(): string;
-  /** Copies everything that the processor holds into `state`; only while it is not running. */
+  /**
+   * Completes the access that the last run reported, and whose data are in place, without running
+   * on; to be called before the processor is stopped, saved or handed to another thread. False when
+   * the instruction needs a further access first: then the next `run` reports it.
+   */
+  settle(): boolean;
+  /**
+   * Copies everything that the processor holds into `state`; only while it is not running and is
+   * settled.
+   */
   save(state: CpuState): void;
   /** The reverse of `save`. */
   restore(state: CpuState): void;

@@ -29,7 +29,8 @@ function runPath(field: string): string {
     .replace(/^debug_/, "debug.arch.")
     .replace(/^hardware_exit/, "hw.hardware_exit")
     .replace(/^hardware_entry/, "fail_entry.hardware_entry")
-    .replace(/^system_event_/, "system_event.");
+    .replace(/^system_event_/, "system_event.")
+    .replace(/^sync_/, "s.regs.");
   return path.replace(/^(io|mmio|internal)_/, "$1.");
 }
 

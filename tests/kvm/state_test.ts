@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { bytesOf } from "../../hv/core/record.ts";
 import { Activity, CpuState, Exit } from "../../hv/accel/mod.ts";
-import { answer, kvmTest, TestMachine } from "./test_machine.ts";
+import { answer, kvmTest, START, TestMachine } from "./test_machine.ts";
 
 const newState = () => new CpuState(new ArrayBuffer(CpuState.byteLength));
 
@@ -93,13 +93,83 @@ kvmTest("a state from another kind of processor is refused with the MSR's number
   assert.throws(() => machine.vcpu.restore(state), /Cannot set MSR 0x12345678 to 0x1: .*another/);
 });
 
-kvmTest("a processor that awaits a device's answer is not saved half-way", () => {
+kvmTest(
+  "a read that was answered is part of what is saved, by another thread's object as well",
+  () => {
+    using machine = new TestMachine();
+    machine.start([0xe4, 0xe0, 0xe6, 0xe1]); // in al, 0E0h; out 0E1h, al
+    assert.equal(machine.vcpu.run(), Exit.port);
+    answer(machine.vcpu, 0x33);
+    const state = newState();
+    using same = machine.vm.openVcpu(0);
+    same.save(state);
+    assert.equal(state.general[0] & 0xffn, 0x33n);
+    assert.equal(state.rip, BigInt(START + 2));
+    machine.expectOut(0xe1, 0x33);
+  },
+);
+
+kvmTest("an access in two parts is settled after the second, and saved only then", () => {
   using machine = new TestMachine();
-  machine.start([0xe4, 0xe0, 0xe6, 0xe1]); // in al, 0E0h; out 0E1h, al
-  assert.equal(machine.vcpu.run(), Exit.port);
-  assert.throws(() => machine.vcpu.save(newState()), /Cannot save processor 0: it awaits a device/);
-  answer(machine.vcpu, 0x33);
-  machine.expectOut(0xe1, 0x33);
+  machine.vm.mapMemory({ slot: 0, guestAddress: 0, length: 0x8_0000, memoryOffset: 0 });
+  machine.start([
+    ...[0xb8, 0x00, 0x80, 0x8e, 0xd8], // mov ax, 8000h; mov ds, ax
+    ...[0x66, 0xb8, 0x44, 0x33, 0x22, 0x11], // mov eax, 11223344h
+    ...[0x66, 0xa3, 0xfe, 0x0f], // mov [0FFEh], eax: over the end of a page
+    ...[0xe6, 0xe0], // out 0E0h, al
+  ]);
+  const { vcpu } = machine;
+  const written: number[] = [];
+  assert.equal(vcpu.run(), Exit.mmio);
+  written.push(vcpu.access.address, vcpu.access.size);
+  if (vcpu.access.size === 2) {
+    assert.equal(vcpu.settle(), false);
+    assert.throws(() => vcpu.save(newState()), /Cannot save processor 0: it awaits a device/);
+    assert.equal(vcpu.run(), Exit.mmio);
+    written.push(vcpu.access.address, vcpu.access.size);
+    assert.deepEqual(written, [0x8_0ffe, 2, 0x8_1000, 2]);
+  }
+  assert.equal(vcpu.settle(), true);
+  vcpu.save(newState());
+  machine.expectOut(0xe0, 0x44);
+});
+
+kvmTest("registers stored for the next run are part of what is saved before it", () => {
+  using machine = new TestMachine();
+  machine.start(COUNTER);
+  machine.expectOut(0xe0, 1, 4);
+  const { registers } = machine.vcpu;
+  registers.load();
+  registers.ebx = 0x77;
+  registers.store();
+  registers.load();
+  assert.equal(registers.ebx, 0x77);
+  const state = newState();
+  using other = machine.vm.openVcpu(0);
+  other.save(state);
+  assert.equal(state.general[3], 0x77n);
+  machine.expectOut(0xe0, 0x78, 4);
+  registers.load();
+  registers.ebx = 0x99;
+  registers.store();
+  other.restore(state);
+  machine.expectOut(0xe0, 0x78, 4);
+  registers.load();
+  assert.equal(registers.ebx, 0x78);
+});
+
+kvmTest("registers are right whether they are looked at often or rarely", () => {
+  using machine = new TestMachine();
+  machine.start(COUNTER);
+  const { registers } = machine.vcpu;
+  for (let i = 1; i <= 700; i++) {
+    machine.expectOut(0xe0, i, 4);
+    // At every exit at first, then not for so long that KVM stops storing them.
+    if (i > 50 && i !== 650 && i !== 651) continue;
+    registers.load();
+    assert.equal(registers.ebx, i);
+    assert.equal(registers.cs.selector, 0);
+  }
 });
 
 kvmTest("RESET in the middle of an access starts at FFFF:FFF0 and leaves nothing of it", () => {

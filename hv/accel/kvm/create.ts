@@ -87,6 +87,7 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
     vmFd,
     vcpuFds,
     runBytes: callValue(systemFd, k.KVM_GET_VCPU_MMAP_SIZE, 0),
+    syncRegisters: checkCapability(systemFd, "KVM_CAP_SYNC_REGS"),
     memoryAddress: addressOf(new Uint8Array(memory.buffer)),
     slots: new SharedArrayBuffer(SlotTable.byteLength),
     kicks: new SharedArrayBuffer(kickTable(cpus).byteLength),

@@ -30,6 +30,8 @@ export interface KvmDetail {
   readonly vcpuFds: readonly number[];
   /** Bytes of struct kvm_run and the pages that follow it. */
   readonly runBytes: number;
+  /** Registers that KVM can put into struct kvm_run (KVM_CAP_SYNC_REGS). */
+  readonly syncRegisters: number;
   /** Host address of offset 0 of the guest's memory. */
   readonly memoryAddress: number;
   /** A `SlotTable`. */

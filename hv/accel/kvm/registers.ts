@@ -2,8 +2,8 @@
 
 import { bytesOf } from "../../core/record.ts";
 import type { RegisterFile, Segment } from "../accelerator.ts";
-import { call, KVM_GET_REGS, KVM_GET_SREGS, KVM_SET_REGS, KVM_SET_SREGS } from "./ioctl.ts";
-import { kvm_regs, kvm_segment, kvm_sregs } from "./structs.ts";
+import type { RegisterSync } from "./register_sync.ts";
+import { kvm_regs, type kvm_segment, kvm_sregs } from "./structs.ts";
 
 /** Word (32-bit) indices of the low halves in kvm_regs. */
 const WORD = {
@@ -26,13 +26,19 @@ type SegmentView = InstanceType<typeof kvm_segment>;
 
 const hex = (value: number | bigint, digits: number) => value.toString(16).padStart(digits, "0");
 
+/** A processor as its registers need it. */
+export interface RegisterOwner {
+  readonly sync: RegisterSync;
+  /** Completes a port or MMIO write that the processor is in the middle of; whether there was one. */
+  settleWrite(): boolean;
+}
+
 /**
  * A `RegisterFile` over KVM's structures. Special registers are fetched only when one is named, and
- * only what was changed is put back: a service that touches general registers costs two calls.
+ * only what was changed is put back.
  */
 export class KvmRegisters implements RegisterFile {
-  readonly #fd: () => number;
-  readonly #settle: () => void;
+  readonly #owner: RegisterOwner;
   readonly #regs = new kvm_regs(new ArrayBuffer(kvm_regs.byteLength));
   readonly #regsBytes = bytesOf(this.#regs);
   readonly #words = new Uint32Array(this.#regsBytes.buffer);
@@ -46,13 +52,8 @@ export class KvmRegisters implements RegisterFile {
   readonly es: Segment;
   readonly ss: Segment;
 
-  /**
-   * @param fd Descriptor of the vCPU.
-   * @param settle Completes a port or MMIO write that the processor is in the middle of.
-   */
-  constructor(fd: () => number, settle: () => void) {
-    this.#fd = fd;
-    this.#settle = settle;
+  constructor(owner: RegisterOwner) {
+    this.#owner = owner;
     this.cs = this.#segment("cs");
     this.ds = this.#segment("ds");
     this.es = this.#segment("es");
@@ -61,8 +62,7 @@ export class KvmRegisters implements RegisterFile {
 
   /** Fetches the registers; changes that were not stored are lost. */
   load(): void {
-    this.#settle();
-    call(this.#fd(), KVM_GET_REGS, this.#regsBytes);
+    this.#owner.sync.load(this.#regsBytes);
     this.#dirty = false;
     this.#specialLoaded = false;
     this.#specialDirty = false;
@@ -70,8 +70,8 @@ export class KvmRegisters implements RegisterFile {
 
   /** Puts what was changed since `load` back. */
   store(): void {
-    if (this.#dirty) call(this.#fd(), KVM_SET_REGS, this.#regsBytes);
-    if (this.#specialDirty) call(this.#fd(), KVM_SET_SREGS, this.#sregsBytes);
+    if (this.#dirty) this.#owner.sync.store(this.#regsBytes);
+    if (this.#specialDirty) this.#owner.sync.storeSpecial(this.#sregsBytes);
     this.#dirty = false;
     this.#specialDirty = false;
   }
@@ -125,9 +125,11 @@ export class KvmRegisters implements RegisterFile {
     this.#set(WORD.rsp, value);
   }
   get ip(): number {
+    this.#settle();
     return this.#words[WORD.rip] + this.#words[WORD.rip + 1] * 0x1_0000_0000;
   }
   set ip(value: number) {
+    this.#settle();
     this.#set(WORD.rip, value);
     this.#words[WORD.rip + 1] = Math.floor(value / 0x1_0000_0000);
   }
@@ -143,6 +145,7 @@ export class KvmRegisters implements RegisterFile {
   }
 
   toString(): string {
+    this.#settle();
     const r = this.#regs;
     const s = this.#special();
     const general = (["rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "rsp"] as const)
@@ -169,6 +172,24 @@ export class KvmRegisters implements RegisterFile {
     ].join("\n");
   }
 
+  /**
+   * KVM leaves RIP before or after an OUT depending on how it ran the instruction: it is completed
+   * when RIP counts, so that it is the one after it. Few services look.
+   */
+  #settle(): void {
+    if (!this.#owner.settleWrite()) return;
+    const { sync } = this.#owner;
+    const changed = this.#dirty ? this.#regsBytes.slice() : undefined;
+    sync.load(this.#regsBytes);
+    if (changed === undefined) return;
+    // What was changed meanwhile stays; RIP is the processor's.
+    const low = this.#words[WORD.rip];
+    const high = this.#words[WORD.rip + 1];
+    this.#regsBytes.set(changed);
+    this.#words[WORD.rip] = low;
+    this.#words[WORD.rip + 1] = high;
+  }
+
   #set(word: number, value: number): void {
     this.#words[word] = value;
     this.#words[word + 1] = 0;
@@ -177,7 +198,7 @@ export class KvmRegisters implements RegisterFile {
 
   #special(): InstanceType<typeof kvm_sregs> {
     if (!this.#specialLoaded) {
-      call(this.#fd(), KVM_GET_SREGS, this.#sregsBytes);
+      this.#owner.sync.loadSpecial(this.#sregsBytes);
       this.#specialLoaded = true;
     }
     return this.#sregs;

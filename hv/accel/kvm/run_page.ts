@@ -33,7 +33,13 @@ export const RUN = {
   debug_pc: 40,
   kvm_valid_regs: 288,
   kvm_dirty_regs: 296,
+  sync_regs: 304,
+  sync_sregs: 448,
 } as const;
+
+/** Bits of `kvm_valid_regs` and `kvm_dirty_regs`. */
+export const KVM_SYNC_X86_REGS = 1;
+export const KVM_SYNC_X86_SREGS = 2;
 
 /** Direction of a port access. */
 export const KVM_EXIT_IO_OUT = 1;

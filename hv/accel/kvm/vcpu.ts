@@ -19,6 +19,7 @@ import type { CpuState } from "../cpu_state.ts";
 import { describeExit, describeRunError, type Position } from "./failure.ts";
 import { call, KVM_RUN, KVM_TRANSLATE } from "./ioctl.ts";
 import { KvmRegisters } from "./registers.ts";
+import { RegisterSync } from "./register_sync.ts";
 import { resetState } from "./reset.ts";
 import * as run from "./run_page.ts";
 import { RUN } from "./run_page.ts";
@@ -45,6 +46,8 @@ export interface VcpuContext {
   readonly systemFd: number;
   readonly fd: number;
   readonly runBytes: number;
+  /** What KVM_CAP_SYNC_REGS answers. */
+  readonly syncRegisters: number;
   /** One word a processor, see `kickTable`. */
   readonly kicks: Int32Array;
   /** Up to `length` bytes of guest memory at a guest-physical address. */
@@ -63,6 +66,7 @@ export class KvmVcpu implements Vcpu {
   readonly #access: KvmAccess;
   readonly #mapping: SharedMapping;
   readonly #ioctl = libc.ioctl;
+  readonly #sync: RegisterSync;
   #page: DataView;
   #bytes: Uint8Array;
   #fd: number;
@@ -83,7 +87,8 @@ export class KvmVcpu implements Vcpu {
     this.#bytes = new Uint8Array(this.#mapping.buffer);
     this.#access = new KvmAccess(this.#page);
     this.access = this.#access;
-    this.registers = new KvmRegisters(() => this.#live(), () => this.#settle());
+    this.#sync = new RegisterSync(() => this.#live(), this.#bytes, context.syncRegisters);
+    this.registers = new KvmRegisters({ sync: this.#sync, settleWrite: () => this.#settleWrite() });
   }
 
   run(): Exit {
@@ -92,8 +97,10 @@ export class KvmVcpu implements Vcpu {
       this.#held = false;
       return this.#decode();
     }
-    if (this.#ioctl(this.#fd, KVM_RUN.request, null) === 0) return this.#decode();
-    return this.#runError(errno());
+    const result = this.#ioctl(this.#fd, KVM_RUN.request, null);
+    if (result !== 0) return this.#runError(errno());
+    this.#sync.ran();
+    return this.#decode();
   }
 
   failure(): string {
@@ -103,18 +110,31 @@ export class KvmVcpu implements Vcpu {
       : describeExit(this.#page, at);
   }
 
+  settle(): boolean {
+    if (this.#held) return false;
+    this.#live();
+    this.#bytes[RUN.immediate_exit] = 1;
+    const result = this.#ioctl(this.#fd, KVM_RUN.request, null);
+    this.#bytes[RUN.immediate_exit] = 0;
+    this.#sync.ran();
+    // Success is another access of the same instruction, which the next run reports.
+    this.#held = result === 0;
+    this.#unsettled = false;
+    return !this.#held;
+  }
+
   /**
-   * See `Vcpu.save`.
+   * See `Vcpu.save`. The last access may have been another thread's: it is settled in any case.
    *
-   * @throws Error in the middle of a port or MMIO access that the caller has not finished with runs
+   * @throws Error when the instruction needs a further access first
    */
   save(state: CpuState): void {
-    this.#settle();
-    if (this.#held || this.#unsettled) {
+    if (!this.settle()) {
       throw new Error(
-        `Cannot save processor ${this.index}: it awaits a device; run it until it is interrupted`,
+        `Cannot save processor ${this.index}: it awaits a device; settle it before it is stopped`,
       );
     }
+    this.#sync.flush();
     this.#stateTransfer().save(state);
   }
 
@@ -133,6 +153,7 @@ export class KvmVcpu implements Vcpu {
     this.#fd = -1;
     this.#page = new DataView(new ArrayBuffer(this.#page.byteLength));
     this.#bytes = new Uint8Array(this.#page.buffer);
+    this.#sync.end();
     this.#access.data = this.#page;
     this.#mapping[Symbol.dispose]();
   }
@@ -190,9 +211,14 @@ export class KvmVcpu implements Vcpu {
   #runError(number: number): Exit {
     // EAGAIN: a processor that waited for INIT or SIPI got it, and is to be entered again.
     for (let i = 0; number === Errno.EAGAIN && i < MAX_RESTARTS; i++) {
-      if (this.#ioctl(this.#live(), KVM_RUN.request, null) === 0) return this.#decode();
+      const result = this.#ioctl(this.#live(), KVM_RUN.request, null);
+      if (result === 0) {
+        this.#sync.ran();
+        return this.#decode();
+      }
       number = errno();
     }
+    this.#sync.ran();
     this.#unsettled = false;
     if (number === Errno.EINTR) {
       consumeKicks();
@@ -203,34 +229,19 @@ export class KvmVcpu implements Vcpu {
     return Exit.failed;
   }
 
-  /**
-   * Completes a write that the last exit reported, so that the registers are those after it; KVM
-   * leaves RIP before or after an OUT depending on how it ran the instruction. A read stays open:
-   * its data may not be there yet.
-   */
-  #settle(): void {
-    if (!this.#unsettled || this.#held || !this.#access.isWrite) return;
-    this.#live();
-    this.#bytes[RUN.immediate_exit] = 1;
-    const result = this.#ioctl(this.#fd, KVM_RUN.request, null);
-    this.#bytes[RUN.immediate_exit] = 0;
-    // Success is the next part of a write that crosses a page: the next run reports it.
-    if (result === 0) this.#held = true;
-    else this.#unsettled = false;
+  /** A read stays open: its data may not be there yet. */
+  #settleWrite(): boolean {
+    if (!this.#unsettled || this.#held || !this.#access.isWrite) return false;
+    this.settle();
+    return true;
   }
 
+  /** Otherwise the next run would complete an instruction of the state that is replaced. */
   #forgetExit(): void {
-    this.#live();
-    if (this.#unsettled) {
-      // Otherwise the next run would complete an instruction of the state that is replaced.
-      this.#bytes[RUN.immediate_exit] = 1;
-      for (let i = 0; i < MAX_RESTARTS; i++) {
-        if (this.#ioctl(this.#fd, KVM_RUN.request, null) !== 0) break;
-      }
-      this.#bytes[RUN.immediate_exit] = 0;
-    }
-    this.#unsettled = false;
     this.#held = false;
+    for (let i = 0; i < MAX_RESTARTS && !this.settle(); i++) this.#held = false;
+    this.#held = false;
+    this.#sync.discard();
   }
 
   #stateTransfer(): StateTransfer {

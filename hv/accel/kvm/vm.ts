@@ -132,6 +132,7 @@ export class KvmVm implements AcceleratedVm {
       systemFd: this.#detail.systemFd,
       fd,
       runBytes: this.#detail.runBytes,
+      syncRegisters: this.#detail.syncRegisters,
       kicks: this.#kicks,
       readGuest: (address, length) => this.#readGuest(address, length),
     });

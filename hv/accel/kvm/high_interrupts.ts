@@ -1,0 +1,117 @@
+/**
+ * Real-mode `INT 80h` to `INT FFh` where KVM emulates real mode.
+ *
+ * KVM's instruction emulator takes the vector of `INT n` as a signed byte: for 80h and above it looks
+ * for the handler below address 0, fails, and tries again for ever, without an exit. It hits hosts
+ * whose processor does not run real-mode code itself; ELKS, for one, makes its system calls so.
+ *
+ * A timer interrupts the processor now and then; if it is found at such an instruction, that is
+ * carried out here, and a hardware breakpoint is put there (the four last places have one), by which
+ * the next time costs an exit instead of a period of the timer.
+ *
+ * References: Intel SDM volume 2, "INT n"; Linux arch/x86/kvm/emulate.c takes SrcImmByte for CDh;
+ * Documentation/virt/kvm/api.rst, 4.87 KVM_SET_GUEST_DEBUG.
+ */
+
+import { bytesOf } from "../../core/record.ts";
+import { currentThreadId, ThreadTimer } from "../../sys/mod.ts";
+import { call, KVM_SET_GUEST_DEBUG } from "./ioctl.ts";
+import type { KvmRegisters } from "./registers.ts";
+import { kvm_guest_debug } from "./structs.ts";
+
+/** How long a guest waits at such an instruction the first time, ns. */
+const PERIOD_NS = 2_000_000;
+const INT_N = 0xcd;
+const LENGTH = 2;
+const CR0_PE = 1;
+const IF = 0x200;
+const TF = 0x100;
+const AC = 0x4_0000;
+const KVM_GUESTDBG_ENABLE = 1;
+const KVM_GUESTDBG_USE_HW_BP = 0x2_0000;
+const BREAKPOINTS = 4;
+/** Bit 10 of DR7 is always set; breakpoint i is enabled by bit 2i. */
+const DR7_FIXED = 0x400;
+
+/** The processor that is helped. */
+export interface HighInterruptsHost {
+  /** Descriptor of the vCPU. */
+  readonly fd: number;
+  readonly registers: KvmRegisters;
+  /** Guest memory at a guest-physical address, to be read and written; undefined unless all RAM. */
+  memory(address: number, length: number): Uint8Array | undefined;
+}
+
+/** See above. Made by the thread that runs the processor. */
+export class HighInterrupts implements Disposable {
+  readonly #host: HighInterruptsHost;
+  readonly #timer: ThreadTimer;
+  /** Linear addresses with a breakpoint, the oldest first. */
+  #places: number[] = [];
+
+  constructor(host: HighInterruptsHost) {
+    this.#host = host;
+    this.#timer = new ThreadTimer(currentThreadId(), PERIOD_NS);
+  }
+
+  /** Carries the instruction out if the processor stands at one; false when it does not. */
+  step(): boolean {
+    const { registers } = this.#host;
+    registers.load();
+    if ((registers.cr0 & CR0_PE) !== 0) return false;
+    const at = registers.cs.base + registers.ip;
+    const code = this.#host.memory(at, LENGTH);
+    if (code === undefined || code[0] !== INT_N || code[1] < 0x80) return false;
+    if (!this.#interrupt(code[1])) return false;
+    registers.store();
+    if (!this.#places.includes(at)) {
+      this.#places = [...this.#places, at].slice(-BREAKPOINTS);
+      this.#setBreakpoints();
+    }
+    return true;
+  }
+
+  /** The processor has come to a breakpoint; when there is other code now, it goes on without. */
+  atBreakpoint(linear: number): void {
+    if (this.step()) return;
+    this.#places = this.#places.filter((place) => place !== linear);
+    this.#setBreakpoints();
+  }
+
+  [Symbol.dispose](): void {
+    this.#timer[Symbol.dispose]();
+  }
+
+  /** INT n in real mode: FLAGS, CS and IP go on the stack, CS:IP comes from the vector table. */
+  #interrupt(vector: number): boolean {
+    const { registers: r } = this.#host;
+    const entry = this.#host.memory(r.idtBase + vector * 4, 4);
+    if (entry === undefined) return false;
+    const values = [r.eflags, r.cs.selector, r.ip + LENGTH];
+    let sp = r.esp & 0xffff;
+    for (const value of values) {
+      sp = (sp - 2) & 0xffff;
+      const slot = this.#host.memory(r.ss.base + sp, 2);
+      if (slot === undefined) return false;
+      slot[0] = value & 0xff;
+      slot[1] = (value >>> 8) & 0xff;
+    }
+    r.esp = (r.esp & 0xffff_0000) | sp;
+    r.eflags &= ~(IF | TF | AC);
+    r.ip = entry[0] | (entry[1] << 8);
+    r.cs.selector = entry[2] | (entry[3] << 8);
+    return true;
+  }
+
+  #setBreakpoints(): void {
+    const debug = new kvm_guest_debug(new ArrayBuffer(kvm_guest_debug.byteLength));
+    let enabled = DR7_FIXED;
+    for (const [i, place] of this.#places.entries()) {
+      debug.debugreg[i] = BigInt(place);
+      enabled |= 1 << (2 * i);
+    }
+    debug.debugreg[7] = BigInt(enabled);
+    debug.control = this.#places.length === 0 ? 0 : KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP;
+    call(this.#host.fd, KVM_SET_GUEST_DEBUG, bytesOf(debug));
+  }
+}
