@@ -7,7 +7,8 @@
  *
  * One byte at a time lies in the output buffer, and each raises its interrupt. After a byte was read
  * the next one from a device comes no sooner than the cable would bring it: programs that hook the
- * keyboard interrupt read port 60h first and the BIOS behind them reads the same byte again.
+ * keyboard interrupt read port 60h first and the BIOS behind them reads the same byte again. The first
+ * byte of an answer comes at once: nobody can have read it before.
  *
  * Left out: passwords (A4h-A6h) and diagnostics that stop the chip. The lock of this device is also
  * the keyboard's and the mouse's.
@@ -169,7 +170,9 @@ export class I8042 implements Device {
     const value = s.output;
     if (s.outputFull) {
       s.outputFull = false;
-      s.notBeforeNs = this.#wiring.clock.nowNs() + BYTE_NS;
+      if (s.outputSource !== Source.controller) {
+        s.notBeforeNs = this.#wiring.clock.nowNs() + BYTE_NS;
+      }
       // The lines must fall even when an answer follows at once: each byte has its edge.
       this.#updateIrqs();
       this.#load();
@@ -200,9 +203,11 @@ export class I8042 implements Device {
         return this.#answer(value, Source.aux);
       case WRITE_AUX:
         s.ram[0] &= ~DISABLE_AUX;
+        s.notBeforeNs = 0;
         return mouse.send(value);
       default: // sending opens a closed port
         s.ram[0] &= ~DISABLE_KEYBOARD;
+        s.notBeforeNs = 0;
         return keyboard.send(value);
     }
   }

@@ -153,6 +153,18 @@ Deno.test("i8042 gives each byte an edge of IRQ 1 and a time of its own", () => 
   assert.equal(irq1.level, false);
 });
 
+Deno.test("i8042 brings the acknowledgement of a command at once, even after another byte", () => {
+  const { keyboard, data, read, status } = start();
+  keyboard.key("a", true);
+  read();
+  data(0xed);
+  assert.equal(status() & OBF, OBF);
+  assert.equal(read(), 0xfa);
+  data(0x07);
+  assert.equal(status() & OBF, OBF);
+  assert.equal(read(), 0xfa);
+});
+
 Deno.test("i8042 translates set 2 to set 1 when told to (command byte, bit 6)", () => {
   const { keyboard, command, data, poll } = start();
   command(0x60);
@@ -178,7 +190,8 @@ Deno.test("i8042 keeps keys while the port is closed and raises no interrupt (co
   assert.equal(irq1.level, false, "for answers neither");
   read();
   command(0xae);
-  assert.equal(irq1.level, false, "the cable takes its time");
+  assert.equal(irq1.level, true);
+  assert.equal(read(), 0x32);
 });
 
 Deno.test("i8042 talks to the mouse with D4h and marks its bytes (command D4h, status bit 5)", () => {
