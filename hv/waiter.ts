@@ -51,8 +51,11 @@ export class Waiter {
   ): Promise<T> {
     const startMs = performance.now();
     return new Promise<T>((resolve, reject) => {
-      let timeout: ReturnType<typeof setTimeout> | undefined;
-      let poll: ReturnType<typeof setInterval> | undefined;
+      const timeout = setTimeout(
+        () => fail("timeout", `nothing within the time limit of ${timeoutMs / 1000} s`),
+        timeoutMs,
+      );
+      const poll = pollMs === undefined ? undefined : setInterval(() => pending.check(), pollMs);
       const finish = () => {
         this.#pending.delete(pending);
         clearTimeout(timeout);
@@ -88,11 +91,6 @@ export class Waiter {
         },
       };
       this.#pending.add(pending);
-      timeout = setTimeout(
-        () => fail("timeout", `nothing within the time limit of ${timeoutMs / 1000} s`),
-        timeoutMs,
-      );
-      if (pollMs !== undefined) poll = setInterval(() => pending.check(), pollMs);
       if (signal?.aborted) abort();
       else {
         signal?.addEventListener("abort", abort);

@@ -4,8 +4,8 @@
  * them. Sequences may be cut anywhere by the host's reads.
  */
 
-import type { KeyCode } from "../devices/keymap.ts";
-import { pressFor } from "../devices/keymap_us.ts";
+import type { KeyCode } from "../../devices/keymap.ts";
+import { pressFor } from "../../devices/keymap_us.ts";
 
 /** A key with what is held down with it; names as in QEMU's `sendkey`. */
 export interface NamedKey {

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { toCp437 } from "../devices/display/cp437.ts";
-import { palette16 } from "../devices/display/scanout.ts";
-import type { TextScreen } from "../devices/display/text_screen.ts";
-import { attributeSgr, colorDepth, nearest256 } from "../hv/terminal_colors.ts";
-import { TerminalScreen, terminalUpdate } from "../hv/terminal_screen.ts";
-import { seeded } from "./support/random.ts";
-import { VgaBench } from "./support/vga_bench.ts";
+import { toCp437 } from "../../devices/display/cp437.ts";
+import { palette16 } from "../../devices/display/scanout.ts";
+import type { TextScreen } from "../../devices/display/text_screen.ts";
+import { attributeSgr, colorDepth, nearest256 } from "../../hv/cli/terminal_colors.ts";
+import { TerminalScreen, terminalUpdate } from "../../hv/cli/terminal_screen.ts";
+import { seeded } from "../support/random.ts";
+import { VgaBench } from "../support/vga_bench.ts";
 
 const PALETTE = palette16(new VgaBench().mode(3).vga.state);
 

@@ -4,8 +4,8 @@
  * changes in the terminal's size.
  */
 
-import { CP437 } from "../devices/display/cp437.ts";
-import type { TextScreen } from "../devices/display/text_screen.ts";
+import { CP437 } from "../../devices/display/cp437.ts";
+import type { TextScreen } from "../../devices/display/text_screen.ts";
 import { attributeSgr, type ColorDepth } from "./terminal_colors.ts";
 
 /** The host's terminal. */

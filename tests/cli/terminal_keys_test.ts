@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { TERMINAL_HELP, TerminalCommands } from "../hv/terminal_commands.ts";
-import { TerminalKeys, type TypedKey } from "../hv/terminal_keys.ts";
-import { seeded } from "./support/random.ts";
+import { TERMINAL_HELP, TerminalCommands } from "../../hv/cli/terminal_commands.ts";
+import { TerminalKeys, type TypedKey } from "../../hv/cli/terminal_keys.ts";
+import { seeded } from "../support/random.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const keys = (text: string) => new TerminalKeys().feed(bytes(text));

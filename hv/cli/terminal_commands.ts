@@ -21,7 +21,7 @@ const COMMANDS: Record<string, TerminalCommand> = {
 export const TERMINAL_HELP: readonly string[] = [
   "Ctrl-A H    this help",
   "Ctrl-A X    quit",
-  "Ctrl-A C    switch between the guest and the monitor",
+  "Ctrl-A C    switch between the screen and the serial console",
   "Ctrl-A A    send Ctrl-A to the guest",
 ];
 

@@ -1,0 +1,23 @@
+/**
+ * hv as a library: machines in scripts, for tests of operating systems, kernels, drivers, installers.
+ *
+ * ```ts ignore
+ * import { Machine } from "./hv/mod.ts";
+ *
+ * await using m = await Machine.start({ memory: "64M", floppy: "freedos.img" });
+ * await m.screen.waitFor(/A:\\>/, { timeoutMs: 60_000 });
+ * await m.keyboard.type("ver\n");
+ * ```
+ *
+ * @module
+ */
+
+export type { BootDevice } from "./board_config.ts";
+export type { AcceleratorChoice, DriveOptions, MachineOptions } from "./config.ts";
+export { type ConsoleMatch, GuestConsole } from "./console.ts";
+export { HostError, UsageError, WaitError } from "./errors.ts";
+export { Keyboard, type TypeOptions } from "./keyboard.ts";
+export { type ExitStatus, Machine } from "./machine.ts";
+export { Screen } from "./screen.ts";
+export { VERSION } from "./version.ts";
+export type { WaitOptions } from "./waiter.ts";
