@@ -33,7 +33,7 @@ const PIRQ_IRQS = [10, 10, 11, 11];
 /** 82371AB function 3, power management: base of its ports and their enable bit. */
 const PM_DEVICE_ID = 0x7113;
 const PM_BASE = 0x40;
-const PM_PORTS = 0xb000;
+const PM_PORTS = 0x600;
 const PM_ENABLE = 0x80;
 const SMBUS_BASE = 0x90;
 const SMBUS_PORTS = 0xb100;
