@@ -146,6 +146,8 @@ kvmTest("registers stored for the next run are part of what is saved before it",
   assert.equal(registers.ebx, 0x77);
   const state = newState();
   using other = machine.vm.openVcpu(0);
+  other.registers.load();
+  assert.equal(other.registers.ebx, 0x77);
   other.save(state);
   assert.equal(state.general[3], 0x77n);
   machine.expectOut(0xe0, 0x78, 4);

@@ -45,8 +45,13 @@ export class RegisterSync {
 
   /** Copies a kvm_regs into `into`. */
   load(into: Uint8Array): void {
-    if ((this.#fresh & KVM_SYNC_X86_REGS) !== 0) this.#copy(RUN.sync_regs, into);
-    else call(this.#fd(), KVM_GET_REGS, into);
+    if ((this.#fresh & KVM_SYNC_X86_REGS) !== 0) {
+      this.#copy(RUN.sync_regs, into);
+    } else {
+      const fd = this.#fd();
+      this.flush();
+      call(fd, KVM_GET_REGS, into);
+    }
     this.#request(this.#requested | KVM_SYNC_X86_REGS);
   }
 
