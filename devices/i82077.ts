@@ -19,7 +19,7 @@ import { bytesOf } from "../hv/core/record.ts";
 import type { Timer } from "../hv/core/timer.ts";
 import type { DmaChannel } from "./i8237.ts";
 import { Execution, type FloppyDrive } from "./i82077_execution.ts";
-import { driveTracks } from "./i82077_media.ts";
+import { DataRate, driveTracks } from "./i82077_media.ts";
 import * as fdc from "./i82077_state.ts";
 import { Command, decode, type I82077State, Phase, Stage } from "./i82077_state.ts";
 
@@ -47,7 +47,13 @@ const DOR_NOT_RESET = 0x04;
 const DOR_DMA_GATE = 0x08;
 /** Data rate select register (2.1.4). */
 const DSR_SOFTWARE_RESET = 0x80;
-const DSR_AFTER_HARDWARE_RESET = 0x02;
+/**
+ * What POST leaves in a PC, instead of the data sheet's 00h and 02h (250 kb/s): out of reset, DMA gate
+ * open, 500 kb/s. QEMU does so too, and SeaBIOS leaves reset without opening the gate for the interrupt
+ * that it then waits for; the built-in firmware does not touch the controller at all.
+ */
+const DOR_AFTER_POST = DOR_NOT_RESET | DOR_DMA_GATE;
+const DSR_AFTER_POST = DataRate.k500;
 /** Main status register (2.1.5). */
 const MSR_REQUEST = 0x80;
 const MSR_TO_HOST = 0x40;
@@ -62,7 +68,7 @@ const CONFIGURE_IMPLIED_SEEK = 0x40;
 const CONFIGURE_NO_FIFO = 0x20;
 const CONFIGURE_NO_POLLING = 0x10;
 /**
- * After a reset the data sheet has implied seeks off. Here they are on, as in QEMU, for SeaBIOS reads
+ * After a reset the data sheet has implied seeks off. Here they are on, as in QEMU, for older SeaBIOS reads
  * any cylinder without a SEEK and without CONFIGURE; drivers that do seek notice nothing.
  */
 const CONFIGURE_AFTER_RESET = CONFIGURE_IMPLIED_SEEK | CONFIGURE_NO_FIFO;
@@ -144,11 +150,12 @@ export class I82077 implements Device {
     };
   }
 
-  /** The RESET pin (3.1): everything, and DOR, which holds the controller in reset. */
+  /** The RESET pin (3.1), and what POST does after it. */
   reset(): void {
     this.#timer.disarm();
     bytesOf(this.#state).fill(0);
-    this.#state.dsr = DSR_AFTER_HARDWARE_RESET;
+    this.#state.dor = DOR_AFTER_POST;
+    this.#state.dsr = DSR_AFTER_POST;
     this.#softwareReset();
     this.#irq.set(false);
   }

@@ -127,8 +127,22 @@ Deno.test("i82077 without polling a reset gives no interrupt (82077AA, 5.2.7)", 
   assert.equal(driver.msr(), 0x80);
 });
 
+Deno.test("i82077 starts as POST leaves it: ready, DMA gate open, no interrupt", () => {
+  const driver = new Driver();
+  driver.settle();
+  assert.equal(driver.fdc.registers.read(2, 1), 0x0c);
+  assert.equal(driver.msr(), 0x80);
+  assert.equal(driver.irq.raised, 0);
+  // SeaBIOS from here on, in floppy_disable_controller and floppy_enable_controller.
+  driver.out(2, driver.fdc.registers.read(2, 1) & ~0x04);
+  driver.out(2, driver.fdc.registers.read(2, 1) | 0x04);
+  driver.settle();
+  assert.equal(driver.irq.level, true);
+});
+
 Deno.test("i82077 DOR bit 3 gates the interrupt (82077AA, 2.1.2)", () => {
   const driver = new Driver();
+  driver.out(2, 0);
   driver.out(2, 0x04);
   driver.settle();
   assert.equal(driver.irq.level, false);
@@ -270,14 +284,15 @@ Deno.test("i82077 AT mode leaves 3F0h and 3F1h alone, PS/2 mode has SRA, SRB and
   assert.equal(at.fdc.registers.read(0, 1), 0xff);
   assert.equal(at.fdc.registers.read(1, 1), 0xff);
   const ps2 = new Driver({ ps2: true });
+  ps2.out(2, 0);
   ps2.out(2, 0x14);
   ps2.settle();
   assert.equal(ps2.irq.level, true, "DMAGATE does not gate in PS/2 mode");
   assert.equal(ps2.fdc.registers.read(0, 1), 0xc6, "INT, no second drive, track 0, not protected");
   assert.equal(ps2.fdc.registers.read(1, 1), 0xc1);
-  assert.equal(ps2.fdc.control.read(0, 1), 0x78 | (2 << 1) | 1, "250 kb/s after a hardware reset");
-  ps2.fdc.control.write(0, 1, 0);
-  assert.equal(ps2.fdc.control.read(0, 1), 0x78);
+  assert.equal(ps2.fdc.control.read(0, 1), 0x78, "500 kb/s, high density");
+  ps2.fdc.control.write(0, 1, 2);
+  assert.equal(ps2.fdc.control.read(0, 1), 0x78 | (2 << 1) | 1);
 });
 
 Deno.test("i82077 the tape drive register keeps its two bits (82077AA, 2.1.3)", () => {

@@ -182,11 +182,13 @@ Deno.test("i82077 an implied seek goes to C first (82077AA, 5.2.7)", () => {
   assert.deepEqual(driver.marks(AT, 1), [11 * 18]);
 });
 
-Deno.test("i82077 SeaBIOS reads a cylinder with no SEEK, CONFIGURE or further SENSE INTERRUPT", () => {
+Deno.test("i82077 SeaBIOS before 1.8 reads a cylinder with no SEEK, CONFIGURE or further SENSE INTERRUPT", () => {
   const driver = new Driver({ sizes: [KIB_720] });
-  driver.out(2, 0x1c);
+  driver.out(2, 0x08);
+  driver.out(2, 0x0c);
   driver.settle();
   assert.deepEqual(driver.command(0x08), [0xc0, 0]);
+  driver.out(2, 0x1c);
   driver.command(0x07, 0);
   assert.deepEqual(driver.command(0x08), [0x20, 0]);
   driver.fdc.control.write(0, 1, 2);
