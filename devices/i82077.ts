@@ -49,8 +49,8 @@ const DOR_DMA_GATE = 0x08;
 const DSR_SOFTWARE_RESET = 0x80;
 /**
  * What POST leaves in a PC, instead of the data sheet's 00h and 02h (250 kb/s): out of reset, DMA gate
- * open, 500 kb/s. QEMU does so too, and SeaBIOS leaves reset without opening the gate for the interrupt
- * that it then waits for; the built-in firmware does not touch the controller at all.
+ * open, 500 kb/s. QEMU does so too, older SeaBIOS leaves reset without opening the gate for the interrupt
+ * that it then waits for, and the built-in firmware does not touch the controller at all.
  */
 const DOR_AFTER_POST = DOR_NOT_RESET | DOR_DMA_GATE;
 const DSR_AFTER_POST = DataRate.k500;

@@ -133,7 +133,7 @@ Deno.test("i82077 starts as POST leaves it: ready, DMA gate open, no interrupt",
   assert.equal(driver.fdc.registers.read(2, 1), 0x0c);
   assert.equal(driver.msr(), 0x80);
   assert.equal(driver.irq.raised, 0);
-  // SeaBIOS from here on, in floppy_disable_controller and floppy_enable_controller.
+  // Older SeaBIOS from here on, in floppy_disable_controller and floppy_enable_controller.
   driver.out(2, driver.fdc.registers.read(2, 1) & ~0x04);
   driver.out(2, driver.fdc.registers.read(2, 1) | 0x04);
   driver.settle();

@@ -182,7 +182,7 @@ Deno.test("i82077 an implied seek goes to C first (82077AA, 5.2.7)", () => {
   assert.deepEqual(driver.marks(AT, 1), [11 * 18]);
 });
 
-Deno.test("i82077 SeaBIOS before 1.8 reads a cylinder with no SEEK, CONFIGURE or further SENSE INTERRUPT", () => {
+Deno.test("i82077 older SeaBIOS reads a cylinder with no SEEK, CONFIGURE or further SENSE INTERRUPT", () => {
   const driver = new Driver({ sizes: [KIB_720] });
   driver.out(2, 0x08);
   driver.out(2, 0x0c);
