@@ -84,6 +84,17 @@ export function diskGeometry(sizeBytes: number): Geometry {
   return { cylinders: Math.min(Math.max(cylinders, 1), 1024), heads, sectors };
 }
 
+/**
+ * The drives with the numbers that INT 13h gives them: disks from 80h and CD-ROMs from E0h without
+ * gaps, in the order of the numbers they came with; floppies keep theirs.
+ */
+export function numberDrives(drives: readonly FirmwareDrive[]): FirmwareDrive[] {
+  const next = { disk: 0x80, cdrom: 0xe0 };
+  return drives.toSorted((a, b) => a.number - b.number).map((drive) =>
+    drive.kind === "floppy" ? drive : { ...drive, number: next[drive.kind]++ }
+  );
+}
+
 /** The drives of a kind, in the order of their numbers. */
 export function drivesOf(host: FirmwareHost, kind: FirmwareDrive["kind"]): FirmwareDrive[] {
   return host.drives.filter((drive) => drive.kind === kind).sort((a, b) => a.number - b.number);

@@ -9,6 +9,7 @@
 import type { IoHandler } from "../hv/core/device.ts";
 import { int19 } from "./boot.ts";
 import { Console } from "./console.ts";
+import { numberDrives } from "./drives.ts";
 import { Guest } from "./guest.ts";
 import type { FirmwareHost } from "./host.ts";
 import { int09, int09Key } from "./int09.ts";
@@ -39,7 +40,7 @@ export class Firmware implements IoHandler {
 
   /** @param tables ACPI, SMBIOS and MP tables; those outside of the ROM are put into RAM by POST. */
   constructor(host: FirmwareHost, tables: readonly RomTable[] = []) {
-    const guest = new Guest(host);
+    const guest = new Guest({ ...host, drives: numberDrives(host.drives) });
     const screen = new TextScreen(guest);
     const console = new Console(guest, screen);
     this.#guest = guest;

@@ -24,7 +24,7 @@ export class GuestSpace {
   physical(linear: number): number {
     const { registers, translate } = this.#host;
     if (translate === undefined || (registers.cr0 & CR0_PG) === 0) return linear;
-    return translate.call(this.#host, linear);
+    return translate(linear);
   }
 
   /**

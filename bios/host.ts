@@ -21,7 +21,10 @@ export interface Geometry {
 /** A drive that INT 13h serves. */
 export interface FirmwareDrive {
   readonly kind: "floppy" | "disk" | "cdrom";
-  /** INT 13h number: 0 and 1 for floppies, 80h up for disks, E0h up for CD-ROMs. */
+  /**
+   * 0 and 1 for floppies, 80h up for disks, E0h up for CD-ROMs. Gaps are closed: the lowest disk is
+   * INT 13h's 80h, the lowest CD-ROM its E0h.
+   */
   readonly number: number;
   /** A port of the firmware's own to the medium: controllers have theirs. */
   readonly port: BlockPort;
@@ -78,7 +81,7 @@ export interface FirmwareConfig {
   readonly kernel?: () => string | undefined;
 }
 
-/** See above. One object a vCPU thread. */
+/** See above. One plain object a vCPU thread: it is copied, so its functions must not use `this`. */
 export interface FirmwareHost {
   readonly memory: GuestMemory;
   readonly registers: RegisterFile;
@@ -91,8 +94,8 @@ export interface FirmwareHost {
   readonly drives: readonly FirmwareDrive[];
   readonly config: FirmwareConfig;
   /** Should this thread leave what it waits for? The guest then asks again. */
-  stopped(): boolean;
-  log(line: string): void;
+  readonly stopped: () => boolean;
+  readonly log: (line: string) => void;
   /** Linear to physical address under paging (V86 mode), or -1; without it, they are the same. */
-  translate?(linear: number): number;
+  readonly translate?: (linear: number) => number;
 }

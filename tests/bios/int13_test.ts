@@ -1,0 +1,165 @@
+import assert from "node:assert/strict";
+import { diskGeometry, floppyGeometry, numberDrives } from "../../bios/drives.ts";
+import { GuestSpace } from "../../bios/guest_space.ts";
+import { BiosBench } from "./bios_bench.ts";
+
+const FLOPPY_BYTES = 1440 * 1024;
+const DISK_BYTES = 64 << 20;
+
+/** A medium whose sector n is filled with the byte n, XORed with its higher bytes. */
+function medium(bytes: number): Uint8Array {
+  const data = new Uint8Array(bytes);
+  for (let at = 0; at < bytes; at += 512) {
+    const sector = at / 512;
+    data.fill((sector ^ (sector >>> 8) ^ 0x5a) & 0xff, at, at + 512);
+  }
+  return data;
+}
+
+const fill = (sector: number): number => (sector ^ (sector >>> 8) ^ 0x5a) & 0xff;
+
+const bench = (options = {}) =>
+  new BiosBench({ floppy: medium(FLOPPY_BYTES), disk: medium(DISK_BYTES), ...options }).post();
+
+Deno.test("INT 13h AH=02h reads sectors by cylinder, head and sector to ES:BX", () => {
+  const b = bench();
+  // Cylinder 1, head 1, sector 3 of a diskette: (1 * 2 + 1) * 18 + 2 = 56.
+  const result = b.call("int13", { eax: 0x0202, ebx: 0x100, ecx: 0x0103, edx: 0x0100 });
+  assert.deepEqual([result.ah, result.al, result.carry], [0, 2, false]);
+  assert.deepEqual(b.peek(0x20100, 2), [fill(56), fill(56)]);
+  assert.equal(b.peek(0x20300, 1)[0], fill(57));
+  assert.equal(b.peek(0x20500, 1)[0], 0, "no more than was asked for");
+});
+
+Deno.test("INT 13h AH=02h takes cylinder bits 8 and 9 from CL and reads 127 sectors at once", () => {
+  const b = bench();
+  const { heads, sectors } = diskGeometry(DISK_BYTES);
+  const ecx = 0x04_01; // cylinder 4, sector 1
+  const result = b.call("int13", { eax: 0x027f, ecx, edx: 0x0080, es: 0x4000 });
+  assert.deepEqual([result.ah, result.al, result.carry], [0, 0x7f, false]);
+  assert.equal(b.peek(0x40000, 1)[0], fill(4 * heads * sectors));
+  assert.equal(b.peek(0x40000 + 126 * 512, 1)[0], fill(4 * heads * sectors + 126));
+  // Cylinder 300 is beyond the end of 64 MiB.
+  const beyond = b.call("int13", { eax: 0x0201, ecx: 0x2c41, edx: 0x0080 });
+  assert.deepEqual([beyond.ah, beyond.al, beyond.carry], [4, 0, true]);
+});
+
+Deno.test("INT 13h AH=02h refuses sector 0, heads and sectors that the geometry has not, count 0", () => {
+  const b = bench();
+  const status = (eax: number, ecx: number, edx: number) => b.call("int13", { eax, ecx, edx }).ah;
+  assert.equal(status(0x0201, 0x0000, 0x0000), 4);
+  assert.equal(status(0x0201, 0x0013, 0x0000), 4);
+  assert.equal(status(0x0201, 0x0001, 0x0200), 4);
+  assert.equal(status(0x0200, 0x0001, 0x0000), 1);
+  assert.equal(b.call("int13", { eax: 0x0100 }).ah, 1, "AH=01h repeats the last status");
+});
+
+Deno.test("INT 13h AH=03h writes, and reports write protection with status 03h", () => {
+  const b = bench();
+  b.poke(0x20000, new Uint8Array(512).fill(0xee));
+  const written = b.call("int13", { eax: 0x0301, ecx: 0x0002, edx: 0x0080 });
+  assert.deepEqual([written.ah, written.al, written.carry], [0, 1, false]);
+  b.call("int13", { eax: 0x0201, ebx: 0x1000, ecx: 0x0002, edx: 0x0080 });
+  assert.deepEqual(b.peek(0x21000, 2), [0xee, 0xee]);
+  const locked = bench({ readOnly: true });
+  const refused = locked.call("int13", { eax: 0x0301, ecx: 0x0001, edx: 0x0000 });
+  assert.deepEqual([refused.ah, refused.carry], [3, true]);
+});
+
+Deno.test("INT 13h reports a changed diskette once with status 06h", () => {
+  const b = bench();
+  b.drives[0].port.state.changed = true;
+  assert.equal(b.call("int13", { eax: 0x0201, ecx: 0x0001 }).ah, 6);
+  assert.equal(b.call("int13", { eax: 0x0201, ecx: 0x0001 }).ah, 0);
+  b.drives[0].port.state.changed = true;
+  assert.equal(b.call("int13", { eax: 0x1600 }).ah, 6, "AH=16h, change line");
+  assert.equal(b.call("int13", { eax: 0x1600 }).ah, 0);
+});
+
+Deno.test("INT 13h answers 80h (not ready) for a diskette drive without a diskette", () => {
+  const b = bench();
+  b.drives[0].port.setMedium(undefined);
+  const result = b.call("int13", { eax: 0x0201, ecx: 0x0001 });
+  assert.deepEqual([result.ah, result.carry], [0x80, true]);
+});
+
+Deno.test("INT 13h AH=08h gives last cylinder, head, sectors, drive type and count", () => {
+  const b = bench();
+  const floppy = b.call("int13", { eax: 0x0800 });
+  assert.deepEqual([floppy.cx, floppy.dx, floppy.bx], [0x4f12, 0x0101, 4]);
+  assert.equal(b.fake.es.selector * 16 + (b.fake.edi & 0xffff), 0xfefc7);
+  const disk = b.call("int13", { eax: 0x0800, edx: 0x80 });
+  const { cylinders, heads, sectors } = diskGeometry(DISK_BYTES);
+  assert.equal(disk.cx, ((cylinders - 1) & 0xff) << 8 | ((cylinders - 1) >> 2 & 0xc0) | sectors);
+  assert.equal(disk.dx, (heads - 1) << 8 | 1);
+  assert.equal(b.call("int13", { eax: 0x0800, edx: 0x85 }).carry, true, "no such disk");
+});
+
+Deno.test("INT 13h AH=15h tells diskette, disk with its sectors, and nothing", () => {
+  const b = bench();
+  assert.equal(b.call("int13", { eax: 0x1500 }).ah, 2);
+  const disk = b.call("int13", { eax: 0x1500, edx: 0x80 });
+  const { cylinders, heads, sectors } = diskGeometry(DISK_BYTES);
+  assert.equal(disk.ah, 3);
+  assert.equal(disk.cx * 65536 + disk.dx, (cylinders - 1) * heads * sectors);
+  const none = b.call("int13", { eax: 0x1500, edx: 0x83 });
+  assert.deepEqual([none.ah, none.carry], [0, false]);
+});
+
+Deno.test("INT 13h asks again later when the machine is to stop during a request", () => {
+  const b = bench();
+  const { port } = b.drives[1];
+  port.start = (op, offset, length, address = -1) => {
+    Object.assign(port.state, { op, offset, length, guestAddress: address });
+    Atomics.store(port.state.phase, 0, 1); // posted, and nobody serves it
+  };
+  b.stopped = true;
+  const result = b.call("int13", { eax: 0x0201, ecx: 0x0001, edx: 0x0080 });
+  assert.equal(result.next, "retry13");
+  assert.equal(result.ax, 0x0201, "the registers are as they were");
+});
+
+Deno.test("INT 13h reads into the video window and not into the ROM", () => {
+  const b = bench();
+  b.call("int13", { eax: 0x0201, ecx: 0x0001, edx: 0x0080, es: 0xb800 });
+  assert.equal(b.mmio.read(0xb8000, 1), fill(0));
+  const before = b.rom.bytes.slice();
+  assert.equal(b.call("int13", { eax: 0x0201, ecx: 0x0001, edx: 0x80, es: 0xf000 }).ah, 0);
+  assert.deepEqual(b.rom.bytes, before);
+});
+
+Deno.test("INT 13h transfers to where paging puts the buffer (V86 mode)", () => {
+  const b = new BiosBench({ disk: medium(DISK_BYTES) });
+  const host = { ...b.host, translate: (linear: number) => linear ^ 0x10_0000 };
+  b.fake.cr0 = 0x8000_0011;
+  const space = new GuestSpace(host);
+  assert.equal(space.ramAddress(0x20000, 0x2000), 0x12_0000);
+  assert.equal(space.ramAddress(0x9_f000, 0x2000), 0x19_f000);
+  space.write(0x30000, [1, 2, 3]);
+  assert.deepEqual(b.peek(0x13_0000, 3), [1, 2, 3]);
+  const torn = new GuestSpace({ ...b.host, translate: (at) => at < 0x21000 ? at : at + 0x1000 });
+  assert.equal(torn.ramAddress(0x20000, 0x2000), -1, "not in one piece");
+});
+
+Deno.test("geometries: diskettes by size, disks with 16 to 255 heads and 63 sectors", () => {
+  const kib = 1024;
+  assert.deepEqual(floppyGeometry(360 * kib), { cylinders: 40, heads: 2, sectors: 9 });
+  assert.deepEqual(floppyGeometry(1200 * kib), { cylinders: 80, heads: 2, sectors: 15 });
+  assert.deepEqual(floppyGeometry(2880 * kib), { cylinders: 80, heads: 2, sectors: 36 });
+  assert.deepEqual(floppyGeometry(100), { cylinders: 80, heads: 2, sectors: 18 });
+  assert.deepEqual(diskGeometry(504 * kib * kib), { cylinders: 1024, heads: 16, sectors: 63 });
+  assert.deepEqual(diskGeometry(8 * 1024 ** 3), { cylinders: 1024, heads: 255, sectors: 63 });
+  assert.equal(diskGeometry(1024 * kib).cylinders, 2);
+});
+
+Deno.test("drive numbers have no gaps", () => {
+  const [{ port }] = bench().drives;
+  const drive = (kind: "disk" | "cdrom", number: number) => ({
+    kind,
+    number,
+    port,
+    sectorBytes: 512,
+  });
+  const numbered = numberDrives([drive("cdrom", 0xe2), drive("disk", 0x83), drive("disk", 0x81)]);
+  assert.deepEqual(numbered.map(({ number }) => number), [0x80, 0x81, 0xe0]);
+});
