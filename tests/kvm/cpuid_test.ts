@@ -5,7 +5,7 @@ import { FEATURE_NAMES, featureBit, findFeature } from "../../hv/accel/kvm/cpu_f
 import { buildCpuid, hasFeature } from "../../hv/accel/kvm/cpuid.ts";
 import type { CpuidLeaf } from "../../hv/accel/kvm/cpuid_table.ts";
 import { Exit } from "../../hv/accel/mod.ts";
-import { accessValue, kvmTest, TestMachine } from "./test_machine.ts";
+import { accessValue, kvmTest, runToExit, TestMachine } from "./test_machine.ts";
 
 type Registers = [eax: number, ebx: number, ecx: number, edx: number];
 
@@ -163,6 +163,6 @@ kvmTest("a guest's CPUID shows KVM's signature", () => {
     ...[0x66, 0x89, 0xd8], // mov eax, ebx
     ...[0x66, 0xe7, 0xe0], // out 0E0h, eax
   ]);
-  assert.equal(machine.vcpu.run(), Exit.port);
+  assert.equal(runToExit(machine.vcpu), Exit.port);
   assert.equal(accessValue(machine.vcpu), 0x4b4d_564b); // "KVMK"
 });

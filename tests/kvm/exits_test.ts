@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Exit } from "../../hv/accel/mod.ts";
-import { accessValue, answer, kvmTest, START, TestMachine } from "./test_machine.ts";
+import { accessValue, answer, kvmTest, runToExit, START, TestMachine } from "./test_machine.ts";
 
 kvmTest("OUT of 8, 16 and 32 bits exits with port, width and value", () => {
   using machine = new TestMachine();
@@ -37,7 +37,7 @@ kvmTest("IN of 8, 16 and 32 bits receives what the handler stores before the nex
       [0xe2, 4, 0xdeadbeef, 0xdeadbeef],
     ]
   ) {
-    assert.equal(vcpu.run(), Exit.port);
+    assert.equal(runToExit(vcpu), Exit.port);
     const { access } = vcpu;
     assert.deepEqual([access.address, access.size, access.isWrite], [port, size, false]);
     assert.equal(access.count, 1);
@@ -67,7 +67,7 @@ kvmTest(
     const out: number[] = [];
     let next = 0x40;
     for (;;) {
-      assert.equal(vcpu.run(), Exit.port);
+      assert.equal(runToExit(vcpu), Exit.port);
       if (access.address === 0xe0) break;
       assert.equal(access.address, 0x1f0);
       for (let item = 0; item < access.count; item++) {
@@ -100,14 +100,14 @@ kvmTest("accesses where no memory is exit as MMIO with address, width and value"
   ]);
   const { vcpu } = machine;
   const { access } = vcpu;
-  assert.equal(vcpu.run(), Exit.mmio);
+  assert.equal(runToExit(vcpu), Exit.mmio);
   assert.deepEqual([access.address, access.size, access.isWrite], [0x100000, 1, true]);
   assert.equal(accessValue(vcpu), 0x5a);
-  assert.equal(vcpu.run(), Exit.mmio);
+  assert.equal(runToExit(vcpu), Exit.mmio);
   assert.deepEqual([access.address, access.size, access.isWrite], [0x100004, 2, false]);
   answer(vcpu, 0xcafe);
   machine.expectOut(0xe0, 0xcafe, 2);
-  assert.equal(vcpu.run(), Exit.mmio);
+  assert.equal(runToExit(vcpu), Exit.mmio);
   assert.deepEqual([access.address, access.size, access.isWrite], [0x100010, 4, true]);
   assert.equal(accessValue(vcpu), 0x11223344);
 });
@@ -122,7 +122,7 @@ kvmTest("a triple fault exits as shutdown", () => {
     ...[0xb8, 0xf8, 0xff], // mov ax, 0FFF8h
     ...[0x8e, 0xd8], // mov ds, ax: the descriptor is all zeros, #GP
   ]);
-  assert.equal(machine.vcpu.run(), Exit.shutdown);
+  assert.equal(runToExit(machine.vcpu), Exit.shutdown);
 });
 
 kvmTest("registers loaded during an OUT are those after it, and can be sent elsewhere", () => {
@@ -173,7 +173,7 @@ kvmTest("what KVM cannot run is named with address and bytes, or runs", () => {
   // Without it an emulator that raises #UD would run whatever lies at 0000:0000.
   machine.bytes.set([0x00, 0x30, 0x00, 0x00], 6 * 4);
   machine.bytes.set([0xb8, 0xad, 0xde, 0xe7, 0xe0], 0x3000); // mov ax, 0DEADh; out 0E0h, ax
-  const exit = machine.vcpu.run();
+  const exit = runToExit(machine.vcpu);
   if (exit === Exit.failed) {
     const text = machine.vcpu.failure();
     assert.match(text, /KVM cannot emulate an instruction at 0000:1003 \(linear 0x1003\)/);
@@ -189,10 +189,10 @@ kvmTest("code where no memory is fails with text instead of an exception, or rea
   using machine = new TestMachine();
   machine.start([0xea, 0x00, 0x00, 0xff, 0xff]); // jmp 0FFFFh:0
   machine.bytes.set([0xeb, 0x0e], 0xffff0); // jmp over the end of memory
-  let exit = machine.vcpu.run();
+  let exit = runToExit(machine.vcpu);
   for (let i = 0; exit === Exit.mmio && i < 100; i++) {
     answer(machine.vcpu, 0xff);
-    exit = machine.vcpu.run();
+    exit = runToExit(machine.vcpu);
   }
   if (exit === Exit.failed) assert.match(machine.vcpu.failure(), /ffff:10 .*no memory/);
   else assert.equal(exit, Exit.shutdown);

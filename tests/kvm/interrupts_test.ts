@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { CpuState, Exit } from "../../hv/accel/mod.ts";
 import { pcRoutes } from "../../hv/accel/kvm/routing.ts";
 import { EventFd, waitReadable } from "../../hv/sys/mod.ts";
-import { accessValue, kvmTest, START, TestMachine } from "./test_machine.ts";
+import { accessValue, kvmTest, runToExit, START, TestMachine } from "./test_machine.ts";
 
 const out = (port: number, value: number) => [0xb0, value, 0xe6, port]; // mov al, value; out port, al
 
@@ -116,7 +116,7 @@ kvmTest("a doorbell in memory is an eventfd and not an exit", () => {
     ...[0x66, 0xa3, 0x20, 0x00], // mov [20h], eax: 100010h
     ...[0xa3, 0x24, 0x00], // mov [24h], ax: 100014h
   ]);
-  assert.equal(machine.vcpu.run(), Exit.mmio);
+  assert.equal(runToExit(machine.vcpu), Exit.mmio);
   assert.equal(machine.vcpu.access.address, 0x10_0014);
   assert.equal(accessValue(machine.vcpu), 0xffff);
   assert.equal(event.take(), 1);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Exit } from "../../hv/accel/mod.ts";
-import { accessValue, kvmTest, MEMORY_BYTES, TestMachine } from "./test_machine.ts";
+import { accessValue, kvmTest, MEMORY_BYTES, runToExit, TestMachine } from "./test_machine.ts";
 
 /** Writes AL to byte 0 of segment 8000h, reads it back to port E0h, for ever. */
 const WRITE_AND_READ = [
@@ -21,7 +21,7 @@ kvmTest("writes to a read-only slot exit as MMIO and change nothing; reads read 
   machine.vm.mapMemory({ ...rom, readOnly: true });
   machine.bytes[0x9_0000] = 0x11;
   machine.start(WRITE_AND_READ);
-  assert.equal(machine.vcpu.run(), Exit.mmio);
+  assert.equal(runToExit(machine.vcpu), Exit.mmio);
   const { access } = machine.vcpu;
   assert.deepEqual([access.address, access.isWrite], [0x8_0000, true]);
   assert.equal(accessValue(machine.vcpu), 0x5a);
@@ -42,7 +42,7 @@ kvmTest("mapping a slot again moves it, and with length 0 removes it", () => {
   assert.equal(machine.bytes[0xa_0000], 0x5a);
   machine.vm.mapMemory({ ...slot, length: 0 });
   machine.vm.mapMemory({ ...slot, length: 0 });
-  assert.equal(machine.vcpu.run(), Exit.mmio);
+  assert.equal(runToExit(machine.vcpu), Exit.mmio);
   assert.equal(machine.vcpu.access.address, 0x8_0000);
 });
 

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { bytesOf } from "../../hv/core/record.ts";
 import { Activity, CpuState, Exit } from "../../hv/accel/mod.ts";
-import { answer, kvmTest, START, TestMachine } from "./test_machine.ts";
+import { answer, kvmTest, runToExit, START, TestMachine } from "./test_machine.ts";
 
 const newState = () => new CpuState(new ArrayBuffer(CpuState.byteLength));
 
@@ -98,7 +98,7 @@ kvmTest(
   () => {
     using machine = new TestMachine();
     machine.start([0xe4, 0xe0, 0xe6, 0xe1]); // in al, 0E0h; out 0E1h, al
-    assert.equal(machine.vcpu.run(), Exit.port);
+    assert.equal(runToExit(machine.vcpu), Exit.port);
     answer(machine.vcpu, 0x33);
     const state = newState();
     using same = machine.vm.openVcpu(0);
@@ -120,12 +120,12 @@ kvmTest("an access in two parts is settled after the second, and saved only then
   ]);
   const { vcpu } = machine;
   const written: number[] = [];
-  assert.equal(vcpu.run(), Exit.mmio);
+  assert.equal(runToExit(vcpu), Exit.mmio);
   written.push(vcpu.access.address, vcpu.access.size);
   if (vcpu.access.size === 2) {
     assert.equal(vcpu.settle(), false);
     assert.throws(() => vcpu.save(newState()), /Cannot save processor 0: it awaits a device/);
-    assert.equal(vcpu.run(), Exit.mmio);
+    assert.equal(runToExit(vcpu), Exit.mmio);
     written.push(vcpu.access.address, vcpu.access.size);
     assert.deepEqual(written, [0x8_0ffe, 2, 0x8_1000, 2]);
   }
@@ -180,7 +180,7 @@ kvmTest("RESET in the middle of an access starts at FFFF:FFF0 and leaves nothing
   machine.vm.mapMemory({ ...rom, readOnly: true });
   machine.bytes.set([0xe6, 0xe5, 0xeb, 0xfc], 0xf_fff0); // again: out 0E5h, al; jmp again
   machine.start([0xb0, 0x77, 0xe4, 0xe0]); // mov al, 77h; in al, 0E0h
-  assert.equal(machine.vcpu.run(), Exit.port);
+  assert.equal(runToExit(machine.vcpu), Exit.port);
   machine.vcpu.reset();
   machine.expectOut(0xe5, 0);
   const { registers } = machine.vcpu;
@@ -236,7 +236,7 @@ kvmTest("INIT and SIPI start the second processor at the page that they name", (
   // The local APIC's command register is beyond 1 MiB: written by state, not by a program.
   machine.vm.sendMsi(0xfee0_1000, 0x500); // INIT to APIC ID 1
   machine.vm.sendMsi(0xfee0_1000, 0x608); // SIPI, vector 8
-  assert.equal(vcpu.run(), Exit.port);
+  assert.equal(runToExit(vcpu), Exit.port);
   assert.equal(vcpu.access.address, 0xe7);
 });
 
