@@ -1,0 +1,53 @@
+/** Timing of whole programs, in turn, so that a machine that slows down does so for all of them. */
+
+import { EXIT_STATUS } from "./payload.ts";
+
+/** A command and the status with which it ends when all is well. */
+export interface Measured {
+  readonly name: string;
+  readonly command: readonly string[];
+  readonly status?: number;
+}
+
+/** Wall-clock time in ms of one run of a command. */
+export async function timeOnce({ name, command, status = EXIT_STATUS }: Measured): Promise<number> {
+  const [program, ...args] = command;
+  const process = new Deno.Command(program, {
+    args,
+    stdin: "null",
+    stdout: "null",
+    stderr: "piped",
+  });
+  const start = performance.now();
+  const { code, stderr } = await process.output();
+  const elapsedMs = performance.now() - start;
+  if (code !== status) {
+    const text = new TextDecoder().decode(stderr).trim();
+    throw new Error(`Cannot measure ${name}: it ended with ${code} instead of ${status}: ${text}`);
+  }
+  return elapsedMs;
+}
+
+/** Times of `rounds` runs of each, one after the other in each round, after one that is not counted. */
+export async function timeInTurn(measured: readonly Measured[], rounds: number) {
+  const times: number[][] = measured.map(() => []);
+  for (let round = -1; round < rounds; round++) {
+    for (const [i, item] of measured.entries()) {
+      const elapsedMs = await timeOnce(item);
+      if (round >= 0) times[i].push(elapsedMs);
+    }
+  }
+  return times;
+}
+
+/** The middle one, or between the two in the middle. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+}
+
+/** Median of the ratios round by round, which a machine whose speed drifts disturbs least. */
+export function medianRatio(a: readonly number[], b: readonly number[]): number {
+  return median(a.map((value, i) => value / b[i]));
+}
