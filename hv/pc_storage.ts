@@ -57,10 +57,10 @@ export class PcStorage {
 
   #addFloppies(): void {
     const b = this.#builder;
+    const dmaLock = b.lock("dma");
     const dma = b.device(
-      new I8237({ state: b.state(I8237State), memory: b.memory, lock: b.lock("dma") }),
+      new I8237({ state: b.state(I8237State), memory: b.memory, lock: dmaLock }),
     );
-    const dmaLock = b.lock("dma registers");
     const claim = (name: string, base: number, length: number, device: IoHandler) =>
       b.ports.claim({ name, base, length, device, lock: dmaLock });
     claim("dma 0-3", 0x00, 16, dma.first);

@@ -26,6 +26,21 @@ function run({ seed, index }: VcpuWorkerStart): void {
   using vcpu = vm.openVcpu(index);
   const { ports, mmio } = pc;
   pc.attachVcpu(vcpu);
+  const serve = (exit: Exit) => {
+    switch (exit) {
+      case Exit.port:
+        return servePort(ports, vcpu.access);
+      case Exit.mmio:
+        return serveMmio(mmio, vcpu.access);
+      case Exit.shutdown:
+        return pc.tripleFault(vcpu);
+      case Exit.failed:
+        return control.end(EndKind.failed, 0, vcpu.failure());
+      case Exit.halt:
+      case Exit.interrupted:
+        return;
+    }
+  };
   control.setThreadId(index, currentThreadId());
   control.parkVcpu(index);
   control.setPhase(index, WorkerPhase.running);
@@ -33,27 +48,13 @@ function run({ seed, index }: VcpuWorkerStart): void {
     const requested = control.requested;
     if (requested !== Request.run) {
       if (requested === Request.stop) break;
+      // Stopped within an instruction, it could not be looked at, saved or reset.
+      while (!vcpu.settle()) serve(vcpu.run());
       control.parkVcpu(index);
       control.setPhase(index, WorkerPhase.running);
       continue;
     }
-    switch (vcpu.run()) {
-      case Exit.port:
-        servePort(ports, vcpu.access);
-        break;
-      case Exit.mmio:
-        serveMmio(mmio, vcpu.access);
-        break;
-      case Exit.shutdown:
-        pc.tripleFault(vcpu);
-        break;
-      case Exit.failed:
-        control.end(EndKind.failed, 0, vcpu.failure());
-        break;
-      case Exit.halt:
-      case Exit.interrupted:
-        break;
-    }
+    serve(vcpu.run());
   }
   control.setPhase(index, WorkerPhase.ended);
 }

@@ -41,6 +41,9 @@ const declarations = {
   tgkill: { parameters: ["i32", "i32", "i32"], result: "i32" },
   pthread_sigmask: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   sigtimedwait: { parameters: ["buffer", "buffer", "buffer"], result: "i32" },
+  timer_create: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
+  timer_settime: { parameters: ["usize", "i32", "buffer", "buffer"], result: "i32" },
+  timer_delete: { parameters: ["usize"], result: "i32" },
   signal: { parameters: ["i32", "usize"], result: "isize" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

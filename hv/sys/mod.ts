@@ -14,4 +14,5 @@ export * from "./file.ts";
 export * from "./memory_map.ts";
 export * from "./poll.ts";
 export * from "./thread.ts";
+export * from "./thread_timer.ts";
 export { errno, libc } from "./libc.ts";

@@ -6,7 +6,7 @@ import { Chips } from "./chips.ts";
 import { buildCpuid } from "./cpuid.ts";
 import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";
 import { kickTable, type KvmDetail, SlotTable } from "./detail.ts";
-import { checkCapability, openKvm } from "./host.ts";
+import { checkCapability, emulatesRealMode, openKvm } from "./host.ts";
 import * as k from "./ioctl.ts";
 import { call, callValue } from "./ioctl.ts";
 import { routeInterrupts } from "./routing.ts";
@@ -88,6 +88,7 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
     vcpuFds,
     runBytes: callValue(systemFd, k.KVM_GET_VCPU_MMAP_SIZE, 0),
     syncRegisters: checkCapability(systemFd, "KVM_CAP_SYNC_REGS"),
+    emulated: emulatesRealMode(),
     memoryAddress: addressOf(new Uint8Array(memory.buffer)),
     slots: new SharedArrayBuffer(SlotTable.byteLength),
     kicks: new SharedArrayBuffer(kickTable(cpus).byteLength),

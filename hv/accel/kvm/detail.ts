@@ -32,6 +32,8 @@ export interface KvmDetail {
   readonly runBytes: number;
   /** Registers that KVM can put into struct kvm_run (KVM_CAP_SYNC_REGS). */
   readonly syncRegisters: number;
+  /** See `emulatesRealMode`. */
+  readonly emulated: boolean;
   /** Host address of offset 0 of the guest's memory. */
   readonly memoryAddress: number;
   /** A `SlotTable`. */

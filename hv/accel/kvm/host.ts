@@ -79,3 +79,24 @@ export function openKvm(path: string = KVM_PATH): number {
 export function checkCapability(systemFd: number, name: CapName): number {
   return callValue(systemFd, KVM_CHECK_EXTENSION, Cap[name]);
 }
+
+let emulates: boolean | undefined;
+
+/**
+ * Does KVM run real-mode code in its instruction emulator here? It does where the processor announces
+ * neither VT-x nor AMD-V, as in a virtual machine whose kernel offers KVM all the same.
+ */
+export function emulatesRealMode(): boolean {
+  return emulates ??= !/^flags\s*:.*\b(vmx|svm)\b/m.test(readProcessorInfo());
+}
+
+/** The first processor's lines of /proc/cpuinfo, which is long where there are many. */
+function readProcessorInfo(): string {
+  const buffer = new Uint8Array(8192);
+  try {
+    using file = Deno.openSync("/proc/cpuinfo");
+    return new TextDecoder().decode(buffer.subarray(0, file.readSync(buffer) ?? 0));
+  } catch {
+    return "flags : vmx"; // nothing is known: the ordinary case
+  }
+}

@@ -140,6 +140,11 @@ export class KvmRegisters implements RegisterFile {
     this.#set(WORD.rflags, value);
   }
 
+  /** Base of the interrupt descriptor table, or of the real-mode vector table. */
+  get idtBase(): number {
+    return Number(this.#special().idt.base);
+  }
+
   get cr0(): number {
     return Number(this.#special().cr0);
   }

@@ -16,6 +16,7 @@ import {
 } from "../../sys/mod.ts";
 import { type Access, Exit, type Vcpu } from "../accelerator.ts";
 import type { CpuState } from "../cpu_state.ts";
+import { HighInterrupts } from "./high_interrupts.ts";
 import { describeExit, describeRunError, type Position } from "./failure.ts";
 import { call, KVM_RUN, KVM_TRANSLATE } from "./ioctl.ts";
 import { KvmRegisters } from "./registers.ts";
@@ -50,8 +51,12 @@ export interface VcpuContext {
   readonly syncRegisters: number;
   /** One word a processor, see `kickTable`. */
   readonly kicks: Int32Array;
+  /** This host's KVM runs real-mode code in its instruction emulator. */
+  readonly emulated: boolean;
   /** Up to `length` bytes of guest memory at a guest-physical address. */
   readGuest(address: number, length: number): Uint8Array;
+  /** A view of guest memory, or undefined unless all of it is mapped in one writable slot. */
+  guestView(address: number, length: number): Uint8Array | undefined;
 }
 
 /** How often a run is begun again when KVM asks for it, before that counts as a failure. */
@@ -77,6 +82,7 @@ export class KvmVcpu implements Vcpu {
   #held = false;
   #runErrno = 0;
   #transfer: StateTransfer | undefined;
+  #highInterrupts: HighInterrupts | undefined;
 
   constructor(index: number, context: VcpuContext) {
     this.index = index;
@@ -154,6 +160,7 @@ export class KvmVcpu implements Vcpu {
     this.#page = new DataView(new ArrayBuffer(this.#page.byteLength));
     this.#bytes = new Uint8Array(this.#page.buffer);
     this.#sync.end();
+    this.#highInterrupts?.[Symbol.dispose]();
     this.#access.data = this.#page;
     this.#mapping[Symbol.dispose]();
   }
@@ -167,6 +174,13 @@ export class KvmVcpu implements Vcpu {
     this.#live();
     currentThreadId();
     this.#armed = true;
+    if (!this.#context.emulated) return;
+    this.#highInterrupts = new HighInterrupts({
+      fd: this.#fd,
+      registers: this.registers,
+      readGuest: (address, length) => this.#context.readGuest(address, length),
+      guestView: (address, length) => this.#context.guestView(address, length),
+    });
   }
 
   #decode(): Exit {
@@ -201,6 +215,10 @@ export class KvmVcpu implements Vcpu {
       case run.KVM_EXIT_SET_TPR:
         this.#unsettled = false;
         return Exit.interrupted;
+      case run.KVM_EXIT_DEBUG:
+        this.#unsettled = false;
+        this.#highInterrupts?.atBreakpoint(this.#page.getUint32(RUN.debug_pc, true));
+        return Exit.interrupted;
       default:
         this.#unsettled = false;
         this.#runErrno = 0;
@@ -223,6 +241,7 @@ export class KvmVcpu implements Vcpu {
     if (number === Errno.EINTR) {
       consumeKicks();
       Atomics.store(this.#context.kicks, this.index, 0);
+      this.#highInterrupts?.step();
       return Exit.interrupted;
     }
     this.#runErrno = number;

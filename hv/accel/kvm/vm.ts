@@ -134,7 +134,9 @@ export class KvmVm implements AcceleratedVm {
       runBytes: this.#detail.runBytes,
       syncRegisters: this.#detail.syncRegisters,
       kicks: this.#kicks,
+      emulated: this.#detail.emulated,
       readGuest: (address, length) => this.#readGuest(address, length),
+      guestView: (address, length) => this.#guestView(address, length),
     });
   }
 
@@ -225,6 +227,16 @@ export class KvmVm implements AcceleratedVm {
       ioeventfd.datamatch = BigInt(doorbell.value);
     }
     call(this.#detail.vmFd, k.KVM_IOEVENTFD, bytesOf(ioeventfd));
+  }
+
+  #guestView(address: number, length: number): Uint8Array | undefined {
+    for (const entry of this.#slots.entries) {
+      const offset = address - entry.guestAddress;
+      if (offset < 0 || offset + length > entry.length || entry.readOnly) continue;
+      const start = entry.memoryOffset + offset;
+      return this.#guest.subarray(start, start + length);
+    }
+    return undefined;
   }
 
   #readGuest(address: number, length: number): Uint8Array {
