@@ -40,7 +40,7 @@ function candidates(host: FirmwareHost): Candidate[] {
 
 /** What messages call a drive. */
 export function driveName({ kind, number }: FirmwareDrive): string {
-  if (kind === "floppy") return `floppy ${String.fromCharCode(0x41 + number)}:`;
+  if (kind === "floppy") return `floppy ${String.fromCharCode(0x41 + number)}`;
   if (kind === "disk") return `disk ${number - 0x80}`;
   return `CD-ROM ${number - 0xe0}`;
 }

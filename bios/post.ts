@@ -134,7 +134,7 @@ function banner({ host }: Guest, console: Console): void {
   const cpus = config.cpus === 1 ? "1 processor" : `${config.cpus} processors`;
   console.print(`${config.name}, ${config.accelerator}, ${cpus}, ${memory.ramBytes / MIB} MiB\n`);
   for (const drive of host.drives) {
-    console.print(`  ${driveName(drive)} ${describe(drive)}\n`);
+    console.print(`  ${driveName(drive)}: ${describe(drive)}\n`);
   }
   console.print("\n");
 }
