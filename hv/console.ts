@@ -9,6 +9,7 @@ const HISTORY_LIMIT = 64 << 20;
 export interface ConsoleMatch {
   /** Everything from where the last `expect` ended to the end of this match. */
   readonly text: string;
+  /** The match, with its groups. */
   readonly match: RegExpExecArray;
 }
 
@@ -27,7 +28,11 @@ export class GuestConsole {
   readonly #input: (bytes: Uint8Array) => void;
   readonly #listeners = new Set<(bytes: Uint8Array) => void>();
 
-  /** @param input Hands bytes to the guest's receiver. */
+  /**
+   * Made by the machine.
+   *
+   * @param input Hands bytes to the guest's receiver.
+   */
   constructor(name: string, waiter: Waiter, input: (bytes: Uint8Array) => void) {
     this.name = name;
     this.#waiter = waiter;

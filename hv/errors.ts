@@ -2,11 +2,13 @@
 
 /** The user asked for something that cannot be: which option, what was wrong, what would do. */
 export class UsageError extends Error {
+  /** For whoever cannot use `instanceof`. */
   override readonly name = "UsageError";
 }
 
 /** The host refused something that a machine needs: what, why, what to do. */
 export class HostError extends Error {
+  /** For whoever cannot use `instanceof`. */
   override readonly name = "HostError";
 }
 
@@ -15,10 +17,12 @@ export class HostError extends Error {
  * lines, the screen and the registers, as far as there are any.
  */
 export class WaitError extends Error {
+  /** For whoever cannot use `instanceof`. */
   override readonly name = "WaitError";
   /** Why: the time was up, the caller aborted, or the guest came to an end. */
   readonly reason: "timeout" | "aborted" | "ended";
 
+  /** Thrown by waits. */
   constructor(reason: WaitError["reason"], message: string, options?: ErrorOptions) {
     super(message, options);
     this.reason = reason;

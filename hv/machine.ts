@@ -29,6 +29,7 @@ import { WorkerSet } from "./worker_set.ts";
 
 /** How a machine came to its end. */
 export interface ExitStatus {
+  /** What ended it. */
   readonly reason:
     | "power-off"
     | "debug-exit"
@@ -62,7 +63,9 @@ export class Machine implements AsyncDisposable {
   readonly console: GuestConsole;
   /** The serial ports, then the debug console at port E9h and the firmware's at 402h. */
   readonly consoles: readonly GuestConsole[];
+  /** The display. */
   readonly screen: Screen;
+  /** The keyboard. */
   readonly keyboard: Keyboard;
   /** Resolves when the guest has ended or the machine is disposed; never rejects. */
   readonly exited: Promise<ExitStatus>;

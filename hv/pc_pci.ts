@@ -6,6 +6,7 @@ import { PciBus, PciBusState } from "../devices/pci/pci_bus.ts";
 import { PciFunctionState } from "../devices/pci/pci_function.ts";
 import { Piix3 } from "../devices/pci/piix3.ts";
 import { Piix3Ide } from "../devices/pci/piix3_ide.ts";
+import { Piix4Smbus, Piix4SmbusState } from "../devices/pci/piix4_smbus.ts";
 import { Piix4Pm } from "../devices/pci/piix4_pm.ts";
 import { PirqRouter, PirqRouterState } from "../devices/pci/pirq_router.ts";
 import { ResetControl, ResetControlState } from "../devices/reset_control.ts";
@@ -96,6 +97,7 @@ export class PcPci {
     const piix4 = new Piix4Pm(state("piix4 pm"), {
       ports: b.ports,
       pm: { device: pm.block, lock: pmLock },
+      smbus: { device: b.device(new Piix4Smbus(b.state(Piix4SmbusState))), lock: b.lock("smbus") },
     });
     bus.attach(PIIX, PM, b.device(piix4).pci);
     b.ports.claim({

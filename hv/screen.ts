@@ -27,9 +27,10 @@ export class Screen {
     return textScreen(this.#view);
   }
 
-  /** What tells cheaply whether the picture may have changed; one for each who watches. */
-  watch(): ScreenWatch {
-    return new ScreenWatch(this.#view);
+  /** A function that tells cheaply whether the picture may have changed since it was last called. */
+  watch(): () => boolean {
+    const watch = new ScreenWatch(this.#view);
+    return () => watch.changed();
   }
 
   /** The text now: lines without trailing blanks, without empty lines at the end. */
@@ -62,9 +63,9 @@ export class Screen {
     const regexp = typeof pattern === "string"
       ? new RegExp(pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
       : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""));
-    const watch = this.watch();
+    const changed = this.watch();
     return this.#waiter.until(
-      () => watch.changed() ? regexp.exec(this.text()) ?? undefined : undefined,
+      () => changed() ? regexp.exec(this.text()) ?? undefined : undefined,
       `the screen to show ${pattern}`,
       options,
       POLL_MS,

@@ -6,6 +6,7 @@ import { WaitError } from "./errors.ts";
 export interface WaitOptions {
   /** Milliseconds; default 30,000. */
   readonly timeoutMs?: number;
+  /** Ends the wait when it aborts. */
   readonly signal?: AbortSignal;
 }
 

@@ -89,9 +89,9 @@ export class TerminalSession {
 
   #startScreen(): void {
     write(encoder.encode(TERMINAL_ENTER));
-    const watch = this.#machine.screen.watch();
+    const changed = this.#machine.screen.watch();
     const frame = setInterval(() => {
-      if (this.#showsScreen && watch.changed()) this.#draw();
+      if (this.#showsScreen && changed()) this.#draw();
     }, FRAME_MS);
     const resize = () => {
       const { columns, rows } = terminalSize();
