@@ -48,7 +48,7 @@ export class OverlayImage implements DiskImage {
         next = Math.min(end, (Math.floor(next / CLUSTER_BYTES) + 1) * CLUSTER_BYTES);
       } while (next < end && this.#has(next / CLUSTER_BYTES) === allocated);
       const part = into.subarray(at - offset, next - offset);
-      if (allocated) part.fill(0, this.#scratch.read(part, at));
+      if (allocated) this.#scratch.read(part, at);
       else this.#base.read(at, part);
       at = next;
     }

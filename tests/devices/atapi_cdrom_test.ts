@@ -305,6 +305,9 @@ Deno.test("ATAPI medium errors and a medium that goes while it is read (MMC-4, 6
   host.packet([0x28, 0, 0, 0, 0, 0, 0, 0, 1]);
   host.port.finish(BlockResult.ioError);
   host.fails(3, 0x11, 0);
+  host.packet([0x28, 0, 0, 0, 0, 0, 0, 0, 70]);
+  host.port.finish(BlockResult.ioError);
+  host.fails(3, 0x11, 0);
   host.packet([0x28, 0, 0, 0, 0, 0, 0, 0, 1]);
   host.port.setMedium(undefined);
   host.bench.settle();

@@ -137,3 +137,28 @@ Deno.test("Bus master registers keep what the data sheet says they keep (PIIX3, 
   master.write(0, 1, 0xfe);
   assert.equal(master.read(0, 4), 0x0060_0008);
 });
+
+Deno.test("Bus master started again begins at the table's first region (BM IDE, 3.1)", () => {
+  const host = diskHost();
+  host.prds(TABLE, [[0x2000, 4096]]);
+  host.command(0xc8, { lba: 1, count: 1 });
+  host.bench.settle();
+  start(host);
+  host.master.write(0, 1, 0);
+  host.prds(TABLE, [[0x8000, 512]]);
+  host.command(0xc8, { lba: 2, count: 1 });
+  host.bench.settle();
+  start(host);
+  assert.deepEqual(view(host, 0x8000, 512), pattern(2, 1));
+});
+
+Deno.test("Bus master notes an interrupt when the line rises, not while it is high (PIIX3, 2.7)", () => {
+  const host = diskHost();
+  host.command(0xe5);
+  assert.equal(status(host), 0x04);
+  host.master.write(STATUS, 1, 0x04);
+  host.control(0);
+  assert.equal(status(host), 0);
+  host.command(0xe5);
+  assert.equal(status(host), 0x04);
+});

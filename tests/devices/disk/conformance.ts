@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import type { DiskImage } from "../../../devices/disk/disk_image.ts";
 import { type Random, seeded } from "../../support/random.ts";
+import { assertSameBytes } from "../../support/same_bytes.ts";
 
 /** A kind of image. */
 export interface ImageKind {
@@ -59,7 +60,7 @@ export function imageConformance(kind: ImageKind): void {
       using image = kind.open(directory, original);
       assert.equal(image.sizeBytes, 5 * 65536 + 4 * 512);
       const all = readAll(image);
-      assert.deepEqual(all.subarray(0, size), original);
+      assertSameBytes(all.subarray(0, size), original);
       assert.ok(all.subarray(size).every((byte) => byte === 0));
       const tail = new Uint8Array(512).fill(0xee);
       image.read(image.sizeBytes - 512, tail);
@@ -100,16 +101,16 @@ export function imageConformance(kind: ImageKind): void {
           } else {
             const data = new Uint8Array(length).fill(0xcc);
             image.read(offset, data);
-            assert.deepEqual(data, model.slice(offset, offset + length), `step ${i}`);
+            assertSameBytes(data, model.slice(offset, offset + length), `step ${i}`);
           }
           if (random.chance(3)) image.flush();
         }
-        assert.deepEqual(readAll(image), model);
+        assertSameBytes(readAll(image), model);
         image.flush();
         image[Symbol.dispose]();
         if (kind.reopen === undefined) return;
         using again = kind.reopen(directory);
-        assert.deepEqual(readAll(again), model, "after it was opened again");
+        assertSameBytes(readAll(again), model, "after it was opened again");
       })
     );
   });

@@ -3,6 +3,7 @@ import { openDisk } from "../../../devices/disk/open_disk.ts";
 import { CLUSTER_BYTES, OverlayImage } from "../../../devices/disk/overlay_image.ts";
 import { RawImage } from "../../../devices/disk/raw_image.ts";
 import { FileHandle } from "../../../hv/sys/mod.ts";
+import { assertSameBytes } from "../../support/same_bytes.ts";
 import { content, imageConformance, inDirectory } from "./conformance.ts";
 
 const at = (directory: string) => `${directory}/disk.img`;
@@ -49,7 +50,7 @@ Deno.test("overlay leaves the base as it was, and nothing in its directory", () 
       const names = [...Deno.readDirSync(directory)].map(({ name }) => name);
       assert.deepEqual(names, ["disk.img"], "the scratch file has no name");
     }
-    assert.deepEqual(Deno.readFileSync(at(directory)), original);
+    assertSameBytes(Deno.readFileSync(at(directory)), original);
   });
 });
 
@@ -77,7 +78,7 @@ Deno.test("a full host disk fails the write and nothing else: overlay", () => {
     }
     const back = new Uint8Array(original.length);
     image.read(0, back);
-    assert.deepEqual(back, original);
+    assertSameBytes(back, original);
     assert.equal(image.allocatedClusters, 0);
   });
 });
@@ -88,4 +89,18 @@ Deno.test("a full host disk fails the write and nothing else: raw image", () => 
   const back = new Uint8Array(512).fill(1);
   image.read(0, back);
   assert.equal(back[0], 0);
+});
+
+Deno.test("flush of a raw image reaches the host's medium; of a read-only one there is no need", () => {
+  inDirectory((directory) => {
+    Deno.writeFileSync(at(directory), new Uint8Array(512));
+    for (const write of [true, false]) {
+      const file = FileHandle.open(at(directory), { write });
+      let synced = 0;
+      file.sync = () => synced++;
+      using image = new RawImage(file, 512);
+      image.flush();
+      assert.equal(synced, write ? 1 : 0);
+    }
+  });
 });
