@@ -2,15 +2,15 @@
  * The PS/2 mouse: INT 15h AH=C2h, and IRQ 12, which calls the handler that a program has set with
  * each packet.
  *
- * Commands to the mouse go through the keyboard controller with its interrupt off, and are answered
- * at once.
+ * Commands to the mouse go through the keyboard controller with its interrupt off. Its answers come as
+ * fast as the cable is: some milliseconds for a reset, which the service spends asking for them.
  *
  * Reference: IBM PS/2 and PC BIOS Interface Technical Reference, INT 15h AH=C2h; Ralf Brown, INT 15/C2.
  */
 
 import { Bda, Ebda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
-import type { BusAccess } from "./host.ts";
+import type { BusAccess, FirmwareHost } from "./host.ts";
 import { romCode } from "./rom.ts";
 
 const INVALID_FUNCTION = 1;
@@ -31,7 +31,9 @@ const WRITE_MOUSE = 0xd4;
 const MOUSE_INTERRUPT = 0x02;
 const MOUSE_CLOCK_OFF = 0x20;
 const ACKNOWLEDGE = 0xfa;
-const PATIENCE = 64;
+/** How long a byte of an answer may take, and how often it is asked for at most. */
+const ANSWER_NS = 20e6;
+const PATIENCE = 1_000_000;
 const HANDLER_SET = 0x80;
 /** Reports a second that BH 0 to 6 mean. */
 const SAMPLE_RATES = [10, 20, 40, 60, 80, 100, 200];
@@ -57,7 +59,8 @@ export function mouseService(guest: Guest): void {
 }
 
 function serve(guest: Guest): number {
-  const { memory, ports } = guest.host;
+  const { host } = guest;
+  const { memory } = host;
   switch (guest.al) {
     case 0x00:
       return enable(guest);
@@ -65,12 +68,12 @@ function serve(guest: Guest): number {
       return reset(guest);
     case 0x02: {
       const rate = SAMPLE_RATES[guest.bh];
-      return rate === undefined ? INVALID_INPUT : send(ports, [Mouse.sampleRate, rate]);
+      return rate === undefined ? INVALID_INPUT : send(host, [Mouse.sampleRate, rate]);
     }
     case 0x03:
-      return guest.bh > 3 ? INVALID_INPUT : send(ports, [Mouse.resolution, guest.bh]);
+      return guest.bh > 3 ? INVALID_INPUT : send(host, [Mouse.resolution, guest.bh]);
     case 0x04: {
-      const answer = ask(ports, [Mouse.deviceId], 1);
+      const answer = ask(host, [Mouse.deviceId], 1);
       if (answer === undefined) return INTERFACE_ERROR;
       guest.bh = answer[0];
       return 0;
@@ -100,21 +103,22 @@ function setHandlerFlag({ host: { memory } }: Guest, set: boolean): void {
 
 /** AL=00h: BH 1 switches the mouse on, 0 off. */
 function enable(guest: Guest): number {
-  const { memory, ports } = guest.host;
+  const { host } = guest;
+  const { memory } = host;
   if (guest.bh > 1) return INVALID_INPUT;
   memory.writeU8(Ebda.mouseCount, 0);
   if (guest.bh === 0) {
-    const status = send(ports, [Mouse.disable]);
-    setInterrupt(ports, false);
+    const status = send(host, [Mouse.disable]);
+    setInterrupt(host, false);
     return status;
   }
   if ((memory.readU8(Ebda.mouseFlags) & HANDLER_SET) === 0) return NO_HANDLER;
-  return send(ports, [Mouse.enable], true);
+  return send(host, [Mouse.enable], true);
 }
 
 function reset(guest: Guest): number {
   guest.host.memory.writeU8(Ebda.mouseCount, 0);
-  const answer = ask(guest.host.ports, [Mouse.reset], 2);
+  const answer = ask(guest.host, [Mouse.reset], 2);
   if (answer === undefined) return INTERFACE_ERROR;
   guest.bl = answer[0]; // AAh
   guest.bh = answer[1]; // 00h
@@ -123,11 +127,11 @@ function reset(guest: Guest): number {
 
 /** AL=06h: BH 0 asks for the status, 1 and 2 set the scaling. */
 function extended(guest: Guest): number {
-  const { ports } = guest.host;
-  if (guest.bh === 1) return send(ports, [Mouse.scaling1]);
-  if (guest.bh === 2) return send(ports, [Mouse.scaling2]);
+  const { host } = guest;
+  if (guest.bh === 1) return send(host, [Mouse.scaling1]);
+  if (guest.bh === 2) return send(host, [Mouse.scaling2]);
   if (guest.bh !== 0) return INVALID_FUNCTION;
-  const answer = ask(ports, [Mouse.status], 3);
+  const answer = ask(host, [Mouse.status], 3);
   if (answer === undefined) return INTERFACE_ERROR;
   guest.bl = answer[0];
   guest.cl = answer[1];
@@ -135,17 +139,18 @@ function extended(guest: Guest): number {
   return 0;
 }
 
-const send = (ports: BusAccess, bytes: readonly number[], interrupt = false): number =>
-  ask(ports, bytes, 0, interrupt) === undefined ? INTERFACE_ERROR : 0;
+const send = (host: FirmwareHost, bytes: readonly number[], interrupt = false): number =>
+  ask(host, bytes, 0, interrupt) === undefined ? INTERFACE_ERROR : 0;
 
 /** Sends bytes to the mouse, each acknowledged, and reads `count` bytes of answer. */
 function ask(
-  ports: BusAccess,
+  host: FirmwareHost,
   bytes: readonly number[],
   count: number,
   interrupt?: boolean,
 ): number[] | undefined {
-  const before = commandByte(ports);
+  const { ports } = host;
+  const before = commandByte(host);
   setCommandByte(ports, before & ~(MOUSE_INTERRUPT | MOUSE_CLOCK_OFF));
   ports.write(COMMAND, 1, ENABLE_MOUSE);
   let good = true;
@@ -154,11 +159,11 @@ function ask(
     ports.write(COMMAND, 1, WRITE_MOUSE);
     ready(ports);
     ports.write(DATA, 1, byte);
-    good &&= receive(ports) === ACKNOWLEDGE;
+    good &&= receive(host) === ACKNOWLEDGE;
   }
   const answer: number[] = [];
   for (let i = 0; good && i < count; i++) {
-    const byte = receive(ports);
+    const byte = receive(host);
     good = byte >= 0;
     answer.push(byte);
   }
@@ -171,16 +176,17 @@ function ask(
   return good ? answer : undefined;
 }
 
-function setInterrupt(ports: BusAccess, on: boolean): void {
-  const value = commandByte(ports);
+function setInterrupt(host: FirmwareHost, on: boolean): void {
+  const { ports } = host;
+  const value = commandByte(host);
   setCommandByte(ports, on ? value | MOUSE_INTERRUPT : value & ~MOUSE_INTERRUPT);
   if (!on) ports.write(COMMAND, 1, DISABLE_MOUSE);
 }
 
-function commandByte(ports: BusAccess): number {
-  ready(ports);
-  ports.write(COMMAND, 1, READ_COMMAND_BYTE);
-  return receive(ports) & 0xff;
+function commandByte(host: FirmwareHost): number {
+  ready(host.ports);
+  host.ports.write(COMMAND, 1, READ_COMMAND_BYTE);
+  return receive(host) & 0xff;
 }
 
 function setCommandByte(ports: BusAccess, value: number): void {
@@ -192,14 +198,15 @@ function setCommandByte(ports: BusAccess, value: number): void {
 
 /** Waits, a little, until the controller takes a byte. */
 function ready(ports: BusAccess): void {
-  for (let i = 0; i < PATIENCE; i++) {
+  for (let i = 0; i < 64; i++) {
     if ((ports.read(COMMAND, 1) & STATUS_INPUT_FULL) === 0) return;
   }
 }
 
 /** The next byte of the controller, or -1. */
-function receive(ports: BusAccess): number {
-  for (let i = 0; i < PATIENCE; i++) {
+function receive({ ports, clock }: FirmwareHost): number {
+  const end = clock.nowNs() + ANSWER_NS;
+  for (let i = 0; i < PATIENCE && clock.nowNs() <= end; i++) {
     if ((ports.read(COMMAND, 1) & STATUS_FULL) !== 0) return ports.read(DATA, 1);
   }
   return -1;
@@ -234,12 +241,12 @@ export function setUpKeyboardController(guest: Guest): void {
   const { memory, ports } = guest.host;
   for (let i = 0; i < 16 && (ports.read(COMMAND, 1) & STATUS_FULL) !== 0; i++) ports.read(DATA, 1);
   ports.write(COMMAND, 1, 0xaa);
-  receive(ports);
+  receive(guest.host);
   ports.write(COMMAND, 1, DISABLE_MOUSE);
   setCommandByte(ports, 0x64); // translation, mouse off, system flag, no interrupts yet
   ready(ports);
   ports.write(DATA, 1, 0xf4); // keyboard: scan
-  receive(ports);
+  receive(guest.host);
   setCommandByte(ports, 0x65);
   memory.writeU8(Bda.keyboardStatus, 0x10);
 }

@@ -24,6 +24,8 @@ const MIB = 1 << 20;
 /** Where calls come from: their interrupt frame lies at 3000:FF00. */
 const STACK_SEGMENT = 0x3000;
 const STACK_POINTER = 0xff00;
+/** Guest time that passes with each look at the clock. */
+const STEP_NS = 10_000;
 
 /** A segment register in real mode. */
 class FakeSegment implements Segment {
@@ -165,7 +167,14 @@ export class BiosBench {
       ports: this.ports,
       bus: this.mmio,
       rom: this.rom.bytes,
-      clock: b.clock,
+      clock: {
+        // Whoever asks for the time in a loop sees it pass.
+        nowNs: () => {
+          b.advance(STEP_NS);
+          return b.clock.nowNs();
+        },
+        wallMs: () => b.clock.wallMs(),
+      },
       drives: this.drives,
       config: {
         memoryMap: [
