@@ -11,8 +11,8 @@ import { call, KVM_GET_REGS, KVM_GET_SREGS, KVM_SET_REGS, KVM_SET_SREGS } from "
 import { KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, RUN } from "./run_page.ts";
 import { kvm_regs } from "./structs.ts";
 
-/** Exits without a look at the registers after which KVM need no longer store them. */
-const IDLE_EXITS = 256;
+/** Looks at the registers with at most so many exits from one to the next are often. */
+const OFTEN_EXITS = 32;
 
 /** Where a processor's registers are: in KVM, or in the shared page. */
 export class RegisterSync {
@@ -23,7 +23,9 @@ export class RegisterSync {
   #requested = 0;
   /** Sets that are up to date in the page. */
   #fresh = 0;
-  #idle = 0;
+  /** Exits since the last one at which somebody looked, as far as they count. */
+  #exits = OFTEN_EXITS + 1;
+  #often = false;
 
   /**
    * @param fd Descriptor of the vCPU.
@@ -40,7 +42,8 @@ export class RegisterSync {
   ran(): void {
     // Another thread's object may have ended what this one asked for.
     this.#fresh = this.#requested & this.#page[RUN.kvm_valid_regs];
-    if (this.#requested !== 0 && ++this.#idle > IDLE_EXITS) this.#request(0);
+    if (this.#exits <= OFTEN_EXITS) this.#exits++;
+    else if (this.#requested !== 0) this.#request(0);
   }
 
   /** Copies a kvm_regs into `into`. */
@@ -52,14 +55,14 @@ export class RegisterSync {
       this.flush();
       call(fd, KVM_GET_REGS, into);
     }
-    this.#request(this.#requested | KVM_SYNC_X86_REGS);
+    this.#looked(KVM_SYNC_X86_REGS);
   }
 
   /** Copies a kvm_sregs into `into`. */
   loadSpecial(into: Uint8Array): void {
     if ((this.#fresh & KVM_SYNC_X86_SREGS) !== 0) this.#copy(RUN.sync_sregs, into);
     else call(this.#fd(), KVM_GET_SREGS, into);
-    this.#request(this.#requested | KVM_SYNC_X86_SREGS);
+    this.#looked(KVM_SYNC_X86_SREGS);
   }
 
   /** Makes the kvm_regs `from` the processor's, at the latest when it runs next. */
@@ -104,8 +107,13 @@ export class RegisterSync {
     for (let i = 0; i < into.length; i++) into[i] = this.#page[offset + i];
   }
 
+  #looked(set: number): void {
+    if (this.#exits > 0) this.#often = this.#exits <= OFTEN_EXITS;
+    this.#exits = 0;
+    if (this.#often) this.#request(this.#requested | set);
+  }
+
   #request(sets: number): void {
-    this.#idle = 0;
     const possible = sets & this.#available;
     if (possible === this.#requested) return;
     this.#requested = possible;

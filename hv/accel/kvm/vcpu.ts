@@ -83,6 +83,8 @@ export class KvmVcpu implements Vcpu {
   #runErrno = 0;
   #transfer: StateTransfer | undefined;
   #highInterrupts: HighInterrupts | undefined;
+  /** There was an exit since the last interruption: the guest does get on. */
+  #getsOn = false;
 
   constructor(index: number, context: VcpuContext) {
     this.index = index;
@@ -106,6 +108,7 @@ export class KvmVcpu implements Vcpu {
     const result = this.#ioctl(this.#fd, KVM_RUN.request, null);
     if (result !== 0) return this.#runError(errno());
     this.#sync.ran();
+    this.#getsOn = true;
     return this.#decode();
   }
 
@@ -241,7 +244,8 @@ export class KvmVcpu implements Vcpu {
     if (number === Errno.EINTR) {
       consumeKicks();
       Atomics.store(this.#context.kicks, this.index, 0);
-      this.#highInterrupts?.step();
+      if (!this.#getsOn) this.#highInterrupts?.step();
+      this.#getsOn = false;
       return Exit.interrupted;
     }
     this.#runErrno = number;
