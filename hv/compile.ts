@@ -8,13 +8,16 @@
 /** Modules that are loaded by name at run time. */
 export const WORKERS: readonly string[] = ["hv/vcpu_worker.ts", "hv/io_worker.ts"];
 
+/** Files that go along: the notice that the font's licence asks for. */
+export const ASSETS: readonly string[] = ["devices/vga_font_license.txt", "LICENSE"];
+
 /** The command that packs hv into `output`. */
 export function compileArguments(output: string): string[] {
   return [
     "compile",
     "--allow-all",
     "--no-check",
-    ...WORKERS.flatMap((worker) => ["--include", worker]),
+    ...[...WORKERS, ...ASSETS].flatMap((file) => ["--include", file]),
     "--output",
     output,
     "main.ts",
