@@ -9,8 +9,25 @@ export interface Measured {
   readonly status?: number;
 }
 
-/** Wall-clock time in ms of one run of a command. */
-export async function timeOnce({ name, command, status = EXIT_STATUS }: Measured): Promise<number> {
+/** What one run took, ms. */
+export interface Times {
+  readonly wallMs: number;
+  /** Processor time of all of its threads, user and system. */
+  readonly cpuMs: number;
+}
+
+/** Linux counts in hundredths of a second here, on every architecture. */
+const TICK_MS = 10;
+
+/** Processor time of all processes that have been waited for, ms. */
+function childrenCpuMs(): number {
+  const fields = Deno.readTextFileSync("/proc/self/stat").replace(/^.*\) /, "").split(" ");
+  // proc(5): cutime and cstime are fields 16 and 17, of which the first two are cut off.
+  return (Number(fields[13]) + Number(fields[14])) * TICK_MS;
+}
+
+/** One run of a command. */
+export async function timeOnce({ name, command, status = EXIT_STATUS }: Measured): Promise<Times> {
   const [program, ...args] = command;
   const process = new Deno.Command(program, {
     args,
@@ -18,23 +35,27 @@ export async function timeOnce({ name, command, status = EXIT_STATUS }: Measured
     stdout: "null",
     stderr: "piped",
   });
+  const startCpuMs = childrenCpuMs();
   const start = performance.now();
   const { code, stderr } = await process.output();
-  const elapsedMs = performance.now() - start;
+  const wallMs = performance.now() - start;
   if (code !== status) {
     const text = new TextDecoder().decode(stderr).trim();
     throw new Error(`Cannot measure ${name}: it ended with ${code} instead of ${status}: ${text}`);
   }
-  return elapsedMs;
+  return { wallMs, cpuMs: childrenCpuMs() - startCpuMs };
 }
 
-/** Times of `rounds` runs of each, one after the other in each round, after one that is not counted. */
-export async function timeInTurn(measured: readonly Measured[], rounds: number) {
-  const times: number[][] = measured.map(() => []);
+/** `rounds` runs of each, one after the other in each round, after one that is not counted. */
+export async function timeInTurn(
+  measured: readonly Measured[],
+  rounds: number,
+): Promise<Times[][]> {
+  const times: Times[][] = measured.map(() => []);
   for (let round = -1; round < rounds; round++) {
     for (const [i, item] of measured.entries()) {
-      const elapsedMs = await timeOnce(item);
-      if (round >= 0) times[i].push(elapsedMs);
+      const time = await timeOnce(item);
+      if (round >= 0) times[i].push(time);
     }
   }
   return times;
