@@ -23,7 +23,7 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   cli: ["machine", "board", "boot", "accel", "devices", "core", "sys"],
   machine: ["board", "accel", "boot", "devices", "backend", "bios", "core", "sys"],
-  board: ["devices", "bios", "accel", "core", "machine"],
+  board: ["devices", "bios", "accel", "boot", "core", "machine"],
   accel: ["core", "sys"],
   boot: ["core"],
   bios: ["devices", "accel", "core"],
