@@ -30,13 +30,14 @@ const PAM_RAM = 0x33;
 /** 82371: PIRQRC A to D. */
 const PIRQ_ROUTE = 0x60;
 const PIRQ_IRQS = [10, 10, 11, 11];
-/** 82371AB function 3, power management: base of its ports and their enable bit. */
+/** 82371AB function 3, power management: base register, enable bit. */
 const PM_DEVICE_ID = 0x7113;
 const PM_BASE = 0x40;
-const PM_PORTS = 0x600;
+/** Where its ports are put; the FADT says the same. */
+export const PM_PORTS = 0x600;
 const PM_ENABLE = 0x80;
 const SMBUS_BASE = 0x90;
-const SMBUS_PORTS = 0xb100;
+const SMBUS_PORTS = 0x700;
 const SMBUS_CONFIG = 0xd2;
 const INTEL = 0x8086;
 const CLASS_IDE = 0x0101;

@@ -9,6 +9,7 @@
  */
 
 import { type Assembler, byte, word } from "./assembler.ts";
+import { PM_PORTS } from "./pci_setup.ts";
 
 /** Where the stubs call the firmware. No device of a PC is there; one byte, write only. */
 export const FIRMWARE_PORT = 0xa8;
@@ -168,7 +169,7 @@ function emitStart(a: Assembler, service: Emit): void {
   a.jmpShort("stop");
 
   a.label("powerOff");
-  a.mov("dx", 0xb004); // PM1a control of the PIIX4: sleep type 0, sleep enable
+  a.mov("dx", PM_PORTS + 4); // PM1a control of the PIIX4: sleep type 0, sleep enable
   a.mov("ax", 0x2000);
   a.out("dx", "ax");
   a.jmpShort("stop");
