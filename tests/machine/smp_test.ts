@@ -1,0 +1,204 @@
+/**
+ * Several processors, as a guest program sees them through the local APIC.
+ *
+ * Reference: Intel SDM volume 3A, 10.4.4 "MP initialization example", 10.6 "Issuing interprocessor
+ * interrupts".
+ */
+
+import assert from "node:assert/strict";
+import { byte, dword, offset, word } from "../../bios/assembler.ts";
+import { Machine } from "../../hv/mod.ts";
+import { exitCode, kvmTest, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
+
+const APIC = 0xfee0_0000;
+const APIC_EOI = APIC + 0xb0;
+const APIC_SPURIOUS = APIC + 0xf0;
+const ICR_LOW = APIC + 0x300;
+const ICR_HIGH = APIC + 0x310;
+const INIT_ALL_BUT_SELF = 0x000c_4500;
+const STARTUP_ALL_BUT_SELF = 0x000c_4600;
+const DELIVERY_PENDING = 0x1000;
+/** The page in which a started processor begins: vector 08h is 0800:0000. */
+const STARTUP_PAGE = 0x8000;
+/** Words of RAM that the processors share. */
+const STARTED = 0x600;
+const COUNTER = 0x604;
+const FINISHED = 0x608;
+const PINGS = 0x60c;
+const PONGS = 0x610;
+const PING = 0x40;
+const PONG = 0x41;
+const COM1 = 0x3f8;
+const DEBUG_CONSOLE = 0xe9;
+const FIRMWARE_LOG = 0x402;
+
+/** Writes `value` to a register of this processor's APIC. */
+function apic(p: Payload, register: number, value: number): void {
+  p.mov("eax", value);
+  p.storeFar(register);
+}
+
+/** Sends an interprocessor command and waits until it has been accepted. */
+function command(p: Payload, value: number): void {
+  apic(p, ICR_LOW, value);
+  p.until("z", () => {
+    p.loadFar(ICR_LOW);
+    p.test("ax", DELIVERY_PENDING);
+  });
+}
+
+/** LOCK XADD [address], EAX with EAX = 1. */
+function lockedIncrement(p: Payload, address: number): void {
+  p.mov("eax", 1);
+  p.db(0xf0, 0x66, 0x0f, 0xc1, 0x06);
+  p.dw(address);
+}
+
+/** Starts every other processor at `label`, and waits until `count` have come. */
+function startOthers(p: Payload, label: string, count: number): void {
+  // jmp far F000:label, at the start of the page
+  p.mov(byte(STARTUP_PAGE), 0xea);
+  p.mov(word(STARTUP_PAGE + 1), offset(label));
+  p.mov(word(STARTUP_PAGE + 3), ROM_SEGMENT);
+  apic(p, APIC_SPURIOUS, 0x1ff);
+  command(p, INIT_ALL_BUT_SELF);
+  command(p, STARTUP_ALL_BUT_SELF | STARTUP_PAGE >> 12);
+  p.until("z", () => p.alu("cmp", dword(STARTED), count));
+}
+
+/** What a started processor does first; it counts itself in. */
+function started(p: Payload): void {
+  p.realMode(0x6000);
+  p.unreal();
+  apic(p, APIC_SPURIOUS, 0x1ff);
+  lockedIncrement(p, STARTED);
+}
+
+/** LOCK XADD a hundred thousand times, then counts itself as finished. */
+function increments(p: Payload): void {
+  for (let half = 0; half < 2; half++) p.times(50_000, () => lockedIncrement(p, COUNTER));
+  lockedIncrement(p, FINISHED);
+}
+
+/** A doubleword of guest memory. */
+function shared(machine: Machine, address: number): number {
+  const { buffer } = machine.readMemory(address, 4)!;
+  return new DataView(buffer).getUint32(0, true);
+}
+
+for (const cpus of [2, 4]) {
+  kvmTest(
+    `${cpus} processors start by INIT-SIPI and count exactly with LOCK XADD (SDM 10.4.4)`,
+    async () => {
+      using image = rom((p) => {
+        p.realMode();
+        p.unreal();
+        startOthers(p, "other", cpus - 1);
+        increments(p);
+        p.until("z", () => p.alu("cmp", dword(FINISHED), cpus));
+        p.exit(0x10);
+        p.label("other");
+        started(p);
+        increments(p);
+        p.stop();
+      });
+      await using machine = await Machine.start({ memory: "1M", cpus, bios: image.path });
+      assert.equal(await exitCode(machine), 0x21);
+      assert.equal(shared(machine, STARTED), cpus - 1);
+      assert.equal(shared(machine, COUNTER), cpus * 100_000);
+    },
+  );
+}
+
+/** Sends interrupt `vector` to the processor with APIC ID `id`. */
+function send(p: Payload, id: number, vector: number): void {
+  apic(p, ICR_HIGH, id << 24);
+  command(p, vector);
+}
+
+/** The handler `label` counts at `counter`, and then does `more`. */
+function handler(p: Payload, label: string, counter: number, more = () => {}): void {
+  p.label(label);
+  p.push("eax");
+  p.inc(dword(counter));
+  apic(p, APIC_EOI, 0);
+  more();
+  p.pop("eax");
+  p.iret();
+}
+
+const ROUNDS = 400;
+
+for (const waits of ["poll a port", "halt"] as const) {
+  kvmTest(`interrupts go both ways between two processors that ${waits} (SDM 10.6.1)`, async () => {
+    using image = rom((p) => {
+      p.realMode();
+      p.unreal();
+      p.vector(PING, "ping");
+      p.vector(PONG, "pong");
+      startOthers(p, "other", 1);
+      p.times(ROUNDS, () => {
+        p.mov("edx", dword(PONGS));
+        p.inc("edx");
+        send(p, 1, PING);
+        p.until("z", () => {
+          p.sti();
+          if (waits === "halt") p.hlt();
+          else p.in("al", 0x80);
+          p.cli();
+          p.alu("cmp", dword(PONGS), "edx");
+        });
+      });
+      p.exit(0x10);
+      p.label("other");
+      started(p);
+      p.sti();
+      p.forever(() => waits === "halt" ? p.hlt() : p.in("al", 0x80));
+      handler(p, "ping", PINGS, () => send(p, 0, PONG));
+      handler(p, "pong", PONGS);
+    });
+    await using machine = await Machine.start({ memory: "1M", cpus: 2, bios: image.path });
+    assert.equal(await exitCode(machine), 0x21);
+    assert.equal(shared(machine, PINGS), ROUNDS);
+    assert.equal(shared(machine, PONGS), ROUNDS);
+  });
+}
+
+const BYTES = 30_000;
+
+/** Writes `char` to `port` `BYTES` times. */
+function repeat(p: Payload, port: number, char: string): void {
+  p.mov("dx", port);
+  p.mov("al", char.charCodeAt(0));
+  p.times(BYTES, () => p.out("dx", "al"));
+}
+
+const count = (text: string, char: string) => text.split(char).length - 1;
+
+kvmTest("two processors write to one device at once and nothing is lost, then to two", async () => {
+  using image = rom((p) => {
+    p.realMode();
+    p.unreal();
+    startOthers(p, "other", 1);
+    repeat(p, COM1, "a");
+    repeat(p, DEBUG_CONSOLE, "A");
+    lockedIncrement(p, FINISHED);
+    p.until("z", () => p.alu("cmp", dword(FINISHED), 2));
+    p.exit(0x10);
+    p.label("other");
+    started(p);
+    repeat(p, COM1, "b");
+    repeat(p, FIRMWARE_LOG, "B");
+    lockedIncrement(p, FINISHED);
+    p.stop();
+  });
+  await using machine = await Machine.start({ memory: "1M", cpus: 2, bios: image.path });
+  assert.equal(await exitCode(machine), 0x21);
+  const [com1, debug, log] = machine.consoles.map(({ text }) => text);
+  assert.equal(com1.length, 2 * BYTES);
+  assert.equal(count(com1, "a"), BYTES);
+  assert.equal(count(com1, "b"), BYTES);
+  assert.equal(debug, "A".repeat(BYTES));
+  assert.equal(log, "B".repeat(BYTES));
+  assert.match(com1, /ab+a/, "the processors took turns");
+});
