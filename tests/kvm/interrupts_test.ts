@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { CpuState, Exit } from "../../hv/accel/mod.ts";
+import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
 import { pcRoutes } from "../../hv/accel/kvm/routing.ts";
 import { EventFd, waitReadable } from "../../hv/sys/mod.ts";
 import { accessValue, kvmTest, runToExit, START, TestMachine } from "./test_machine.ts";
@@ -135,3 +136,29 @@ Deno.test("the timer's GSI 0 reaches pin 2 of the I/O APIC, all others the pin o
   assert.deepEqual(pins(23), [[IOAPIC, 23]]);
   assert.equal(routes.length, 15 + 23);
 });
+
+kvmTest(
+  "a slow guest's backlog of timer ticks does not keep other interrupts from it",
+  async () => {
+    if (!emulatesRealMode()) return console.log("skipped: KVM runs guests at hardware speed here");
+    using machine = new TestMachine();
+    const view = new DataView(machine.memory.buffer);
+    view.setUint32(0x20 * 4, 0x2000, true);
+    machine.bytes.set([0xfe, 0xc3, 0xb0, 0x20, 0xe6, 0x20, 0xcf], 0x2000); // inc bl; end of interrupt
+    view.setUint32(0x26 * 4, 0x2100, true);
+    machine.bytes.set([0x88, 0xd8, 0xe6, 0xe1], 0x2100); // mov al, bl; out 0E1h, al
+    machine.start([
+      ...[...out(0x20, 0x11), ...out(0x21, 0x20), ...out(0x21, 0x04), ...out(0x21, 0x01)],
+      ...out(0x21, 0x00),
+      ...[...out(0x43, 0x34), ...out(0x40, 0x9c), ...out(0x40, 0x2e)], // channel 0: 100 Hz
+      ...[0xb3, 0x00, 0xe6, 0xe0], // mov bl, 0; out 0E0h, al: ready
+      ...[0xfb, 0x90, 0xeb, 0xfd], // sti; again: nop; jmp again
+    ]);
+    machine.expectOut(0xe0, 0x2e);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    machine.vm.setIrq(6, true);
+    assert.equal(runToExit(machine.vcpu), Exit.port);
+    const ticks = accessValue(machine.vcpu);
+    assert.ok(ticks < 5, `the interrupt came after ${ticks} ticks`);
+  },
+);

@@ -234,6 +234,11 @@ export const kvm_irqfd = record("kvm_irqfd", 1, {
 });
 export const KVM_IRQFD_FLAG_DEASSIGN = 1;
 
+export const kvm_reinject_control = record("kvm_reinject_control", 1, {
+  pit_reinject: u8,
+  reserved: bytes(31),
+});
+
 export const kvm_ioeventfd = record("kvm_ioeventfd", 1, {
   datamatch: u64,
   addr: u64,
