@@ -48,6 +48,18 @@ export function readClock(ports: BusAccess, register: number): number {
   return binary ? value : (value >>> 4) * 10 + (value & 15);
 }
 
+/** The time of day; the second does not change while it is read. */
+export function readTime(ports: BusAccess): { hours: number; minutes: number; seconds: number } {
+  for (let again = 0;; again++) {
+    const seconds = readClock(ports, Cmos.seconds);
+    const minutes = readClock(ports, Cmos.minutes);
+    const hours = readClock(ports, Cmos.hours);
+    if (again === 3 || readClock(ports, Cmos.seconds) === seconds) {
+      return { hours, minutes, seconds };
+    }
+  }
+}
+
 /** Number 0-99 as binary-coded decimal. */
 export const toBcd = (value: number): number => Math.floor(value / 10) % 10 << 4 | value % 10;
 /** The reverse. */

@@ -1,11 +1,12 @@
 /**
- * INT 15h: system services — A20, waiting, memory sizes and maps, block move, configuration. The
- * mouse (AH=C2h) is in mouse.ts.
+ * INT 15h: system services — A20, waiting, memory sizes and maps, block move, configuration. Power
+ * management (AH=53h) is in apm.ts, the mouse (AH=C2h) in mouse.ts.
  *
  * Reference: IBM PS/2 and PC BIOS Interface Technical Reference, INT 15h; Ralf Brown, INT 15; ACPI 5.0
- * §15.1 (E820h); APM 1.2 (AH=53h: answered as not present).
+ * §15.1 (E820h).
  */
 
+import { apm } from "./apm.ts";
 import { Bda, Ebda, EBDA_SEGMENT } from "./bda.ts";
 import { Cmos, readCmos, StatusB, writeCmos } from "./cmos.ts";
 import type { Guest } from "./guest.ts";
@@ -28,6 +29,8 @@ export function int15(guest: Guest): void {
       return gateA20(guest);
     case 0x41: // wait for an event: none
       return unsupported(guest);
+    case 0x53:
+      return apm(guest);
     case 0x80: // device open, close, terminate; switch of PS/2: nothing to do
     case 0x81:
     case 0x82:

@@ -6,7 +6,7 @@
  */
 
 import { Bda } from "./bda.ts";
-import { Cmos, fromBcd, readClock, readCmos, StatusB, toBcd, writeCmos } from "./cmos.ts";
+import { Cmos, fromBcd, readClock, readCmos, readTime, StatusB, toBcd, writeCmos } from "./cmos.ts";
 import type { Guest } from "./guest.ts";
 import { pciBios } from "./pci_bios.ts";
 
@@ -29,13 +29,15 @@ export function int1a(guest: Guest): void {
       guest.ah = 0;
       guest.carry = false;
       return;
-    case 0x02:
-      guest.ch = toBcd(readClock(ports, Cmos.hours));
-      guest.cl = toBcd(readClock(ports, Cmos.minutes));
-      guest.dh = toBcd(readClock(ports, Cmos.seconds));
+    case 0x02: {
+      const { hours, minutes, seconds } = readTime(ports);
+      guest.ch = toBcd(hours);
+      guest.cl = toBcd(minutes);
+      guest.dh = toBcd(seconds);
       guest.dl = readCmos(ports, Cmos.statusB) & 1;
       guest.carry = false;
       return;
+    }
     case 0x03:
       setClock(guest, [[Cmos.hours, guest.ch], [Cmos.minutes, guest.cl], [Cmos.seconds, guest.dh]]);
       return;

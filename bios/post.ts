@@ -6,7 +6,7 @@
  */
 
 import { Bda, Ebda, EBDA_SEGMENT } from "./bda.ts";
-import { Cmos, readClock, readCmos, writeCmos } from "./cmos.ts";
+import { Cmos, readCmos, readTime, writeCmos } from "./cmos.ts";
 import type { Console } from "./console.ts";
 import { diskGeometry, drivesOf } from "./drives.ts";
 import { driveName } from "./boot.ts";
@@ -124,9 +124,9 @@ function setDiskTable(guest: Guest, drive: FirmwareDrive, vector: number, addres
 
 /** The tick count from the clock's time of day. */
 function setTicks({ host: { memory, ports } }: Guest): void {
-  const seconds = readClock(ports, Cmos.hours) * 3600 + readClock(ports, Cmos.minutes) * 60 +
-    readClock(ports, Cmos.seconds);
-  memory.writeU32(Bda.ticks, Math.min(Math.floor(seconds * TICKS_PER_SECOND), 0x1800af));
+  const { hours, minutes, seconds } = readTime(ports);
+  const ticks = (hours * 3600 + minutes * 60 + seconds) * TICKS_PER_SECOND;
+  memory.writeU32(Bda.ticks, Math.min(Math.floor(ticks), 0x1800af));
 }
 
 function banner({ host }: Guest, console: Console): void {

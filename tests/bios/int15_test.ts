@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { romCode } from "../../bios/rom.ts";
 import { BiosBench } from "./bios_bench.ts";
 
 const SMAP = 0x534d4150;
@@ -109,7 +110,7 @@ Deno.test("INT 15h AH=C0h, C1h: configuration table and EBDA; AX=2403h: A20 supp
 
 Deno.test("INT 15h answers 86h and CF for what it does not have", () => {
   const b = bench();
-  for (const eax of [0x5300, 0xd800, 0xec00, 0xe980, 0x0000]) {
+  for (const eax of [0x5380, 0xd800, 0xec00, 0xe980, 0x0000]) {
     const { ah, carry } = b.call("int15", { eax });
     assert.deepEqual([ah, carry], [0x86, true], eax.toString(16));
   }
@@ -151,4 +152,18 @@ Deno.test("IRQ 12 collects three bytes and calls the handler with status, X, Y, 
   assert.deepEqual([words[0], words[1], words[3]], [0x1234, 0x4000, 0xf000]);
   assert.deepEqual([words[4], words[6]], [0, 5], "Z and X");
   assert.equal(words[7] & 0x08, 0x08, "status");
+});
+
+Deno.test("INT 15h AH=53h: APM 1.2 in real mode idles and switches off (APM 1.2 §4.6)", () => {
+  const b = bench();
+  const check = b.call("int15", { eax: 0x5300 });
+  assert.deepEqual([check.ax, check.bx, check.cx, check.carry], [0x0102, 0x504d, 0, false]);
+  assert.equal(b.call("int15", { eax: 0x5301 }).carry, false);
+  const refused = b.call("int15", { eax: 0x5303 });
+  assert.deepEqual([refused.ah, refused.carry], [8, true]);
+  b.call("int15", { eax: 0x5305 });
+  assert.equal(b.fake.ip, romCode().label("idle16"));
+  assert.equal(b.call("int15", { eax: 0x5307, ebx: 1, ecx: 1 }).next, undefined);
+  assert.equal(b.call("int15", { eax: 0x5307, ebx: 1, ecx: 4 }).ah, 0x0a);
+  assert.equal(b.call("int15", { eax: 0x5307, ebx: 1, ecx: 3 }).next, "powerOff");
 });
