@@ -45,6 +45,8 @@ export interface ExitStatus {
 
 /** Longest that parking and stopping may take, ms: a disk that hangs, a host that swaps. */
 const PHASE_TIMEOUT_MS = 10_000;
+/** Longest that threads may take to load: Deno may check their types first, on a busy host. */
+const START_TIMEOUT_MS = 60_000;
 /** Room for ROM images and video memory. */
 const DEVICE_BYTES = 8 << 20;
 
@@ -240,7 +242,7 @@ export class Machine implements AsyncDisposable {
       this.#state = "disposed";
       const { control } = this.#thread;
       control.request(Request.stop);
-      const ended = await this.#untilPhase(WorkerPhase.ended, () => this.#kickAll());
+      const ended = await this.#untilPhase(WorkerPhase.ended, { again: () => this.#kickAll() });
       control.requestIo(Request.stop);
       const ioEnded = await this.#untilIoPhase(WorkerPhase.ended);
       this.#workers[Symbol.dispose]();
@@ -260,15 +262,15 @@ export class Machine implements AsyncDisposable {
     const { control } = this.#thread;
     const failed = this.#workers.failure;
     const parked = Promise.all([
-      this.#untilPhase(WorkerPhase.parked),
-      this.#untilIoPhase(WorkerPhase.parked),
+      this.#untilPhase(WorkerPhase.parked, { timeoutMs: START_TIMEOUT_MS }),
+      this.#untilIoPhase(WorkerPhase.parked, START_TIMEOUT_MS),
     ]);
     const result = await Promise.race([parked, failed]);
     if (result instanceof Error) throw result;
     const { kind, failure } = control.ending;
     if (kind !== EndKind.none) throw new HostError(`Cannot start the machine: ${failure}`);
     if (!result.every(Boolean)) {
-      throw new HostError("Cannot start the machine: its threads did not come up in 10 s");
+      throw new HostError("Cannot start the machine: its threads did not come up in 60 s");
     }
   }
 
@@ -284,7 +286,7 @@ export class Machine implements AsyncDisposable {
   async #park(): Promise<void> {
     const { control, clock } = this.#thread;
     control.request(Request.park);
-    const parked = await this.#untilPhase(WorkerPhase.parked, () => this.#kickAll());
+    const parked = await this.#untilPhase(WorkerPhase.parked, { again: () => this.#kickAll() });
     control.requestIo(Request.park);
     const ioParked = await this.#untilIoPhase(WorkerPhase.parked);
     if (!parked || !ioParked) {
@@ -303,19 +305,22 @@ export class Machine implements AsyncDisposable {
     }
   }
 
-  #untilPhase(phase: number, again?: () => void): Promise<boolean> {
+  #untilPhase(
+    phase: number,
+    { timeoutMs = PHASE_TIMEOUT_MS, again }: { timeoutMs?: number; again?: () => void } = {},
+  ): Promise<boolean> {
     const { control } = this.#thread;
     const all = Array.from({ length: this.#config.cpus }, (_, i) => i);
     return this.#workers.until(
       () => all.every((i) => hasReached(control.phase(i), phase)),
-      PHASE_TIMEOUT_MS,
+      timeoutMs,
       again,
     );
   }
 
-  #untilIoPhase(phase: number): Promise<boolean> {
+  #untilIoPhase(phase: number, timeoutMs = PHASE_TIMEOUT_MS): Promise<boolean> {
     const { control } = this.#thread;
-    return this.#workers.until(() => hasReached(control.ioPhase, phase), PHASE_TIMEOUT_MS);
+    return this.#workers.until(() => hasReached(control.ioPhase, phase), timeoutMs);
   }
 
   /** Carries out what workers leave for main, until the machine is disposed of. */
