@@ -165,6 +165,11 @@ export class Control {
     return Atomics.exchange(this.#state.events, 0, 0);
   }
 
+  /** Has any of `events` been left that main has not taken? */
+  isPending(events: number): boolean {
+    return (Atomics.load(this.#state.events, 0) & events) !== 0;
+  }
+
   /** Main waits until there is an event. */
   async event(): Promise<void> {
     const wait = Atomics.waitAsync(this.#state.events, 0, 0);

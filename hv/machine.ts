@@ -89,6 +89,8 @@ export class Machine implements AsyncDisposable {
   /** Life-cycle changes happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #panic: string | undefined;
+  /** Resets that the guest has asked for and that wait for their turn. */
+  #guestResets = 0;
 
   /**
    * Makes a machine and starts it.
@@ -233,6 +235,13 @@ export class Machine implements AsyncDisposable {
     return this.#thread.memory.view(address, length)?.slice();
   }
 
+  /** Changes guest-physical memory; false, and nothing changed, unless all of it is RAM. */
+  writeMemory(address: number, bytes: Uint8Array): boolean {
+    const view = this.#thread.memory.view(address, bytes.length);
+    view?.set(bytes);
+    return view !== undefined;
+  }
+
   /** Ends the machine, whatever it is doing, and frees everything. Never throws. */
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#state === "disposed") return;
@@ -279,8 +288,15 @@ export class Machine implements AsyncDisposable {
     if (this.#state === "ended" || this.#state === "disposed") return;
     clock.start();
     control.requestIo(Request.run);
-    control.request(Request.run);
+    if (!this.#guestWaits) control.request(Request.run);
     this.#state = "running";
+  }
+
+  /** The guest has ended or asked for a reset, and is to do no more before that is carried out. */
+  get #guestWaits(): boolean {
+    const { control } = this.#thread;
+    return this.#status !== undefined || this.#guestResets > 0 ||
+      control.ending.kind !== EndKind.none || control.isPending(Event.reset | Event.cpuReset);
   }
 
   async #park(): Promise<void> {
@@ -351,7 +367,11 @@ export class Machine implements AsyncDisposable {
       this.#end({ reason: "reset", code: 0, message: "the guest asked for a reset" });
       return;
     }
-    this.#whileParked(reset).catch((error) =>
+    this.#guestResets++;
+    this.#whileParked(() => {
+      this.#guestResets--;
+      reset();
+    }).catch((error) =>
       this.#end({ reason: "failed", code: 0, message: `Cannot reset: ${error.message}` })
     );
   }
