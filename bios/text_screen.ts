@@ -152,9 +152,13 @@ export class TextScreen {
     const target = this.#address(page, to, left);
     if (target < 0) return;
     const source = from < 0 ? -1 : this.#address(page, from, left);
-    for (let i = 0; i <= right - left; i++) {
-      const cell = source < 0 ? (fill & 0xff) << 8 | BLANK : bus.read(source + i * 2, 2);
-      bus.write(target + i * 2, 2, cell);
+    const blank = (fill & 0xff) << 8 | BLANK;
+    const length = (right - left + 1) * 2;
+    for (let i = 0; i < length;) {
+      const size = length - i >= 4 ? 4 : 2; // two cells at a time
+      const cells = source < 0 ? blank * 0x1_0001 : bus.read(source + i, size);
+      bus.write(target + i, size, size === 4 ? cells : cells % 0x1_0000);
+      i += size;
     }
   }
 
