@@ -4,13 +4,14 @@
  */
 
 import type { FirmwareHost } from "./host.ts";
+import { translate } from "./paging.ts";
 import { ROM_BASE } from "./rom.ts";
 
 const VIDEO = 0xa0000;
 const VIDEO_END = 0xc0000;
 const ROM_END = 0x100000;
 const PAGE = 4096;
-const CR0_PG = 0x8000_0000;
+const EFLAGS_VM = 0x2_0000;
 
 /** See above. */
 export class GuestSpace {
@@ -22,9 +23,12 @@ export class GuestSpace {
 
   /** The physical address of a linear one; -1: not mapped. */
   physical(linear: number): number {
-    const { registers, translate } = this.#host;
-    if (translate === undefined || (registers.cr0 & CR0_PG) === 0) return linear;
-    return translate(linear);
+    return this.#paged ? translate(this.#host.memory, this.#host.registers, linear) : linear;
+  }
+
+  /** Is the caller in V86 mode? Real mode has no paging. */
+  get #paged(): boolean {
+    return (this.#host.registers.eflags & EFLAGS_VM) !== 0;
   }
 
   /**
@@ -38,7 +42,7 @@ export class GuestSpace {
       // Between C0000h and the ROM there may be RAM; video and ROM are not.
       if (start < VIDEO_END || start + length > ROM_BASE) return -1;
     }
-    if (start === linear && (this.#host.registers.cr0 & CR0_PG) === 0) return start;
+    if (!this.#paged) return start;
     for (let at = PAGE - linear % PAGE; at < length; at += PAGE) {
       if (this.physical(linear + at) !== start + at) return -1;
     }

@@ -96,6 +96,4 @@ export interface FirmwareHost {
   /** Should this thread leave what it waits for? The guest then asks again. */
   readonly stopped: () => boolean;
   readonly log: (line: string) => void;
-  /** Linear to physical address under paging (V86 mode), or -1; without it, they are the same. */
-  readonly translate?: (linear: number) => number;
 }

@@ -100,6 +100,9 @@ export interface RegisterFile {
   readonly es: Segment;
   readonly ss: Segment;
   readonly cr0: number;
+  /** CR3 and CR4, by which the firmware finds the memory of a caller in V86 mode; low 32 bits. */
+  readonly cr3?: number;
+  readonly cr4?: number;
   /** A multi-line dump of general registers, segments, control registers and flags. */
   toString(): string;
 }

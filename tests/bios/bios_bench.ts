@@ -48,6 +48,8 @@ export class FakeRegisters implements RegisterFile {
   ip = 0;
   eflags = 0x202;
   cr0 = 0x10;
+  cr3 = 0;
+  cr4 = 0;
   readonly cs = new FakeSegment();
   readonly ds = new FakeSegment();
   readonly es = new FakeSegment();

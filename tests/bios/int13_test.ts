@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { diskGeometry, floppyGeometry, numberDrives } from "../../bios/drives.ts";
-import { GuestSpace } from "../../bios/guest_space.ts";
+import { translate } from "../../bios/paging.ts";
 import { BiosBench } from "./bios_bench.ts";
 
 const FLOPPY_BYTES = 1440 * 1024;
@@ -128,17 +128,42 @@ Deno.test("INT 13h reads into the video window and not into the ROM", () => {
   assert.deepEqual(b.rom.bytes, before);
 });
 
-Deno.test("INT 13h transfers to where paging puts the buffer (V86 mode)", () => {
-  const b = new BiosBench({ disk: medium(DISK_BYTES) });
-  const host = { ...b.host, translate: (linear: number) => linear ^ 0x10_0000 };
-  b.fake.cr0 = 0x8000_0011;
-  const space = new GuestSpace(host);
-  assert.equal(space.ramAddress(0x20000, 0x2000), 0x12_0000);
-  assert.equal(space.ramAddress(0x9_f000, 0x2000), 0x19_f000);
-  space.write(0x30000, [1, 2, 3]);
-  assert.deepEqual(b.peek(0x13_0000, 3), [1, 2, 3]);
-  const torn = new GuestSpace({ ...b.host, translate: (at) => at < 0x21000 ? at : at + 0x1000 });
-  assert.equal(torn.ramAddress(0x20000, 0x2000), -1, "not in one piece");
+Deno.test("INT 13h transfers to where paging puts the buffer (V86 mode; SDM 3, 4.3)", () => {
+  const b = new BiosBench({ disk: medium(DISK_BYTES) }).post();
+  const entry = (at: number, value: number) => b.memory.writeU32(at, value);
+  entry(0x10_0000, 0x10_1007); // page directory at 1 MiB, one table behind it
+  for (let page = 0; page < 0x110; page++) entry(0x10_1000 + page * 4, page << 12 | 7);
+  // 40000h-41FFFh lie at 2 MiB, 50000h and 51000h apart from each other, 52000h nowhere.
+  entry(0x10_1000 + 0x40 * 4, 0x20_0007);
+  entry(0x10_1000 + 0x41 * 4, 0x20_1007);
+  entry(0x10_1000 + 0x50 * 4, 0x30_0007);
+  entry(0x10_1000 + 0x51 * 4, 0x38_0007);
+  entry(0x10_1000 + 0x52 * 4, 0);
+  Object.assign(b.fake, { eflags: 0x2_3202, cr0: 0x8000_0011, cr3: 0x10_0000 });
+  const read = (es: number, al: number) =>
+    b.call("int13", { eax: 0x0200 | al, ecx: 0x0001, edx: 0x80, es }).ah;
+  assert.equal(read(0x4000, 16), 0);
+  assert.deepEqual([b.peek(0x20_0000, 1)[0], b.peek(0x20_1000, 1)[0]], [fill(0), fill(8)]);
+  assert.equal(read(0x5000, 24), 0);
+  assert.deepEqual([b.peek(0x30_0fff, 1)[0], b.peek(0x38_0000, 1)[0]], [fill(7), fill(8)]);
+  assert.equal(b.peek(0x40000, 1)[0], 0, "not to the linear address");
+});
+
+Deno.test("paging: 4 MiB pages, PAE, and what is not mapped (SDM 3, 4.3 and 4.4)", () => {
+  const b = new BiosBench();
+  const { memory } = b;
+  memory.writeU32(0x1000, 0x0040_0083);
+  assert.equal(translate(memory, { cr3: 0x1000, cr4: 0x10 }, 0x12345), 0x0041_2345);
+  assert.equal(translate(memory, { cr3: 0x1000, cr4: 0x10 }, 0x40_0000), -1);
+  memory.writeU32(0x2000, 0x3001);
+  memory.writeU32(0x3000, 0x4003);
+  memory.writeU32(0x3008, 0x0060_0083);
+  memory.writeU32(0x4008, 0x0070_0003);
+  const pae = { cr3: 0x2000, cr4: 0x20 };
+  assert.equal(translate(memory, pae, 0x1abc), 0x0070_0abc);
+  assert.equal(translate(memory, pae, 0x20_1234), 0x0060_1234);
+  assert.equal(translate(memory, pae, 0x2000), -1);
+  assert.equal(translate(memory, pae, 0x4000_0000), -1);
 });
 
 Deno.test("geometries: diskettes by size, disks with 16 to 255 heads and 63 sectors", () => {

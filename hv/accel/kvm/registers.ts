@@ -149,6 +149,14 @@ export class KvmRegisters implements RegisterFile {
     return Number(this.#special().cr0);
   }
 
+  get cr3(): number {
+    return Number(this.#special().cr3 & 0xffff_ffffn);
+  }
+
+  get cr4(): number {
+    return Number(this.#special().cr4 & 0xffff_ffffn);
+  }
+
   toString(): string {
     this.#settle();
     const r = this.#regs;
