@@ -4,6 +4,7 @@
  */
 
 import type { RegisterFile, Segment } from "../hv/accel/accelerator.ts";
+import { CallerMemory } from "./caller_memory.ts";
 import type { FirmwareHost } from "./host.ts";
 import { GuestSpace } from "./guest_space.ts";
 import { romCode } from "./rom.ts";
@@ -16,14 +17,15 @@ const FRAME_FLAGS = 4;
 
 /** See above. One object a thread, used by one call at a time. */
 export class Guest {
+  /** The machine; words and bytes of its memory are the caller's (see caller_memory.ts). */
   readonly host: FirmwareHost;
   readonly registers: RegisterFile;
   readonly space: GuestSpace;
 
   constructor(host: FirmwareHost) {
-    this.host = host;
     this.registers = host.registers;
     this.space = new GuestSpace(host);
+    this.host = { ...host, memory: new CallerMemory(host.memory, this.space) };
   }
 
   get ax(): number {

@@ -23,11 +23,11 @@ export class GuestSpace {
 
   /** The physical address of a linear one; -1: not mapped. */
   physical(linear: number): number {
-    return this.#paged ? translate(this.#host.memory, this.#host.registers, linear) : linear;
+    return this.paged ? translate(this.#host.memory, this.#host.registers, linear) : linear;
   }
 
   /** Is the caller in V86 mode? Real mode has no paging. */
-  get #paged(): boolean {
+  get paged(): boolean {
     return (this.#host.registers.eflags & EFLAGS_VM) !== 0;
   }
 
@@ -42,7 +42,7 @@ export class GuestSpace {
       // Between C0000h and the ROM there may be RAM; video and ROM are not.
       if (start < VIDEO_END || start + length > ROM_BASE) return -1;
     }
-    if (!this.#paged) return start;
+    if (!this.paged) return start;
     for (let at = PAGE - linear % PAGE; at < length; at += PAGE) {
       if (this.physical(linear + at) !== start + at) return -1;
     }

@@ -143,6 +143,9 @@ function advance(guest: Guest, screen: TextScreen, page: number, character: numb
   screen.setCursor(page, row, column);
 }
 
+/** Characters after which a string may be cut when the machine is to stop. */
+const LONG_STRING = 2048;
+
 /** AH=13h: a string, AL bit 0 moves the cursor, bit 1 has attributes in the string. */
 function writeString(guest: Guest, screen: TextScreen): void {
   const page = guest.bh;
@@ -151,7 +154,9 @@ function writeString(guest: Guest, screen: TextScreen): void {
   screen.setCursor(page, guest.dh, guest.dl);
   let at = guest.bp;
   const next = () => guest.space.read8(guest.linear(guest.registers.es, at++));
-  for (let i = Math.min(guest.cx, 0x4000); i > 0; i--) {
+  for (let i = 0; i < guest.cx; i++) {
+    // No honest string is that long; thousands of lines scrolled would keep the machine from stopping.
+    if (i > LONG_STRING && guest.host.stopped()) break;
     const character = next();
     teletype(guest, screen, page, character, withAttributes ? next() : guest.bl, true);
   }

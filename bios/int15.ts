@@ -152,9 +152,9 @@ function descriptorBase(guest: Guest, at: number): number {
   return ((space.read32(at + 2) & 0xff_ffff) | space.read8(at + 7) << 24) >>> 0;
 }
 
-/** AH=87h: moves CX words between physical addresses, as the descriptors at ES:SI say. */
+/** AH=87h: moves CX words between the addresses in the descriptors at ES:SI. */
 function blockMove(guest: Guest): void {
-  const { host: { memory }, space, registers } = guest;
+  const { space, registers } = guest;
   const table = guest.linear(registers.es, guest.si);
   const from = descriptorBase(guest, table + 0x10);
   const to = descriptorBase(guest, table + 0x18);
@@ -164,25 +164,17 @@ function blockMove(guest: Guest): void {
   if (source !== undefined && target !== undefined) target.set(source);
   else {
     const bytes = new Uint8Array(length);
-    for (let i = 0; i < length; i++) bytes[i] = physicalRead(guest, from + i);
-    for (let i = 0; i < length; i++) {
-      if (to + i < 0xa0000 || to + i >= 0x100000) memory.writeU8(to + i, bytes[i]);
-      else space.write8(to + i, bytes[i]);
-    }
+    space.read(from, bytes);
+    space.write(to, bytes);
   }
   guest.ah = 0;
   guest.carry = false;
   guest.zero = true;
 }
 
-function plainRam(guest: Guest, address: number, length: number): Uint8Array | undefined {
-  if (address < 0x100000 && address + length > 0xa0000) return undefined;
-  return guest.host.memory.view(address, length);
-}
-
-function physicalRead(guest: Guest, address: number): number {
-  if (address < 0xa0000 || address >= 0x100000) return guest.host.memory.readU8(address);
-  return guest.space.read8(address);
+function plainRam({ space, host }: Guest, address: number, length: number): Uint8Array | undefined {
+  const start = space.ramAddress(address, length);
+  return start < 0 ? undefined : host.memory.view(start, length);
 }
 
 /** End of the RAM that begins at 1 MiB; 1 MiB when there is none. */

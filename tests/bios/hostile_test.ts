@@ -65,6 +65,11 @@ Deno.test("services take any registers and any data areas (seeded)", () => {
         const [base, length] = random.pick([[0, 0x400], [0x400, 0x101], [0x9fc00, 0x400]]);
         for (let i = 0; i < 8; i++) b.memory.writeU8(base + random.below(length), random.u32());
       }
+      // A caller in V86 mode, with page tables anywhere.
+      const virtual = random.chance(15);
+      b.fake.eflags = virtual ? 0x2_3202 : 0x202;
+      b.fake.cr3 = random.pick([0, 0x1000, 0xffff_f000, random.u32()]);
+      b.fake.cr4 = random.pick([0, 0x10, 0x20]);
       b.call(service, registers(random, service));
     }
     assert.deepEqual(b.rom.bytes, code, "the ROM is what it was");

@@ -147,6 +147,10 @@ Deno.test("INT 13h transfers to where paging puts the buffer (V86 mode; SDM 3, 4
   assert.equal(read(0x5000, 24), 0);
   assert.deepEqual([b.peek(0x30_0fff, 1)[0], b.peek(0x38_0000, 1)[0]], [fill(7), fill(8)]);
   assert.equal(b.peek(0x40000, 1)[0], 0, "not to the linear address");
+  // The data area is the virtual machine's, too.
+  entry(0x10_1000, 0x28_0007);
+  b.memory.writeU16(0x28_0417, 0x00a5);
+  assert.equal(b.call("int16", { eax: 0x0200 }).al, 0xa5);
 });
 
 Deno.test("paging: 4 MiB pages, PAE, and what is not mapped (SDM 3, 4.3 and 4.4)", () => {
