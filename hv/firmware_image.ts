@@ -33,3 +33,23 @@ export function readFirmware(path: string): Uint8Array {
   }
   return image;
 }
+
+/** The display's ROM as distributions name it beside SeaBIOS: for a VGA on the ISA bus. */
+const VGA_ROM = "vgabios-isavga.bin";
+/** Longest ROM between the display's window and other option ROMs. */
+const MAX_VGA_ROM_BYTES = 64 * KIB;
+
+/**
+ * The display's ROM from the directory of the firmware `biosPath`: SeaBIOS has no INT 10h itself, and
+ * asks the board for one. Undefined when there is none: such a machine shows nothing but runs.
+ */
+export function readVgaRom(biosPath: string): Uint8Array | undefined {
+  const directory = biosPath.includes("/") ? biosPath.slice(0, biosPath.lastIndexOf("/")) : ".";
+  try {
+    const rom = Deno.readFileSync(`${directory}/${VGA_ROM}`);
+    const isRom = rom[0] === 0x55 && rom[1] === 0xaa && rom.length <= MAX_VGA_ROM_BYTES;
+    return isRom ? rom : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -18,7 +18,7 @@ import { BUILTIN_ROM_BYTES } from "./pc_firmware.ts";
 import type { ResetKind } from "./pc_builder.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
 import { HostError } from "./errors.ts";
-import { readFirmware } from "./firmware_image.ts";
+import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { Keyboard } from "./keyboard.ts";
 import { attachMachine, type MachineSeed, type MachineThread, newArena } from "./machine_thread.ts";
 import { Media } from "./media.ts";
@@ -86,6 +86,7 @@ export class Machine implements AsyncDisposable {
   readonly #setExited: (status: ExitStatus) => void;
   #status: ExitStatus | undefined;
   #state: "starting" | "running" | "paused" | "ended" | "disposed" = "starting";
+  #disposal: Promise<void> | undefined;
   /** Life-cycle changes happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #panic: string | undefined;
@@ -154,6 +155,7 @@ export class Machine implements AsyncDisposable {
       cpus: config.cpus,
       romBytes: image?.length ?? BUILTIN_ROM_BYTES,
       firmware: image === undefined ? "builtin" : "image",
+      vgaRom: image === undefined ? undefined : readVgaRom(config.bios),
       kernelEntry: kernel?.entryFromFirmware,
       drives: this.#media.drives,
       bootOrder: config.bootOrder,
@@ -243,10 +245,12 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Ends the machine, whatever it is doing, and frees everything. Never throws. */
-  async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#state === "disposed") return;
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#disposal ??= this.#dispose();
+  }
+
+  async #dispose(): Promise<void> {
     await this.#inTurn(async () => {
-      if (this.#state === "disposed") return;
       this.#end({ reason: "disposed", code: 0, message: "the machine was disposed of" });
       this.#state = "disposed";
       const { control } = this.#thread;

@@ -210,6 +210,7 @@ function imageContents(builder: PcBuilder): FwCfgContents {
   const { entryPoint, structures } = buildSmbios(board, IDENTITY);
   contents.file("etc/smbios/smbios-anchor", entryPoint);
   contents.file("etc/smbios/smbios-tables", structures);
+  if (config.vgaRom !== undefined) contents.file("vgaroms/vgabios.bin", config.vgaRom);
   return contents;
 }
 

@@ -1,0 +1,72 @@
+/**
+ * Whole guests in tests: where their images are, and tests that run several of them side by side.
+ *
+ * A test whose images are absent is skipped and says so. Time limits allow for a slow and busy host;
+ * they end a test that hangs, and what a test asserts never depends on them.
+ */
+
+import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
+import { guestCache } from "./guest_cache.ts";
+
+/** Guests that run at the same time: each keeps a processor of the host busy. */
+const AT_ONCE = 2;
+
+/** Does KVM emulate kernel-mode code here, at less than a million instructions a second? */
+export const slowKvm: boolean = emulatesRealMode();
+
+/** Time limit for a guest to get somewhere, ms. */
+export const PATIENCE_MS = 120_000;
+
+/** One guest and what is to be seen of it. */
+export interface GuestCase {
+  /** A sentence that is true when the test passes. */
+  readonly name: string;
+  /** Files without which it is skipped. */
+  readonly needs: readonly string[];
+  /** Another reason to skip it. */
+  readonly skip?: string;
+  body(): Promise<void>;
+}
+
+/** A floppy image of those that are handed around for tests; see the README. */
+export function sharedImage(name: string): string {
+  const folder = Deno.env.get("HV_TEST_GUESTS") ??
+    new URL("../../../shared/guests", import.meta.url).pathname;
+  return `${folder}/${name}`;
+}
+
+/** A file of a package that tests/fetch_guests.ts unpacks. */
+export const fetched = (path: string): string => `${guestCache()}/${path}`;
+
+/** A reason to skip a case, or "" when it can run. */
+function reasonToSkip({ needs, skip = "" }: GuestCase): string {
+  if (!exists("/dev/kvm")) return "there is no /dev/kvm";
+  const absent = needs.filter((file) => !exists(file));
+  return absent.length > 0 ? `${absent.join(", ")} is not here` : skip;
+}
+
+function exists(path: string): boolean {
+  try {
+    Deno.statSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A test with a step for each guest, two at a time. `HV_GUEST=word` runs only those so named. */
+export function guestTest(name: string, cases: readonly GuestCase[]): void {
+  const wanted = Deno.env.get("HV_GUEST") ?? "";
+  Deno.test(name, async (t) => {
+    const waiting = cases.filter((one) => one.name.includes(wanted));
+    const worker = async () => {
+      for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
+        const reason = reasonToSkip(one);
+        if (reason !== "") console.log(`skipped: ${one.name}: ${reason}`);
+        const parallel = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
+        await t.step({ name: one.name, ignore: reason !== "", fn: one.body, ...parallel });
+      }
+    };
+    await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  });
+}
