@@ -1,7 +1,7 @@
 /** The images of a machine, opened and claimed on main, served by the I/O worker. */
 
 import { closeDiskHandle, type DiskHandle } from "../devices/disk/disk_handle.ts";
-import { openDiskHandle, openedFloppyGeometry } from "../devices/disk/open_disk.ts";
+import { floppyBytes, openDiskHandle } from "../devices/disk/open_disk.ts";
 import type { DriveConfig } from "./board_config.ts";
 import type { ResolvedDrive } from "./config.ts";
 
@@ -41,8 +41,9 @@ function open({ path, kind, readOnly, overlay }: ResolvedDrive): DiskHandle {
     sectorBytes: kind === "cdrom" ? 2048 : 512,
   });
   try {
-    if (kind === "floppy") openedFloppyGeometry(path, handle.sizeBytes);
-    return handle;
+    if (kind !== "floppy") return handle;
+    const { isFile, size } = Deno.statSync(path);
+    return { ...handle, sizeBytes: floppyBytes(path, isFile ? size : handle.sizeBytes) };
   } catch (error) {
     closeDiskHandle(handle);
     throw error;

@@ -2,7 +2,7 @@
 
 import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../hv/sys/mod.ts";
 import { DiskError, type DiskErrorCode, type DiskImage } from "./disk_image.ts";
-import { FLOPPY_SIZES, floppyGeometry, type Geometry } from "../../hv/core/disk_geometry.ts";
+import { FLOPPY_SIZES, floppyGeometry } from "../../hv/core/disk_geometry.ts";
 import { imageHolders } from "./image_holders.ts";
 import { attachDisk, type DiskHandle } from "./disk_handle.ts";
 
@@ -23,6 +23,8 @@ export interface DiskOptions {
 
 /** The largest image, bytes: offsets are exact far beyond, and no file system holds as much. */
 const MAX_BYTES = 2 ** 52;
+
+const BYTES_1440K = 1440 * 1024;
 
 /** Formats that look like a raw disk to whoever does not look, by how they begin. */
 const FORMATS: readonly (readonly [name: string, magic: string])[] = [
@@ -80,13 +82,14 @@ export function openDiskHandle(options: DiskOptions): DiskHandle {
 }
 
 /**
- * The geometry of a floppy disk image.
+ * Bytes of the diskette whose image has `sizeBytes`. Some tools write only as much as they use (GRUB's
+ * rescue floppy is one): up to 1440K, whole sectors count as the beginning of a 1440K diskette.
  *
  * @throws DiskError for a size that no floppy disk has
  */
-export function openedFloppyGeometry(path: string, sizeBytes: number): Geometry {
-  const geometry = floppyGeometry(sizeBytes);
-  if (geometry !== undefined) return geometry;
+export function floppyBytes(path: string, sizeBytes: number): number {
+  if (floppyGeometry(sizeBytes) !== undefined) return sizeBytes;
+  if (sizeBytes < BYTES_1440K && sizeBytes % 512 === 0) return BYTES_1440K;
   throw new DiskError(
     path,
     "size",

@@ -12,8 +12,9 @@ export class RawImage implements DiskImage {
   /**
    * Takes `file` over.
    *
-   * @param sizeBytes Size of the disk, a whole number of sectors. The file may be shorter by less than
-   * a sector: that reads as zeros, and the file grows when it is written, as with QEMU.
+   * @param sizeBytes Size of the disk, a whole number of sectors. The file may be shorter, by a
+   * part of a sector or the unused rest of a diskette: that reads as zeros, and the file grows when
+   * it is written, as with QEMU.
    */
   constructor(file: FileHandle, sizeBytes: number) {
     this.#file = file;
