@@ -1,0 +1,195 @@
+/** Starting and stopping: whatever way it goes, everything is given back. */
+
+import assert from "node:assert/strict";
+import { Machine, type MachineOptions } from "../../hv/mod.ts";
+import { exitCode, kvmTest, rom, type RomFile } from "../support/payload.ts";
+
+const FLOPPY_BYTES = 1440 * 1024;
+
+const count = (directory: string) => [...Deno.readDirSync(directory)].length;
+const descriptors = () => count("/proc/self/fd");
+const threads = () => count("/proc/self/task");
+
+/** Resident memory in MiB. */
+const residentMib = () => Deno.memoryUsage().rss / 2 ** 20;
+
+const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Workers end a little after they are told to: waits until `look` gives `most` or less. */
+async function atMost(look: () => number, most: number): Promise<number> {
+  for (let i = 0; i < 200 && look() > most; i++) await sleep(25);
+  return look();
+}
+
+/** What `look` gives when it has not become less for a quarter of a second. */
+async function settled(look: () => number): Promise<number> {
+  let least = look();
+  for (let i = 0; i < 10; i++) {
+    await sleep(25);
+    if (look() < least) [least, i] = [look(), 0];
+  }
+  return least;
+}
+
+/** Images of a floppy, a disk and a CD-ROM, and the options that use them. */
+class Images implements Disposable {
+  readonly directory = Deno.makeTempDirSync({ prefix: "hv-test-" });
+  readonly options: MachineOptions;
+
+  constructor(image: RomFile, cpus: number) {
+    const file = (name: string, bytes: number) => {
+      const path = `${this.directory}/${name}`;
+      Deno.createSync(path).close();
+      Deno.truncateSync(path, bytes);
+      return path;
+    };
+    this.options = {
+      memory: "2M",
+      cpus,
+      bios: image.path,
+      floppy: file("floppy.img", FLOPPY_BYTES),
+      disk: { path: file("disk.img", 8 << 20), overlay: true },
+      cdrom: file("cdrom.iso", 1 << 20),
+    };
+  }
+
+  [Symbol.dispose](): void {
+    Deno.removeSync(this.directory, { recursive: true });
+  }
+}
+
+/** A guest that works through a port for ever. */
+const busy = () =>
+  rom((p) => {
+    p.realMode();
+    p.print("up\n");
+    p.forever(() => p.out(0x80, "al"));
+  });
+
+/** A machine that is not given back costs more than this in its threads alone, MiB. */
+const MACHINE_MIB = 20;
+
+/** Does `round` often, having done it thrice to warm up: nothing is left of it. */
+async function leavesNothing(rounds: number, round: (i: number) => Promise<void>): Promise<void> {
+  for (let i = 0; i < 3; i++) await round(i);
+  const before = { threads: await settled(threads), descriptors: await settled(descriptors) };
+  const beforeMib = residentMib();
+  for (let i = 0; i < rounds; i++) await round(i);
+  const after = {
+    threads: await atMost(threads, before.threads),
+    descriptors: await atMost(descriptors, before.descriptors),
+  };
+  assert.ok(after.threads <= before.threads, `${after.threads - before.threads} threads are left`);
+  const left = after.descriptors - before.descriptors;
+  assert.ok(left <= 0, `${left} descriptors are left`);
+  const grownMib = residentMib() - beforeMib;
+  // The garbage collector takes its time: some hundred MiB are no leak.
+  const mostMib = 150 + rounds * MACHINE_MIB / 10;
+  assert.ok(grownMib < mostMib, `memory has grown by ${grownMib} MiB in ${rounds} rounds`);
+}
+
+kvmTest("fifty starts and stops, 2 processors, three drives: nothing is left", async () => {
+  using image = busy();
+  using images = new Images(image, 2);
+  await leavesNothing(50, async () => {
+    await using machine = await Machine.start(images.options);
+    await machine.console.expect("up\n");
+  });
+});
+
+const ROUNDS = 5;
+
+kvmTest("a start that fails half-way gives everything back", async () => {
+  using image = busy();
+  using images = new Images(image, 2);
+  const { options, directory } = images;
+  const missing = `${directory}/missing.img`;
+  const odd = `${directory}/odd.rom`;
+  Deno.writeTextFileSync(odd, "not a ROM");
+  const wrong: [MachineOptions, RegExp][] = [
+    [{ ...options, cdrom: missing }, /missing\.img .* no such file/],
+    [{ ...options, floppy: [options.floppy as string, options.floppy as string] }, /has it open/],
+    [{ ...options, bios: odd }, /odd\.rom as firmware: 9 bytes/],
+    [{ ...options, bios: missing }, /no such file/],
+    [{ ...options, cpu: "host,+nonsense" }, /nonsense/],
+    [{ ...options, kernel: odd }, /odd\.rom/],
+    [{ ...options, kernel: image.path, bios: "builtin" }, /Cannot/],
+  ];
+  await leavesNothing(ROUNDS, async () => {
+    for (const [options, message] of wrong) {
+      await assert.rejects(Machine.start(options), ({ message: text }: Error) => {
+        assert.match(text, message);
+        assert.doesNotMatch(text, /\n/);
+        return true;
+      });
+    }
+  });
+});
+
+kvmTest(
+  "a machine that is disposed of at once, twice, or never started is given back",
+  async () => {
+    using image = busy();
+    using images = new Images(image, 2);
+    await leavesNothing(ROUNDS, async () => {
+      (await Machine.start(images.options))[Symbol.asyncDispose]();
+      const twice = await Machine.start({ ...images.options, floppy: [] });
+      const first = twice[Symbol.asyncDispose]();
+      await Promise.resolve();
+      await twice[Symbol.asyncDispose]();
+      // The images are free as soon as any of the calls says so.
+      await using _again = await Machine.create({ ...images.options, cdrom: [] });
+      await first;
+      assert.equal(twice.state, "disposed");
+      assert.equal((await twice.exited).reason, "disposed");
+    });
+  },
+);
+
+kvmTest(
+  "a machine that is disposed of during a reset, a pause or a wait is given back",
+  async () => {
+    using image = busy();
+    using images = new Images(image, 2);
+    await leavesNothing(ROUNDS, async (round) => {
+      const machine = await Machine.start(images.options);
+      const wait = machine.console.expect("never", { timeoutMs: 60_000 });
+      const failed = assert.rejects(wait, /machine was disposed of/);
+      const others = [machine.reset(), machine.pause(), machine.registers()];
+      if (round % 2 === 0) await others[0];
+      await machine[Symbol.asyncDispose]();
+      await Promise.all(others);
+      await failed;
+      // Of a machine that is no more, every question still has an answer.
+      assert.equal(await machine.registers(), "");
+      await machine.reset();
+      await machine.pause();
+      await machine.resume();
+      assert.equal(machine.state, "disposed");
+      await assert.rejects(machine.console.expect("never"), /machine was disposed of/);
+      await assert.rejects(machine.screen.waitFor("never"), /machine was disposed of/);
+      await assert.rejects(machine.keyboard.type("x"), /machine was disposed of/);
+      machine.console.send("nobody listens");
+    });
+  },
+);
+
+kvmTest(
+  "await using ends the machine when its block throws, and a guest that ended by itself",
+  async () => {
+    using image = rom((p) => {
+      p.realMode();
+      p.print("up\n");
+      p.exit(2);
+    });
+    using images = new Images(image, 1);
+    await leavesNothing(ROUNDS, async (round) => {
+      const body = async () => {
+        await using machine = await Machine.start(images.options);
+        if (round % 2 === 0) assert.equal(await exitCode(machine), 5);
+        throw new Error("the test's own");
+      };
+      await assert.rejects(body(), /the test's own/);
+    });
+  },
+);
