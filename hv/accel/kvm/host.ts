@@ -35,13 +35,13 @@ function openHint(errno: number): string {
   switch (errno) {
     case Errno.ENOENT:
       return "load the module kvm_intel or kvm_amd, enable virtualization in the firmware setup " +
-        "(or nested virtualization, in a virtual machine), or use --accel soft";
+        "(or nested virtualization, in a virtual machine)";
     case Errno.EACCES:
     case Errno.EPERM:
-      return "add your user to the kvm group, or use --accel soft";
+      return "add your user to the kvm group";
     case Errno.ENODEV:
     case Errno.ENXIO:
-      return "this host's processor has no virtualization for KVM; use --accel soft";
+      return "this host's processor has no virtualization for KVM";
     case Errno.EMFILE:
     case Errno.ENFILE:
       return "raise the limit of open files (ulimit -n)";
