@@ -11,7 +11,7 @@ import { kvmTest, noKvm, TestMachine } from "./test_machine.ts";
 Deno.test("a host without KVM is told how to get it", () => {
   assert.throws(
     () => openKvm("/nonexistent/kvm"),
-    /^SysError: Cannot open \/nonexistent\/kvm: no such file or directory \(ENOENT\); load the module kvm_intel or kvm_amd, .* --accel soft$/,
+    /^SysError: Cannot open \/nonexistent\/kvm: no such file or directory \(ENOENT\); load the module kvm_intel or kvm_amd, enable virtualization .*$/,
   );
 });
 
@@ -51,7 +51,7 @@ Deno.test("a user without permission is told of the kvm group", async () => {
     assert.equal(
       text.trim(),
       `Cannot open ${device}: permission denied (EACCES); ` +
-        "add your user to the kvm group, or use --accel soft",
+        "add your user to the kvm group",
     );
   } finally {
     Deno.removeSync(directory, { recursive: true });

@@ -26,7 +26,7 @@ export interface Position {
 
 const EMULATION_ADVICE =
   "the host runs kernel-mode code through KVM's emulator, which lacks this instruction: " +
-  "use --accel soft, or a host with VT-x or AMD-V";
+  "run it on a host with VT-x or AMD-V";
 
 /** Describes the exit in `page` (kvm_run) of a processor that stopped at `at`. */
 export function describeExit(page: DataView, at: Position): string {
