@@ -7,6 +7,7 @@
 
 import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
 import { createKvmVm } from "./kvm/create.ts";
+import { emulatesRealMode } from "./kvm/host.ts";
 import { KvmVm } from "./kvm/vm.ts";
 
 export * from "./accelerator.ts";
@@ -42,7 +43,10 @@ export function openVm(handle: VmHandle): AcceleratedVm {
   throw new Error("Cannot use the software CPU: this build has none");
 }
 
-/** What runs the guest, in a few words for the start-up line. */
+/** What runs the guest and what that is worth here, in a few words for the start-up line. */
 export function describeAccelerator(handle: VmHandle): string {
-  return handle.accelerator === "kvm" ? "KVM" : "software CPU";
+  if (handle.accelerator !== "kvm") return "software CPU";
+  return emulatesRealMode()
+    ? "KVM, which emulates kernel-mode code on this host: slow (see hv info)"
+    : "KVM";
 }
