@@ -1,6 +1,6 @@
 /** What a machine is to be, as a user says it, checked and filled in. */
 
-import { type BootDevice, MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES } from "./board_config.ts";
+import { type BootDevice, MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES } from "./pc/board_config.ts";
 import { MAX_CPUS } from "./control.ts";
 import { UsageError } from "./errors.ts";
 import { parseMemory } from "./sizes.ts";
@@ -145,7 +145,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     serialPorts: wholeNumber("serial ports", options.serialPorts ?? 1, 0, 4),
     testDevices: options.testDevices ?? false,
     noReboot: options.noReboot ?? false,
-    panicPatterns: options.panicPatterns ?? [/Kernel panic - not syncing[^\n]*/],
+    panicPatterns: options.panicPatterns ?? [/Kernel panic - not syncing[^\n]*\n/],
   };
 }
 

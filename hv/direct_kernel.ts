@@ -6,7 +6,7 @@ import { type BootPlan, type EntryState, planBoot } from "./boot/mod.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { GuestMemory } from "./core/guest_memory.ts";
 import { HostError, UsageError } from "./errors.ts";
-import { firmwareMemoryMap, RSDP_ADDRESS } from "./pc_firmware.ts";
+import { firmwareMemoryMap, RSDP_ADDRESS } from "./pc/firmware.ts";
 
 /** Larger kernels and initrds than this are a mistake; what fits the guest is checked later. */
 const MAX_FILE_BYTES = 4 * 2 ** 30;

@@ -9,13 +9,13 @@
 
 import type { AcceleratedVm, Vcpu } from "./accel/accelerator.ts";
 import { createVm, describeAccelerator } from "./accel/mod.ts";
-import type { BoardConfig } from "./board_config.ts";
+import type { BoardConfig } from "./pc/board_config.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
 import { GuestConsole } from "./console.ts";
 import { EndKind, Event, Request, WorkerPhase } from "./control.ts";
-import { BUILTIN_ROM_BYTES } from "./pc_firmware.ts";
-import type { ResetKind } from "./pc_builder.ts";
+import { BUILTIN_ROM_BYTES } from "./pc/firmware.ts";
+import type { ResetKind } from "./pc/builder.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
 import { HostError } from "./errors.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";

@@ -5,7 +5,7 @@
 
 import type { AcceleratedVm, VmHandle } from "./accel/accelerator.ts";
 import { openVm } from "./accel/mod.ts";
-import type { BoardConfig } from "./board_config.ts";
+import type { BoardConfig } from "./pc/board_config.ts";
 import { Control } from "./control.ts";
 import { Arena } from "./core/arena.ts";
 import { ClockState, GuestClock } from "./core/clock.ts";

@@ -2,7 +2,7 @@
 
 import { closeDiskHandle, type DiskHandle } from "../devices/disk/disk_handle.ts";
 import { floppyBytes, openDiskHandle } from "../devices/disk/open_disk.ts";
-import type { DriveConfig } from "./board_config.ts";
+import type { DriveConfig } from "./pc/board_config.ts";
 import type { ResolvedDrive } from "./config.ts";
 
 /** See above. */

@@ -10,18 +10,18 @@ import { VGA_WINDOW_BASE } from "../devices/vga_memory.ts";
 import { VgaState } from "../devices/vga_registers.ts";
 import type { KeyCode } from "../devices/keymap.ts";
 import type { Vcpu } from "./accel/accelerator.ts";
-import type { BoardConfig } from "./board_config.ts";
-import type { CharacterPort } from "./character_port.ts";
+import type { BoardConfig } from "./pc/board_config.ts";
+import type { CharacterPort } from "./pc/character_port.ts";
 import { EndKind, Event } from "./control.ts";
 import type { IoBus } from "./core/io_bus.ts";
 import type { Lock } from "./core/lock.ts";
 import type { Timers } from "./core/timer.ts";
-import { PcBuilder, type PcContext, type ResetKind } from "./pc_builder.ts";
-import { PcFirmware } from "./pc_firmware.ts";
-import { PcLegacy } from "./pc_legacy.ts";
-import { PcMemory } from "./pc_memory.ts";
-import { PcPci } from "./pc_pci.ts";
-import { type PcDrive, PcStorage } from "./pc_storage.ts";
+import { PcBuilder, type PcContext, type ResetKind } from "./pc/builder.ts";
+import { PcFirmware } from "./pc/firmware.ts";
+import { PcLegacy } from "./pc/legacy.ts";
+import { PcMemory } from "./pc/memory.ts";
+import { PcPci } from "./pc/pci.ts";
+import { type PcDrive, PcStorage } from "./pc/storage.ts";
 
 const VGA_WINDOW_BYTES = 0x2_0000;
 /** CMOS shutdown codes with which a program gets the processor back after its reset (IBM AT). */

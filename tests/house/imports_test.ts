@@ -12,7 +12,11 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
   ["hv/sys/", "sys"],
   ["hv/accel/", "accel"],
   ["hv/boot/", "boot"],
-  ["hv/pc", "board"],
+  ["hv/pc.ts", "board"],
+  ["hv/pc/", "board"],
+  // What the threads of a machine, its board included, tell each other.
+  ["hv/control.ts", "control"],
+  ["hv/version.ts", "control"],
   ["hv/", "machine"],
   ["devices/disk/", "backend"],
   ["devices/", "devices"],
@@ -21,9 +25,10 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
 
 /** What each layer may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  cli: ["machine", "board", "boot", "accel", "devices", "core", "sys"],
-  machine: ["board", "accel", "boot", "devices", "backend", "bios", "core", "sys"],
-  board: ["devices", "bios", "accel", "boot", "core", "machine"],
+  cli: ["machine", "control", "board", "boot", "accel", "devices", "core", "sys"],
+  machine: ["control", "board", "accel", "boot", "devices", "backend", "bios", "core", "sys"],
+  board: ["devices", "bios", "accel", "boot", "core", "control"],
+  control: ["core"],
   accel: ["core", "sys"],
   boot: ["core"],
   bios: ["devices", "accel", "core"],

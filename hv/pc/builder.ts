@@ -1,19 +1,19 @@
 /** What the parts of the board (hv/pc_*.ts) are built with: state, locks, lines, buses, timers. */
 
-import type { AcceleratedVm } from "./accel/accelerator.ts";
+import type { AcceleratedVm } from "../accel/accelerator.ts";
 import type { BoardConfig } from "./board_config.ts";
-import type { Control } from "./control.ts";
-import type { Arena } from "./core/arena.ts";
-import type { BlockPort } from "./core/block.ts";
-import { BlockPort as Port, BlockPortState } from "./core/block.ts";
-import type { Clock } from "./core/clock.ts";
-import type { Device } from "./core/device.ts";
-import type { GuestMemory } from "./core/guest_memory.ts";
-import { IoBus } from "./core/io_bus.ts";
-import { type IrqLine, IrqLines } from "./core/irq.ts";
-import type { Lock } from "./core/lock.ts";
-import { type Fields, record, type RecordType, type RecordView, words } from "./core/record.ts";
-import { Timers } from "./core/timer.ts";
+import type { Control } from "../control.ts";
+import type { Arena } from "../core/arena.ts";
+import type { BlockPort } from "../core/block.ts";
+import { BlockPort as Port, BlockPortState } from "../core/block.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Device } from "../core/device.ts";
+import type { GuestMemory } from "../core/guest_memory.ts";
+import { IoBus } from "../core/io_bus.ts";
+import { type IrqLine, IrqLines } from "../core/irq.ts";
+import type { Lock } from "../core/lock.ts";
+import { type Fields, record, type RecordType, type RecordView, words } from "../core/record.ts";
+import { Timers } from "../core/timer.ts";
 
 /** What the board is built on. */
 export interface PcContext {

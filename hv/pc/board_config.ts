@@ -1,6 +1,6 @@
 /** What the board is made of, as plain data that crosses threads and goes into snapshots. */
 
-import type { EntryState } from "./boot/mod.ts";
+import type { EntryState } from "../boot/mod.ts";
 
 /** Where the firmware looks for something to start, in this order. */
 export type BootDevice = "floppy" | "disk" | "cdrom" | "kernel";

@@ -1,19 +1,19 @@
 /** The board's PCI side: 440FX, PIIX3 with its IDE function, PIIX4 power management. */
 
-import { ACPI_DISABLE, ACPI_ENABLE, AcpiPm, AcpiPmState } from "../devices/acpi_pm.ts";
-import { I440fx } from "../devices/pci/i440fx.ts";
-import { PciBus, PciBusState } from "../devices/pci/pci_bus.ts";
-import { PciFunctionState } from "../devices/pci/pci_function.ts";
-import { Piix3 } from "../devices/pci/piix3.ts";
-import { Piix3Ide } from "../devices/pci/piix3_ide.ts";
-import { Piix4Smbus, Piix4SmbusState } from "../devices/pci/piix4_smbus.ts";
-import { Piix4Pm } from "../devices/pci/piix4_pm.ts";
-import { PirqRouter, PirqRouterState } from "../devices/pci/pirq_router.ts";
-import { ResetControl, ResetControlState } from "../devices/reset_control.ts";
-import type { Lock } from "./core/lock.ts";
-import type { PcBuilder } from "./pc_builder.ts";
-import type { PcMemory } from "./pc_memory.ts";
-import type { PcStorage } from "./pc_storage.ts";
+import { ACPI_DISABLE, ACPI_ENABLE, AcpiPm, AcpiPmState } from "../../devices/acpi_pm.ts";
+import { I440fx } from "../../devices/pci/i440fx.ts";
+import { PciBus, PciBusState } from "../../devices/pci/pci_bus.ts";
+import { PciFunctionState } from "../../devices/pci/pci_function.ts";
+import { Piix3 } from "../../devices/pci/piix3.ts";
+import { Piix3Ide } from "../../devices/pci/piix3_ide.ts";
+import { Piix4Smbus, Piix4SmbusState } from "../../devices/pci/piix4_smbus.ts";
+import { Piix4Pm } from "../../devices/pci/piix4_pm.ts";
+import { PirqRouter, PirqRouterState } from "../../devices/pci/pirq_router.ts";
+import { ResetControl, ResetControlState } from "../../devices/reset_control.ts";
+import type { Lock } from "../core/lock.ts";
+import type { PcBuilder } from "./builder.ts";
+import type { PcMemory } from "./memory.ts";
+import type { PcStorage } from "./storage.ts";
 
 /** Slots of the chip set, as on QEMU's board, which SeaBIOS and OVMF know. */
 const HOST_BRIDGE = 0;

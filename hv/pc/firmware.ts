@@ -10,26 +10,26 @@ import {
   buildAcpi,
   loaderScript,
   placeAcpi,
-} from "../bios/acpi.ts";
-import { describeBoard } from "../bios/board_description.ts";
-import { Firmware } from "../bios/firmware.ts";
-import type { FirmwareDrive, FirmwareHost } from "../bios/host.ts";
-import { buildMpTable } from "../bios/mptable.ts";
-import { ROM_BASE, ROM_BYTES, romImage, type RomTable } from "../bios/rom.ts";
-import { buildSmbios, placeSmbios } from "../bios/smbios.ts";
-import { FIRMWARE_PORT } from "../bios/stubs.ts";
-import { FwCfg, fwCfgState } from "../devices/fw_cfg.ts";
-import { FwCfgContents, FwCfgKey } from "../devices/fw_cfg_contents.ts";
-import type { RegisterFile, Vcpu } from "./accel/accelerator.ts";
-import type { EntryState } from "./boot/mod.ts";
-import { Request } from "./control.ts";
-import { e820, e820Bytes, type E820Range, ramRanges } from "./core/e820.ts";
-import { LOW_RAM_LIMIT } from "./core/guest_memory.ts";
-import { SERIAL_PORTS } from "./pc_legacy.ts";
-import type { PcBuilder } from "./pc_builder.ts";
-import type { PcMemory } from "./pc_memory.ts";
-import type { PcStorage } from "./pc_storage.ts";
-import { VERSION } from "./version.ts";
+} from "../../bios/acpi.ts";
+import { describeBoard } from "../../bios/board_description.ts";
+import { Firmware } from "../../bios/firmware.ts";
+import type { FirmwareDrive, FirmwareHost } from "../../bios/host.ts";
+import { buildMpTable } from "../../bios/mptable.ts";
+import { ROM_BASE, ROM_BYTES, romImage, type RomTable } from "../../bios/rom.ts";
+import { buildSmbios, placeSmbios } from "../../bios/smbios.ts";
+import { FIRMWARE_PORT } from "../../bios/stubs.ts";
+import { FwCfg, fwCfgState } from "../../devices/fw_cfg.ts";
+import { FwCfgContents, FwCfgKey } from "../../devices/fw_cfg_contents.ts";
+import type { RegisterFile, Vcpu } from "../accel/accelerator.ts";
+import type { EntryState } from "../boot/mod.ts";
+import { Request } from "../control.ts";
+import { e820, e820Bytes, type E820Range, ramRanges } from "../core/e820.ts";
+import { LOW_RAM_LIMIT } from "../core/guest_memory.ts";
+import { SERIAL_PORTS } from "./legacy.ts";
+import type { PcBuilder } from "./builder.ts";
+import type { PcMemory } from "./memory.ts";
+import type { PcStorage } from "./storage.ts";
+import { VERSION } from "../version.ts";
 
 /** Length of the built-in firmware's ROM, bytes. */
 export const BUILTIN_ROM_BYTES = ROM_BYTES;

@@ -1,19 +1,19 @@
 /** The board's drives: the floppy controller with its DMA channel, two IDE channels. */
 
-import { AtaDisk, AtaDiskState } from "../devices/ata_disk.ts";
-import { AtapiCdrom, AtapiCdromState } from "../devices/atapi_cdrom.ts";
-import { I82077, I82077State } from "../devices/i82077.ts";
-import { floppyDriveType } from "../devices/i82077_media.ts";
-import { I8237, I8237State } from "../devices/i8237.ts";
-import { IdeBusMaster, IdeBusMasterState } from "../devices/ide_bus_master.ts";
-import { IdeChannel, IdeChannelState } from "../devices/ide_channel.ts";
-import type { IdeDrive } from "../devices/ide_drive.ts";
+import { AtaDisk, AtaDiskState } from "../../devices/ata_disk.ts";
+import { AtapiCdrom, AtapiCdromState } from "../../devices/atapi_cdrom.ts";
+import { I82077, I82077State } from "../../devices/i82077.ts";
+import { floppyDriveType } from "../../devices/i82077_media.ts";
+import { I8237, I8237State } from "../../devices/i8237.ts";
+import { IdeBusMaster, IdeBusMasterState } from "../../devices/ide_bus_master.ts";
+import { IdeChannel, IdeChannelState } from "../../devices/ide_channel.ts";
+import type { IdeDrive } from "../../devices/ide_drive.ts";
 import type { DriveConfig } from "./board_config.ts";
-import type { BlockPort } from "./core/block.ts";
-import type { IoHandler } from "./core/device.ts";
-import type { Lock } from "./core/lock.ts";
-import type { DriveSlot, PcBuilder } from "./pc_builder.ts";
-import { VERSION } from "./version.ts";
+import type { BlockPort } from "../core/block.ts";
+import type { IoHandler } from "../core/device.ts";
+import type { Lock } from "../core/lock.ts";
+import type { DriveSlot, PcBuilder } from "./builder.ts";
+import { VERSION } from "../version.ts";
 
 const FLOPPY_IRQ = 6;
 const FLOPPY_DMA = 2;
