@@ -1,0 +1,13 @@
+/**
+ * Runs every bench, one after the other. Their figures, with what they mean, are in bench/README.md.
+ *
+ * `ROUNDS=3 deno task bench` is quicker and less exact.
+ */
+
+import { exitCost } from "./exit_cost.ts";
+import { memory } from "./memory.ts";
+import { startUp } from "./start_up.ts";
+
+await startUp();
+await memory();
+await exitCost();
