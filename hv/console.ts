@@ -1,9 +1,22 @@
 /** A serial line of the guest, from the host's side: its history, and waiting for text in it. */
 
+import { TextHistory } from "./text_history.ts";
 import type { Waiter, WaitOptions } from "./waiter.ts";
 
 /** Longest history kept, in bytes; beyond it the oldest half is dropped, and said so. */
 const HISTORY_LIMIT = 64 << 20;
+
+/** How many bytes a sender without an end may have pending, and how often it looks, ms. */
+const PENDING_BYTES = 65536;
+const ROOM_POLL_MS = 20;
+
+/** The guest's receiver. */
+export interface ConsoleInput {
+  /** Queues bytes for the guest. */
+  send(bytes: Uint8Array): void;
+  /** Bytes that wait. */
+  readonly pending: number;
+}
 
 /** What `expect` found. */
 export interface ConsoleMatch {
@@ -20,20 +33,20 @@ export class GuestConsole {
   #history = new Uint8Array(4096);
   #length = 0;
   #dropped = 0;
-  /** Decoded text and how many of the bytes it covers, so that a long history is decoded once. */
-  #text = "";
+  /** Decoded once, as it comes. */
+  readonly #text = new TextHistory();
   #decoder = new TextDecoder();
   #expected = 0;
   readonly #waiter: Waiter;
-  readonly #input: (bytes: Uint8Array) => void;
+  readonly #input: ConsoleInput;
   readonly #listeners = new Set<(bytes: Uint8Array) => void>();
 
   /**
    * Made by the machine.
    *
-   * @param input Hands bytes to the guest's receiver.
+   * @param input The guest's receiver.
    */
-  constructor(name: string, waiter: Waiter, input: (bytes: Uint8Array) => void) {
+  constructor(name: string, waiter: Waiter, input: ConsoleInput) {
     this.name = name;
     this.#waiter = waiter;
     this.#input = input;
@@ -51,17 +64,40 @@ export class GuestConsole {
 
   /** Everything that the guest has sent, as text. */
   get text(): string {
-    return this.#text;
+    return this.#text.from(0);
+  }
+
+  /** Position after the last character of `text`, counted from the first that ever came. */
+  get textEnd(): number {
+    return this.#text.end;
+  }
+
+  /** Text from a position on: cheap near the end, however long the history is. */
+  textFrom(position: number): string {
+    return this.#text.from(position);
   }
 
   /** The last `count` lines, for errors. */
   lastLines(count: number): string {
-    return this.#text.slice(-count * 400).trimEnd().split("\n").slice(-count).join("\n");
+    return this.#text.from(this.#text.end - count * 400).trimEnd().split("\n").slice(-count)
+      .join("\n");
   }
 
   /** Sends text (UTF-8) or bytes to the guest. */
   send(data: string | Uint8Array): void {
-    this.#input(typeof data === "string" ? new TextEncoder().encode(data) : data);
+    this.#input.send(typeof data === "string" ? new TextEncoder().encode(data) : data);
+  }
+
+  /** Bytes sent that the guest has not taken yet: its receiver takes a few at a time. */
+  get pendingBytes(): number {
+    return this.#input.pending;
+  }
+
+  /** Resolves when fewer than `most` bytes are pending, for whoever sends without an end. */
+  async roomFor(most = PENDING_BYTES): Promise<void> {
+    while (this.#input.pending >= most) {
+      await new Promise((resolve) => setTimeout(resolve, ROOM_POLL_MS));
+    }
   }
 
   /**
@@ -76,14 +112,16 @@ export class GuestConsole {
     let searchedFrom = this.#expected;
     return await this.#waiter.until(
       () => {
-        const match = regexp.exec(this.#text.slice(searchedFrom));
+        searchedFrom = Math.max(searchedFrom, this.#text.start);
+        const match = regexp.exec(this.#text.from(searchedFrom));
         if (match === null) {
           // Very long output is searched again only from where a match could still begin.
-          searchedFrom = Math.max(searchedFrom, this.#text.length - 65536);
+          searchedFrom = Math.max(searchedFrom, this.#text.end - 65536);
           return undefined;
         }
         const end = searchedFrom + match.index + match[0].length;
-        const text = this.#text.slice(this.#expected, end);
+        const start = Math.max(this.#expected, this.#text.start);
+        const text = this.#text.from(start).slice(0, end - start);
         this.#expected = end;
         return { text, match };
       },
@@ -108,7 +146,7 @@ export class GuestConsole {
     }
     this.#history.set(bytes, this.#length);
     this.#length += bytes.length;
-    this.#text += this.#decoder.decode(bytes, { stream: true });
+    this.#text.append(this.#decoder.decode(bytes, { stream: true }));
     for (const listener of this.#listeners) listener(bytes);
     this.#waiter.changed();
   }
@@ -118,8 +156,6 @@ export class GuestConsole {
     this.#history.copyWithin(0, half, this.#length);
     this.#length -= half;
     this.#dropped += half;
-    const textHalf = this.#text.length >> 1;
-    this.#text = this.#text.slice(textHalf);
-    this.#expected = Math.max(0, this.#expected - textHalf);
+    this.#text.drop((this.#text.end - this.#text.start) / 2);
   }
 }

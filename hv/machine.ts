@@ -47,6 +47,8 @@ export interface ExitStatus {
 const PHASE_TIMEOUT_MS = 10_000;
 /** Longest that threads may take to load: Deno may check their types first, on a busy host. */
 const START_TIMEOUT_MS = 60_000;
+/** A panic's text may come in two parts: this many characters are looked at again. */
+const PANIC_OVERLAP = 1024;
 /** Room for ROM images and video memory. */
 const DEVICE_BYTES = 8 << 20;
 
@@ -90,6 +92,9 @@ export class Machine implements AsyncDisposable {
   /** Life-cycle changes happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
   #panic: string | undefined;
+  /** Characters of the console in which panics were looked for, and where this life begins. */
+  #lookedTo = 0;
+  #lookFrom = 0;
   /** Resets that the guest has asked for and that wait for their turn. */
   #guestResets = 0;
 
@@ -183,11 +188,7 @@ export class Machine implements AsyncDisposable {
     this.#setExited = exited.resolve;
     this.#waiter = new Waiter(() => this.#death(), () => this.#context());
     const { pc } = this.#thread;
-    this.consoles = pc.streams.map((stream) =>
-      new GuestConsole(stream.name, this.#waiter, (bytes) => {
-        stream.send(bytes);
-      })
-    );
+    this.consoles = pc.streams.map((stream) => new GuestConsole(stream.name, this.#waiter, stream));
     this.console = this.consoles[0];
     this.screen = new Screen(pc.vga, this.#waiter);
     this.keyboard = new Keyboard(pc.keyboard, this.#waiter);
@@ -444,6 +445,10 @@ export class Machine implements AsyncDisposable {
     this.#vm.resetChips();
     pc.reset(kind, this.#firmwareImage);
     this.#resetCpus();
+    // What the last life has left on the console is no sign of this one's death.
+    this.#moveStreams();
+    this.#panic = undefined;
+    this.#lookFrom = this.#lookedTo = this.console.textEnd;
     if (this.#kernel === undefined) return;
     if (this.#kernel.entryFromFirmware === undefined) pc.firmware.prepareWithoutPost();
     this.#kernel.load(memory, this.#vcpus[0]);
@@ -461,10 +466,11 @@ export class Machine implements AsyncDisposable {
 
   #lookForPanic(): void {
     if (this.#panic !== undefined) return;
-    const tail = this.console.text.slice(-8192);
+    const news = this.console.textFrom(Math.max(this.#lookedTo - PANIC_OVERLAP, this.#lookFrom));
+    this.#lookedTo = this.console.textEnd;
     for (const pattern of this.#config.panicPatterns) {
-      const found = pattern.exec(tail);
-      if (found !== null) this.#panic = `the guest died: ${found[0]}`;
+      const found = pattern.exec(news);
+      if (found !== null) this.#panic = `the guest died: ${found[0].trim()}`;
     }
     if (this.#panic !== undefined) this.#waiter.changed();
   }

@@ -4,7 +4,7 @@ import { WaitError } from "./errors.ts";
 
 /** How long to wait, and what else may end the wait. */
 export interface WaitOptions {
-  /** Milliseconds; default 30,000. */
+  /** Milliseconds; default 30,000. `Infinity`: none. */
   readonly timeoutMs?: number;
   /** Ends the wait when it aborts. */
   readonly signal?: AbortSignal;
@@ -12,6 +12,9 @@ export interface WaitOptions {
 
 /** Default time limit of every wait, ms. */
 export const DEFAULT_TIMEOUT_MS = 30_000;
+
+/** Timers hold no more, and fire at once: what is longer (25 days) never ends. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 interface Pending {
   check(): void;
@@ -52,7 +55,7 @@ export class Waiter {
   ): Promise<T> {
     const startMs = performance.now();
     return new Promise<T>((resolve, reject) => {
-      const timeout = setTimeout(
+      const timeout = timeoutMs > MAX_TIMER_MS ? undefined : setTimeout(
         () => fail("timeout", `nothing within the time limit of ${timeoutMs / 1000} s`),
         timeoutMs,
       );

@@ -49,7 +49,7 @@ export class CharacterPort {
 
   /** Bytes that the guest has not taken yet. */
   get pending(): number {
-    return this.#queue.reduce((sum, bytes) => sum + bytes.length, -this.#done);
+    return this.#queue.reduce((sum, bytes) => sum + bytes.length, 0) - this.#done;
   }
 
   /** Forgets what the guest has not taken, as at a reset. */
