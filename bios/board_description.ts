@@ -3,7 +3,7 @@
  * whoever builds another one changes fields of it.
  */
 
-import type { AddressRange } from "../devices/pci/pci_bar.ts";
+import type { AddressRange } from "../hv/core/address_range.ts";
 
 /** An ISA device with one port range and one interrupt. */
 export interface IsaPort {

@@ -5,12 +5,13 @@
  * Reference: IBM PC/AT Technical Reference, BIOS, INT 19h; BIOS Boot Specification 1.01, appendix D.
  */
 
+import type { BootDevice } from "../hv/core/drive_kind.ts";
 import { Ebda } from "./bda.ts";
 import { clearMonitor, type Console } from "./console.ts";
 import { drivesOf, readBytes, RETRY, Status } from "./drives.ts";
 import { endEmulation, loadBootImage } from "./el_torito.ts";
 import type { Guest } from "./guest.ts";
-import type { BootDevice, FirmwareDrive, FirmwareHost } from "./host.ts";
+import type { FirmwareDrive, FirmwareHost } from "./host.ts";
 
 const BOOT_ADDRESS = 0x7c00;
 const SECTOR = 512;

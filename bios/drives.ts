@@ -4,9 +4,12 @@
  */
 
 import { BlockOp, BlockResult } from "../hv/core/block.ts";
+import { diskGeometry, type Geometry } from "../hv/core/disk_geometry.ts";
+import type { DriveKind } from "../hv/core/drive_kind.ts";
+import { floppyFormat } from "../hv/core/floppy_formats.ts";
 import { Ebda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
-import type { FirmwareDrive, FirmwareHost, Geometry } from "./host.ts";
+import type { FirmwareDrive, FirmwareHost } from "./host.ts";
 
 /** INT 13h status, AH. */
 export const Status = {
@@ -32,26 +35,11 @@ const SECTOR = 512;
 const CD_SECTOR = 2048;
 /** Bytes moved at once when memory is not plain RAM. */
 const CHUNK = 65536;
-const KIB = 1024;
-
-/** Diskette formats by size in KiB: cylinders, heads, sectors, and the drive type of the CMOS. */
-const FLOPPIES: ReadonlyMap<number, readonly [number, number, number, number]> = new Map([
-  [160, [40, 1, 8, 1]],
-  [180, [40, 1, 9, 1]],
-  [320, [40, 2, 8, 1]],
-  [360, [40, 2, 9, 1]],
-  [720, [80, 2, 9, 3]],
-  [1200, [80, 2, 15, 2]],
-  [1440, [80, 2, 18, 4]],
-  [1680, [80, 2, 21, 4]],
-  [1722, [82, 2, 21, 4]],
-  [2880, [80, 2, 36, 5]],
-]);
 
 /** A drive as one call sees it. */
 export interface Unit {
   readonly drive: FirmwareDrive;
-  readonly kind: "floppy" | "disk" | "cdrom";
+  readonly kind: DriveKind;
   readonly geometry: Geometry;
   /** Bytes a sector. */
   readonly sectorBytes: number;
@@ -60,28 +48,6 @@ export interface Unit {
   /** Sectors of `sectorBytes`. */
   readonly sectors: number;
   readonly emulated: boolean;
-}
-
-/** Geometry of a diskette of `sizeBytes`; images of odd sizes are taken as 1.44 MB or larger. */
-export function floppyGeometry(sizeBytes: number): Geometry {
-  const known = FLOPPIES.get(sizeBytes / KIB);
-  if (known !== undefined) return { cylinders: known[0], heads: known[1], sectors: known[2] };
-  const sectors = sizeBytes > 1680 * KIB ? 36 : 18;
-  return { cylinders: 80, heads: 2, sectors };
-}
-
-/** CMOS type of the diskette drive for a medium of `sizeBytes`: 4 is 1.44 MB. */
-export function floppyType(sizeBytes: number): number {
-  return FLOPPIES.get(sizeBytes / KIB)?.[3] ?? (sizeBytes > 1680 * KIB ? 5 : 4);
-}
-
-/** Geometry of a disk as LBA-assisted translation has it (Phoenix EDD 3.0, annex A). */
-export function diskGeometry(sizeBytes: number): Geometry {
-  const total = Math.floor(sizeBytes / SECTOR);
-  const sectors = 63;
-  const heads = [16, 32, 64, 128].find((count) => total <= 1024 * sectors * count) ?? 255;
-  const cylinders = Math.floor(total / (sectors * heads));
-  return { cylinders: Math.min(Math.max(cylinders, 1), 1024), heads, sectors };
 }
 
 /**
@@ -93,6 +59,11 @@ export function numberDrives(drives: readonly FirmwareDrive[]): FirmwareDrive[] 
   return drives.toSorted((a, b) => a.number - b.number).map((drive) =>
     drive.kind === "floppy" ? drive : { ...drive, number: next[drive.kind]++ }
   );
+}
+
+/** The geometry that INT 13h has of a drive: the one given to it, or what follows from the medium. */
+export function geometryOf({ kind, geometry, port: { sizeBytes } }: FirmwareDrive): Geometry {
+  return geometry ?? (kind === "floppy" ? floppyFormat(sizeBytes) : diskGeometry(sizeBytes));
 }
 
 /** The drives of a kind, in the order of their numbers. */
@@ -121,8 +92,7 @@ export function findUnit(host: FirmwareHost, number: number): Unit | undefined {
   const drive = host.drives.find((candidate) => candidate.number === wanted);
   if (drive === undefined) return undefined;
   const { kind, sectorBytes, port: { sizeBytes } } = drive;
-  const geometry = drive.geometry ??
-    (kind === "floppy" ? floppyGeometry(sizeBytes) : diskGeometry(sizeBytes));
+  const geometry = geometryOf(drive);
   const sectors = Math.floor(sizeBytes / sectorBytes);
   return { drive, kind, geometry, sectorBytes, start: 0, sectors, emulated: false };
 }

@@ -7,10 +7,12 @@
  * Reference: Phoenix, IBM: "El Torito" Bootable CD-ROM Format Specification 1.0.
  */
 
+import type { Geometry } from "../hv/core/disk_geometry.ts";
+import { floppyFormat } from "../hv/core/floppy_formats.ts";
 import { Bda, Ebda } from "./bda.ts";
 import { readBytes, RETRY, Status } from "./drives.ts";
 import type { Guest } from "./guest.ts";
-import type { FirmwareDrive, Geometry } from "./host.ts";
+import type { FirmwareDrive } from "./host.ts";
 
 const BLOCK = 2048;
 const SECTOR = 512;
@@ -29,11 +31,8 @@ const DEFAULT_SECTORS = 4;
 /** Boot media types (§2.2). */
 const MEDIA_NONE = 0;
 const MEDIA_DISK = 4;
-const FLOPPY_GEOMETRY: Readonly<Record<number, Geometry>> = {
-  1: { cylinders: 80, heads: 2, sectors: 15 },
-  2: { cylinders: 80, heads: 2, sectors: 18 },
-  3: { cylinders: 80, heads: 2, sectors: 36 },
-};
+/** Size of the diskette that each of 1 to 3 is, KiB. */
+const FLOPPY_KIB: Readonly<Record<number, number>> = { 1: 1200, 2: 1440, 3: 2880 };
 
 /** An entry of the boot catalogue that can be booted. */
 export interface BootEntry {
@@ -100,6 +99,11 @@ export function emulatedDiskGeometry(mbr: Uint8Array): Geometry | undefined {
   return { cylinders, heads, sectors };
 }
 
+function emulatedGeometry(media: number, firstBytes: Uint8Array): Geometry | undefined {
+  const kib = FLOPPY_KIB[media];
+  return kib === undefined ? emulatedDiskGeometry(firstBytes) : floppyFormat(kib * 1024);
+}
+
 /** An image that has been loaded. */
 export interface LoadedImage {
   /** Linear address of its first instruction. */
@@ -148,7 +152,7 @@ function loadEntry(
     const { status, bytes } = readBytes(host, drive, entry.block * BLOCK + at, size);
     if (status === RETRY) return RETRY;
     if (status !== Status.ok) return "its boot image cannot be read";
-    if (at === 0) geometry = FLOPPY_GEOMETRY[entry.media] ?? emulatedDiskGeometry(bytes);
+    if (at === 0) geometry = emulatedGeometry(entry.media, bytes);
     space.write(address + at, bytes);
   }
   if (entry.media !== MEDIA_NONE && geometry === undefined) {

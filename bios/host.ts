@@ -3,6 +3,9 @@
 import type { RegisterFile } from "../hv/accel/accelerator.ts";
 import type { BlockPort } from "../hv/core/block.ts";
 import type { Clock } from "../hv/core/clock.ts";
+import type { Geometry } from "../hv/core/disk_geometry.ts";
+import type { BootDevice, DriveKind } from "../hv/core/drive_kind.ts";
+import type { MemoryRange } from "../hv/core/e820.ts";
 import type { GuestMemory } from "../hv/core/guest_memory.ts";
 
 /** Reads and writes of 1, 2 or 4 bytes, as hv/core/io_bus.ts has them. */
@@ -11,16 +14,9 @@ export interface BusAccess {
   write(address: number, size: number, value: number): void;
 }
 
-/** Cylinders, heads and sectors a track. */
-export interface Geometry {
-  readonly cylinders: number;
-  readonly heads: number;
-  readonly sectors: number;
-}
-
 /** A drive that INT 13h serves. */
 export interface FirmwareDrive {
-  readonly kind: "floppy" | "disk" | "cdrom";
+  readonly kind: DriveKind;
   /**
    * 0 and 1 for floppies, 80h up for disks, E0h up for CD-ROMs. Gaps are closed: the lowest disk is
    * INT 13h's 80h, the lowest CD-ROM its E0h.
@@ -44,16 +40,6 @@ export interface PciAddress {
   readonly device: number;
   readonly function: number;
 }
-
-/** A range of INT 15h AX=E820h. Type 1 RAM, 2 reserved, 3 ACPI data, 4 ACPI NVS. */
-export interface MemoryRange {
-  readonly base: number;
-  readonly length: number;
-  readonly type: number;
-}
-
-/** What can be booted. */
-export type BootDevice = "floppy" | "disk" | "cdrom" | "kernel";
 
 /** The machine as far as the firmware must be told. */
 export interface FirmwareConfig {

@@ -9,8 +9,9 @@
  */
 
 import { BlockOp } from "../hv/core/block.ts";
+import { floppyDriveType } from "../hv/core/floppy_formats.ts";
 import { Bda } from "./bda.ts";
-import { countDrives, findUnit, floppyType, RETRY, Status, transfer, type Unit } from "./drives.ts";
+import { countDrives, findUnit, RETRY, Status, transfer, type Unit } from "./drives.ts";
 import { emulationService } from "./el_torito.ts";
 import type { Guest } from "./guest.ts";
 import { EDD_VERSION, isExtension, serveExtension } from "./int13_extensions.ts";
@@ -179,7 +180,7 @@ function parameters(guest: Guest, unit: Unit): void {
   guest.dl = countDrives(guest.host, unit.kind === "floppy" ? "floppy" : "disk");
   guest.ax = 0;
   if (unit.kind === "floppy") {
-    guest.bx = floppyType(unit.emulated ? unit.sectors * 512 : unit.drive.port.sizeBytes);
+    guest.bx = floppyDriveType(unit.emulated ? unit.sectors * 512 : unit.drive.port.sizeBytes);
     guest.di = RomOffset.disketteTable;
     guest.setSegment(guest.registers.es, 0xf000);
   }

@@ -6,11 +6,11 @@
  * §15.1 (E820h).
  */
 
+import type { MemoryRange } from "../hv/core/e820.ts";
 import { apm } from "./apm.ts";
 import { Bda, Ebda, EBDA_SEGMENT } from "./bda.ts";
 import { Cmos, readCmos, StatusB, writeCmos } from "./cmos.ts";
 import type { Guest } from "./guest.ts";
-import type { MemoryRange } from "./host.ts";
 import { mouseService } from "./mouse.ts";
 import { RomOffset } from "./rom.ts";
 

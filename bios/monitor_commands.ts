@@ -6,7 +6,7 @@ import { Cmos, readClock } from "./cmos.ts";
 import type { Console } from "./console.ts";
 import { drivesOf } from "./drives.ts";
 import type { Guest } from "./guest.ts";
-import type { BootDevice } from "./host.ts";
+import type { BootDevice } from "../hv/core/drive_kind.ts";
 import { PciConfig, PciHeader } from "./pci_config.ts";
 import { describe } from "./post.ts";
 

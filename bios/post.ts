@@ -8,7 +8,7 @@
 import { Bda, Ebda, EBDA_SEGMENT } from "./bda.ts";
 import { Cmos, readCmos, readTime, writeCmos } from "./cmos.ts";
 import type { Console } from "./console.ts";
-import { diskGeometry, drivesOf } from "./drives.ts";
+import { drivesOf, geometryOf } from "./drives.ts";
 import { driveName } from "./boot.ts";
 import type { Guest } from "./guest.ts";
 import type { FirmwareDrive } from "./host.ts";
@@ -111,7 +111,7 @@ function setDataAreas(guest: Guest): void {
 /** The fixed disk parameter table to which INT 41h and 46h point. */
 function setDiskTable(guest: Guest, drive: FirmwareDrive, vector: number, address: number): void {
   const { memory } = guest.host;
-  const { cylinders, heads, sectors } = drive.geometry ?? diskGeometry(drive.port.sizeBytes);
+  const { cylinders, heads, sectors } = geometryOf(drive);
   memory.writeU16(address, cylinders);
   memory.writeU8(address + 2, heads);
   memory.writeU16(address + 5, 0xffff); // no write precompensation

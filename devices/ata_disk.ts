@@ -108,9 +108,9 @@ export class AtaDisk extends IdeDrive {
 
   #defaults(): void {
     const state = this.#state;
-    const { heads, sectorsPerTrack } = ataGeometry(this.port.sizeBytes);
+    const { heads, sectors } = ataGeometry(this.port.sizeBytes);
     state.heads = heads;
-    state.sectorsPerTrack = sectorsPerTrack;
+    state.sectorsPerTrack = sectors;
     state.multiple = 0;
     state.multiwordMode = state.ultraMode = 0;
     state.writeCache = state.lookAhead = true;
@@ -351,9 +351,9 @@ export class AtaDisk extends IdeDrive {
         1: standard.cylinders,
         2: 0xc837, // complete, and nothing need be done to spin up
         3: standard.heads,
-        4: standard.sectorsPerTrack * SECTOR_BYTES,
+        4: standard.sectors * SECTOR_BYTES,
         5: SECTOR_BYTES,
-        6: standard.sectorsPerTrack,
+        6: standard.sectors,
         20: 3, // a cache
         21: BLOCK_BUFFER_BYTES / SECTOR_BYTES,
         22: 4,

@@ -15,11 +15,11 @@
 import type { Clock } from "../hv/core/clock.ts";
 import type { Device, IoHandler } from "../hv/core/device.ts";
 import type { IrqLine } from "../hv/core/irq.ts";
+import { DataRate, driveTracks } from "../hv/core/floppy_formats.ts";
 import { bytesOf } from "../hv/core/record.ts";
 import type { Timer } from "../hv/core/timer.ts";
 import type { DmaChannel } from "./i8237.ts";
 import { Execution, type FloppyDrive } from "./i82077_execution.ts";
-import { DataRate, driveTracks } from "./i82077_media.ts";
 import * as fdc from "./i82077_state.ts";
 import { Command, decode, type I82077State, Phase, Stage } from "./i82077_state.ts";
 

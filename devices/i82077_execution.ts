@@ -12,14 +12,15 @@
  */
 
 import { BlockOp, type BlockPort, BlockResult } from "../hv/core/block.ts";
-import type { DmaChannel } from "./i8237.ts";
 import {
+  type DataRate,
   driveTracks,
+  FLOPPY_SECTOR_BYTES,
   type FloppyDriveType,
-  type FloppyGeometry,
-  floppyGeometry,
-  SECTOR_BYTES,
-} from "./i82077_media.ts";
+  type FloppyFormat,
+  floppyFormat,
+} from "../hv/core/floppy_formats.ts";
+import type { DmaChannel } from "./i8237.ts";
 import * as fdc from "./i82077_state.ts";
 import { Command, End, type I82077State, Stage } from "./i82077_state.ts";
 
@@ -49,7 +50,7 @@ const OPCODE = 0x1f;
 
 /** Where a sector is looked for; or what is wrong. */
 type Place =
-  | { readonly port: BlockPort; readonly geometry: FloppyGeometry; readonly cylinder: number }
+  | { readonly port: BlockPort; readonly format: FloppyFormat; readonly cylinder: number }
   | undefined;
 
 /** See above. */
@@ -208,13 +209,15 @@ export class Execution {
     const drive = drives[this.#drive];
     if (drive === undefined || !drive.port.present) return undefined;
     const { port } = drive;
-    const geometry = floppyGeometry(port.sizeBytes);
+    const format = floppyFormat(port.sizeBytes);
     if ((state.command[0] & fdc.COMMAND_MFM) === 0) return undefined;
-    if (!geometry.rates.includes(state.dsr & 3) || state.head >= geometry.heads) return undefined;
+    if (!format.rates.includes((state.dsr & 3) as DataRate) || state.head >= format.heads) {
+      return undefined;
+    }
     // In a drive with twice the tracks, each cylinder of the diskette lies under two of them.
-    const wide = geometry.cylinders <= 42 && driveTracks(drive.type) > 42;
+    const wide = format.cylinders <= 42 && driveTracks(drive.type) > 42;
     const cylinder = state.track[this.#drive] >> (wide ? 1 : 0);
-    return cylinder < geometry.cylinders ? { port, geometry, cylinder } : undefined;
+    return cylinder < format.cylinders ? { port, format, cylinder } : undefined;
   }
 
   /** ST1 for the next sector: 0 when it is there. */
@@ -231,7 +234,7 @@ export class Execution {
       if (state.idHead !== state.head) return fdc.ST1_NO_DATA;
     }
     const size = this.#opcode === Command.formatTrack ? state.id[3] : state.command[5];
-    const exists = state.sector >= 1 && state.sector <= place.geometry.sectors &&
+    const exists = state.sector >= 1 && state.sector <= place.format.sectors &&
       size === SECTOR_SIZE_CODE;
     return exists ? 0 : fdc.ST1_NO_DATA;
   }
@@ -241,21 +244,21 @@ export class Execution {
     const { state, dma } = this.#host;
     const error = this.#check();
     if (error !== 0) return this.#fail(error);
-    const { port, geometry } = this.#place()!;
+    const { port, format } = this.#place()!;
     if (port.busy) {
       state.stage = Stage.oldRequest;
       return;
     }
     const last = state.sector <= state.lastEot
-      ? Math.min(state.lastEot, geometry.sectors)
-      : geometry.sectors;
+      ? Math.min(state.lastEot, format.sectors)
+      : format.sectors;
     let sectors = Math.min(last - state.sector + 1, state.sectorsLeft);
     if (this.#opcode === Command.readDeletedData || state.single) sectors = 1;
     if (this.#usesFifo && !this.#reads) sectors = 1;
     const wanted = this.#usesFifo || this.#opcode === Command.verify ? 0 : dma.remaining();
-    if (wanted > 0) sectors = Math.min(sectors, Math.ceil(wanted / SECTOR_BYTES));
+    if (wanted > 0) sectors = Math.min(sectors, Math.ceil(wanted / FLOPPY_SECTOR_BYTES));
     state.runSectors = sectors;
-    state.runBytes = sectors * SECTOR_BYTES;
+    state.runBytes = sectors * FLOPPY_SECTOR_BYTES;
     state.position = 0;
     if (!this.#reads) return this.#exchange();
     const offset = this.#offset();
@@ -269,9 +272,9 @@ export class Execution {
   /** Byte offset of the next sector on the medium. */
   #offset(): number {
     const { state } = this.#host;
-    const { geometry, cylinder } = this.#place()!;
-    const { heads, sectors } = geometry;
-    return ((cylinder * heads + state.head) * sectors + state.sector - 1) * SECTOR_BYTES;
+    const { format, cylinder } = this.#place()!;
+    const { heads, sectors } = format;
+    return ((cylinder * heads + state.head) * sectors + state.sector - 1) * FLOPPY_SECTOR_BYTES;
   }
 
   /** Passes the run between buffer and host. */
@@ -310,20 +313,24 @@ export class Execution {
     if (this.#opcode === Command.formatTrack) return this.#formatSector();
     // A sector cut off by TC is filled with zeros (5.1.4); one cut off by an overrun is lost.
     const whole = state.end === End.overrun
-      ? Math.floor(state.position / SECTOR_BYTES)
-      : Math.ceil(state.position / SECTOR_BYTES);
+      ? Math.floor(state.position / FLOPPY_SECTOR_BYTES)
+      : Math.ceil(state.position / FLOPPY_SECTOR_BYTES);
     if (whole === 0) return this.#runDone();
     const error = this.#check();
     if (error !== 0) return this.#fail(error);
     const { port } = this.#place()!;
-    port.buffer.fill(0, Math.min(state.position, whole * SECTOR_BYTES), whole * SECTOR_BYTES);
+    port.buffer.fill(
+      0,
+      Math.min(state.position, whole * FLOPPY_SECTOR_BYTES),
+      whole * FLOPPY_SECTOR_BYTES,
+    );
     this.#write(port, whole);
   }
 
   #write(port: BlockPort, sectors: number): void {
     const { state } = this.#host;
     const offset = this.#offset();
-    const length = sectors * SECTOR_BYTES;
+    const length = sectors * FLOPPY_SECTOR_BYTES;
     if (offset + length > port.sizeBytes) return this.#fail(fdc.ST1_NO_DATA);
     state.runSectors = sectors;
     state.stage = Stage.medium;
@@ -337,7 +344,7 @@ export class Execution {
     if (state.end === End.overrun) return this.#fail(fdc.ST1_OVERRUN);
     if (this.#opcode === Command.readDeletedData) return this.#finish(0);
     const used = state.end === End.terminalCount && this.#reads
-      ? Math.ceil(state.position / SECTOR_BYTES)
+      ? Math.ceil(state.position / FLOPPY_SECTOR_BYTES)
       : state.runSectors;
     if (state.sectorsLeft !== 0xffff) state.sectorsLeft -= Math.min(used, state.sectorsLeft);
     const endOfSide = this.#advance(used);
@@ -411,7 +418,7 @@ export class Execution {
     // A format that the image cannot hold.
     if (error !== 0) return this.#fail(error);
     const { port } = this.#place()!;
-    port.buffer.fill(state.command[5], 0, SECTOR_BYTES);
+    port.buffer.fill(state.command[5], 0, FLOPPY_SECTOR_BYTES);
     this.#write(port, 1);
   }
 

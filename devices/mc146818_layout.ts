@@ -3,18 +3,12 @@
  * 0Eh-33h, and above that what Bochs and QEMU's boards tell their firmware (src/hw/rtc.h of SeaBIOS).
  */
 
-/** A floppy drive by the medium that it is made for, in KiB. */
-export type FloppyKind = 360 | 1200 | 720 | 1440 | 2880;
-
-/** A hard disk's geometry, as IDENTIFY DEVICE tells it. */
-export interface DiskGeometry {
-  readonly cylinders: number;
-  readonly heads: number;
-  readonly sectors: number;
-}
+import type { Geometry } from "../hv/core/disk_geometry.ts";
+import type { DriveKind } from "../hv/core/drive_kind.ts";
+import type { FloppyDriveType } from "../hv/core/floppy_formats.ts";
 
 /** What firmware tries to boot from. */
-export type BootDevice = "floppy" | "disk" | "cdrom" | "network";
+type CmosBootDevice = DriveKind | "network";
 
 /** The machine as CMOS describes it. */
 export interface CmosOptions {
@@ -23,23 +17,19 @@ export interface CmosOptions {
   /** RAM from 4 GiB, in bytes (default 0). */
   readonly ramAbove4G?: number;
   /** Floppy drives A and B (default none). */
-  readonly floppies?: readonly FloppyKind[];
-  /** Master and slave of the first IDE channel; undefined where there is no hard disk. */
-  readonly disks?: readonly (DiskGeometry | undefined)[];
+  readonly floppies?: readonly FloppyDriveType[];
+  /**
+   * Master and slave of the first IDE channel, as IDENTIFY DEVICE tells their geometry; undefined
+   * where there is no hard disk.
+   */
+  readonly disks?: readonly (Geometry | undefined)[];
   /** At most three, first first (default floppy, disk, cdrom). */
-  readonly bootOrder?: readonly BootDevice[];
+  readonly bootOrder?: readonly CmosBootDevice[];
   /** Processors (default 1). */
   readonly cpus?: number;
 }
 
-const FLOPPY_TYPES: Readonly<Record<FloppyKind, number>> = {
-  360: 1,
-  1200: 2,
-  720: 3,
-  1440: 4,
-  2880: 5,
-};
-const BOOT_CODES: Readonly<Record<BootDevice, number>> = {
+const BOOT_CODES: Readonly<Record<CmosBootDevice, number>> = {
   floppy: 1,
   disk: 2,
   cdrom: 3,
@@ -71,7 +61,7 @@ export function cmosLayout(options: CmosOptions): Map<number, number> {
     for (let i = 0; i < length; i++) cmos.set(address + i, Math.floor(value / 256 ** i) & 0xff);
   };
   put(0x0f, 0); // no shutdown: a normal start
-  const [a = 0, b = 0] = floppies.map((kind) => FLOPPY_TYPES[kind]);
+  const [a = 0, b = 0] = floppies;
   put(0x10, (a << 4) | b);
   put(
     0x14,

@@ -1,8 +1,9 @@
 /** What a machine is to be, as a user says it, checked and filled in. */
 
-import { type BootDevice, MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES } from "./pc/board_config.ts";
 import { MAX_CPUS } from "./control.ts";
+import type { BootDevice, DriveKind } from "./core/drive_kind.ts";
 import { UsageError } from "./errors.ts";
+import { MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES } from "./pc/board_config.ts";
 import { parseMemory } from "./sizes.ts";
 
 /** A disk, floppy or CD-ROM image. */
@@ -61,7 +62,7 @@ export interface MachineOptions {
 
 /** A drive with its place on the board. */
 export interface ResolvedDrive extends Required<DriveOptions> {
-  readonly kind: "floppy" | "disk" | "cdrom";
+  readonly kind: DriveKind;
   readonly unit: number;
 }
 

@@ -1,9 +1,10 @@
 /** The images of a machine, opened and claimed on main, served by the I/O worker. */
 
-import { closeDiskHandle, type DiskHandle } from "../devices/disk/disk_handle.ts";
-import { floppyBytes, openDiskHandle } from "../devices/disk/open_disk.ts";
+import { closeDiskHandle, type DiskHandle, readBootSector } from "../devices/disk/disk_handle.ts";
+import { floppyImageBytes, openDiskHandle } from "../devices/disk/open_disk.ts";
 import type { DriveConfig } from "./pc/board_config.ts";
 import type { ResolvedDrive } from "./config.ts";
+import { diskGeometry } from "./core/disk_geometry.ts";
 
 /** See above. */
 export class Media implements Disposable {
@@ -17,20 +18,26 @@ export class Media implements Disposable {
     const handles: DiskHandle[] = [];
     try {
       for (const drive of drives) handles.push(open(drive));
+      this.drives = drives.map((drive, i) => describe(drive, handles[i]));
     } catch (error) {
       handles.forEach(closeDiskHandle);
       throw error;
     }
     this.handles = handles;
-    this.drives = drives.map(({ kind, unit }, i) => {
-      const { sizeBytes, writable, scratch } = handles[i];
-      return { kind, unit, sizeBytes, readOnly: !writable && scratch === undefined };
-    });
   }
 
   [Symbol.dispose](): void {
     for (const handle of this.handles) if (handle !== undefined) closeDiskHandle(handle);
   }
+}
+
+function describe({ kind, unit }: ResolvedDrive, handle: DiskHandle): DriveConfig {
+  const { sizeBytes, writable, scratch } = handle;
+  const readOnly = !writable && scratch === undefined;
+  if (kind !== "disk") return { kind, unit, sizeBytes, readOnly };
+  // A disk partitioned under another firmware keeps the geometry that it has there.
+  const geometry = diskGeometry(sizeBytes, readBootSector(handle));
+  return { kind, unit, sizeBytes, readOnly, geometry };
 }
 
 function open({ path, kind, readOnly, overlay }: ResolvedDrive): DiskHandle {
@@ -43,7 +50,7 @@ function open({ path, kind, readOnly, overlay }: ResolvedDrive): DiskHandle {
   try {
     if (kind !== "floppy") return handle;
     const { isFile, size } = Deno.statSync(path);
-    return { ...handle, sizeBytes: floppyBytes(path, isFile ? size : handle.sizeBytes) };
+    return { ...handle, sizeBytes: floppyImageBytes(path, isFile ? size : handle.sizeBytes) };
   } catch (error) {
     closeDiskHandle(handle);
     throw error;

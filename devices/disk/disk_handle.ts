@@ -22,6 +22,17 @@ export function attachDisk({ path, fd, writable, sizeBytes, scratch }: DiskHandl
   return new OverlayImage(image, new FileHandle(scratch, `the overlay of ${path}`, true));
 }
 
+/**
+ * The first 512 bytes of an image that nobody serves yet.
+ *
+ * @throws SysError
+ */
+export function readBootSector({ path, fd, writable }: DiskHandle): Uint8Array {
+  const sector = new Uint8Array(512);
+  new FileHandle(fd, path, writable).read(sector, 0);
+  return sector;
+}
+
 /** Closes a handle, for whoever has not disposed of its image. */
 export function closeDiskHandle({ fd, scratch }: DiskHandle): void {
   closeDescriptor(fd);

@@ -2,7 +2,13 @@
 
 import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../hv/sys/mod.ts";
 import { DiskError, type DiskErrorCode, type DiskImage } from "./disk_image.ts";
-import { FLOPPY_SIZES, floppyGeometry } from "../../hv/core/disk_geometry.ts";
+import {
+  exactFloppyFormat,
+  FLOPPY_1440K,
+  FLOPPY_SECTOR_BYTES,
+  FLOPPY_SIZES,
+  floppyBytes,
+} from "../../hv/core/floppy_formats.ts";
 import { imageHolders } from "./image_holders.ts";
 import { attachDisk, type DiskHandle } from "./disk_handle.ts";
 
@@ -23,8 +29,6 @@ export interface DiskOptions {
 
 /** The largest image, bytes: offsets are exact far beyond, and no file system holds as much. */
 const MAX_BYTES = 2 ** 52;
-
-const BYTES_1440K = 1440 * 1024;
 
 /** Formats that look like a raw disk to whoever does not look, by how they begin. */
 const FORMATS: readonly (readonly [name: string, magic: string])[] = [
@@ -87,9 +91,10 @@ export function openDiskHandle(options: DiskOptions): DiskHandle {
  *
  * @throws DiskError for a size that no floppy disk has
  */
-export function floppyBytes(path: string, sizeBytes: number): number {
-  if (floppyGeometry(sizeBytes) !== undefined) return sizeBytes;
-  if (sizeBytes < BYTES_1440K && sizeBytes % 512 === 0) return BYTES_1440K;
+export function floppyImageBytes(path: string, sizeBytes: number): number {
+  if (exactFloppyFormat(sizeBytes) !== undefined) return sizeBytes;
+  const usual = floppyBytes(FLOPPY_1440K);
+  if (sizeBytes < usual && sizeBytes % FLOPPY_SECTOR_BYTES === 0) return usual;
   throw new DiskError(
     path,
     "size",

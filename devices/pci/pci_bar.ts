@@ -5,6 +5,7 @@
  * Reference: PCI Local Bus Specification 3.0, 6.2.5 (base addresses), 6.2.5.2 (expansion ROM).
  */
 
+import type { AddressRange } from "../../hv/core/address_range.ts";
 import type { IoHandler } from "../../hv/core/device.ts";
 import type { AccessWidths } from "../../hv/core/io_bus.ts";
 import type { Lock } from "../../hv/core/lock.ts";
@@ -19,12 +20,6 @@ const ROM_ENABLE = 1;
 const IO_SPACE = 1;
 const TYPE_64 = 4;
 const PREFETCHABLE = 8;
-
-/** Where a range lies. */
-export interface AddressRange {
-  readonly base: number;
-  readonly length: number;
-}
 
 /** A base address register. */
 export interface Bar {

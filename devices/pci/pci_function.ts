@@ -11,17 +11,11 @@
  * Reference: PCI Local Bus Specification 3.0, chapter 6.
  */
 
+import type { AddressRange } from "../../hv/core/address_range.ts";
 import type { Device } from "../../hv/core/device.ts";
 import { bytes, flag, record } from "../../hv/core/record.ts";
 import { type ConfigRegister, ConfigSpace } from "./config_space.ts";
-import {
-  type AddressRange,
-  type Bar,
-  barOffset,
-  barRange,
-  barRegisters,
-  isMemory,
-} from "./pci_bar.ts";
+import { type Bar, barOffset, barRange, barRegisters, isMemory } from "./pci_bar.ts";
 
 /** Offsets of the header's registers. */
 export const PciHeader = {

@@ -11,10 +11,10 @@
  * Reference: 82371AB (290562-001), 7.1 "PCI configuration registers (function 3)".
  */
 
+import type { AddressRange } from "../../hv/core/address_range.ts";
 import type { Device, IoHandler } from "../../hv/core/device.ts";
 import type { IoBus } from "../../hv/core/io_bus.ts";
 import type { Lock } from "../../hv/core/lock.ts";
-import type { AddressRange } from "./pci_bar.ts";
 import type { ConfigRegister } from "./config_space.ts";
 import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.ts";
 

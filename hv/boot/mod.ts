@@ -12,7 +12,6 @@ export type {
   BootSegment,
   EntryRegisters,
   EntryState,
-  MemoryRange,
   SegmentState,
   TableState,
 } from "./plan.ts";

@@ -1,14 +1,6 @@
 /** What a kernel loader is given, and what it answers: plain data, no machine. */
 
-/** A range of the guest-physical address space, as INT 15h AX=E820h reports it. */
-export interface MemoryRange {
-  /** Guest-physical address in bytes. */
-  readonly base: number;
-  /** Bytes. */
-  readonly length: number;
-  /** ACPI address range type: 1 RAM, 2 reserved, 3 ACPI tables, 4 ACPI NVS, 5 bad. */
-  readonly type: number;
-}
+import type { MemoryRange } from "../core/e820.ts";
 
 /** How a kernel is entered; `auto` takes what suits the kernel best. */
 export type BootEntry = "auto" | "real16" | "protected32" | "long64";

@@ -2,10 +2,9 @@
 
 import { detectKernel } from "../boot/mod.ts";
 import type { MachineOptions } from "../config.ts";
+import { exactFloppyFormat } from "../core/floppy_formats.ts";
 import { HostError, UsageError } from "../errors.ts";
 
-/** Sizes of floppy images in KiB. */
-const FLOPPY_KIB = [160, 180, 320, 360, 720, 1200, 1440, 1680, 1722, 2880];
 /** The primary volume descriptor of ISO 9660 stands in sector 16 and says CD001 (ECMA-119, 8.1). */
 const ISO_OFFSET = 16 * 2048 + 1;
 const HEAD_BYTES = 64 * 1024;
@@ -22,7 +21,7 @@ export function withImage(options: MachineOptions, path: string): MachineOptions
   const kernel = detectKernel(head);
   if (kernel !== undefined && options.kernel === undefined) return { ...options, kernel: path };
   if (text(ISO_OFFSET, 5) === "CD001") return { ...options, cdrom: add(options.cdrom, path) };
-  if (!isBlock && FLOPPY_KIB.some((kib) => size === kib * 1024)) {
+  if (!isBlock && exactFloppyFormat(size) !== undefined) {
     return { ...options, floppy: add(options.floppy, path) };
   }
   return { ...options, disk: add(options.disk, path) };

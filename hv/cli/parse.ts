@@ -1,7 +1,7 @@
 /** The command line, from words to `MachineOptions` and the host's ends of it. */
 
 import { parseArgs } from "node:util";
-import type { BootDevice } from "../pc/board_config.ts";
+import type { BootDevice } from "../core/drive_kind.ts";
 import type { AcceleratorChoice, DriveOptions, MachineOptions } from "../config.ts";
 import { UsageError } from "../errors.ts";
 import { type CommandSpec, RUN } from "./option_table.ts";

@@ -1,16 +1,19 @@
-/** Cylinders, heads and sectors: for a drive that is asked, and for firmware that must guess. */
+/**
+ * Cylinders, heads and sectors: for a drive that is asked, and for firmware that must guess. Those of
+ * diskettes are in floppy_formats.ts.
+ */
 
-/** A disk's geometry. */
+/** How a disk is laid out. */
 export interface Geometry {
   readonly cylinders: number;
   readonly heads: number;
   /** Sectors a track, counted from 1. */
-  readonly sectorsPerTrack: number;
+  readonly sectors: number;
 }
 
 const SECTOR_BYTES = 512;
 const ATA_HEADS = 16;
-const ATA_SECTORS_PER_TRACK = 63;
+const ATA_SECTORS = 63;
 /** The most cylinders that an ATA drive reports (ATA/ATAPI-6, annex B). */
 const ATA_MAX_CYLINDERS = 16383;
 /** The most cylinders that INT 13h can address in ten bits. */
@@ -23,22 +26,18 @@ const ENTRY_BYTES = 16;
 
 /** What an ATA disk of `sizeBytes` reports: 16 heads and 63 sectors a track. */
 export function ataGeometry(sizeBytes: number): Geometry {
-  const sectors = Math.floor(sizeBytes / SECTOR_BYTES);
-  const cylinders = Math.floor(sectors / (ATA_HEADS * ATA_SECTORS_PER_TRACK));
+  const total = Math.floor(sizeBytes / SECTOR_BYTES);
+  const cylinders = Math.floor(total / (ATA_HEADS * ATA_SECTORS));
   return {
     cylinders: Math.min(Math.max(cylinders, 1), ATA_MAX_CYLINDERS),
     heads: ATA_HEADS,
-    sectorsPerTrack: ATA_SECTORS_PER_TRACK,
+    sectors: ATA_SECTORS,
   };
 }
 
-function withCylinders(sectors: number, heads: number, sectorsPerTrack: number): Geometry {
-  const cylinders = Math.floor(sectors / (heads * sectorsPerTrack));
-  return {
-    cylinders: Math.min(Math.max(cylinders, 1), BIOS_MAX_CYLINDERS),
-    heads,
-    sectorsPerTrack,
-  };
+function withCylinders(total: number, heads: number, sectors: number): Geometry {
+  const cylinders = Math.floor(total / (heads * sectors));
+  return { cylinders: Math.min(Math.max(cylinders, 1), BIOS_MAX_CYLINDERS), heads, sectors };
 }
 
 /**
@@ -47,7 +46,7 @@ function withCylinders(sectors: number, heads: number, sectorsPerTrack: number):
  * end lies beyond 1024 cylinders is clamped to the last head and sector too). The guess must agree
  * with where the table says in sectors that the partition begins and ends.
  */
-function geometryOfPartitions(boot: Uint8Array, sectors: number): Geometry | undefined {
+function geometryOfPartitions(boot: Uint8Array, total: number): Geometry | undefined {
   if (boot.length < SECTOR_BYTES || boot[510] !== 0x55 || boot[511] !== 0xaa) return undefined;
   const view = new DataView(boot.buffer, boot.byteOffset, boot.length);
   for (let i = 0; i < PARTITION_ENTRIES; i++) {
@@ -58,17 +57,18 @@ function geometryOfPartitions(boot: Uint8Array, sectors: number): Geometry | und
     // EEh protects a GPT and says nothing of geometry.
     if (type === 0 || type === 0xee || length === 0 || (boot[entry] & 0x7f) !== 0) continue;
     const heads = boot[entry + 5] + 1;
-    const sectorsPerTrack = boot[entry + 6] & 0x3f;
-    if (heads < 2 || sectorsPerTrack === 0) continue;
+    const sectors = boot[entry + 6] & 0x3f;
+    // INT 13h's tables have a byte for the heads.
+    if (heads < 2 || heads > 255 || sectors === 0) continue;
     const startHead = boot[entry + 1];
     const startSector = boot[entry + 2] & 0x3f;
     const startCylinder = boot[entry + 3] | ((boot[entry + 2] & 0xc0) << 2);
-    const start = (startCylinder * heads + startHead) * sectorsPerTrack + startSector - 1;
+    const start = (startCylinder * heads + startHead) * sectors + startSector - 1;
     const endCylinder = boot[entry + 7] | ((boot[entry + 6] & 0xc0) << 2);
-    const end = (endCylinder + 1) * heads * sectorsPerTrack;
+    const end = (endCylinder + 1) * heads * sectors;
     const endAgrees = endCylinder >= CLAMPED_CYLINDER || end === startLba + length;
-    if (start === startLba && start < sectors && endAgrees) {
-      return withCylinders(sectors, heads, sectorsPerTrack);
+    if (start === startLba && start < total && endAgrees) {
+      return withCylinders(total, heads, sectors);
     }
   }
   return undefined;
@@ -79,37 +79,16 @@ function geometryOfPartitions(boot: Uint8Array, sectors: number): Geometry | und
  * one, else that of the drive if 1024 cylinders reach, else the "LBA assist" translation: 63 sectors
  * and as few of 16, 32, 64, 128 or 255 heads as keep the cylinders at 1024 or below.
  *
- * @param bootSector The first 512 bytes of the disk.
+ * @param bootSector The first 512 bytes of the disk, as far as they are known.
  */
-export function diskGeometry(sizeBytes: number, bootSector: Uint8Array): Geometry {
-  const sectors = Math.floor(sizeBytes / SECTOR_BYTES);
-  const partitioned = geometryOfPartitions(bootSector, sectors);
+export function diskGeometry(
+  sizeBytes: number,
+  bootSector: Uint8Array = new Uint8Array(0),
+): Geometry {
+  const total = Math.floor(sizeBytes / SECTOR_BYTES);
+  const partitioned = geometryOfPartitions(bootSector, total);
   if (partitioned !== undefined) return partitioned;
-  const perCylinder = (heads: number) => heads * ATA_SECTORS_PER_TRACK * BIOS_MAX_CYLINDERS;
-  const heads = [16, 32, 64, 128].find((heads) => sectors <= perCylinder(heads)) ?? 255;
-  return withCylinders(sectors, heads, ATA_SECTORS_PER_TRACK);
+  const most = (heads: number) => heads * ATA_SECTORS * BIOS_MAX_CYLINDERS;
+  const heads = [16, 32, 64, 128].find((heads) => total <= most(heads)) ?? 255;
+  return withCylinders(total, heads, ATA_SECTORS);
 }
-
-const FLOPPIES: readonly (readonly [kib: number, ...geometry: [number, number, number]])[] = [
-  [160, 40, 1, 8],
-  [180, 40, 1, 9],
-  [320, 40, 2, 8],
-  [360, 40, 2, 9],
-  [720, 80, 2, 9],
-  [1200, 80, 2, 15],
-  [1440, 80, 2, 18],
-  [1680, 80, 2, 21],
-  [1722, 82, 2, 21],
-  [2880, 80, 2, 36],
-];
-
-/** The geometry of a floppy disk image of `sizeBytes`, or undefined for a size no drive can have. */
-export function floppyGeometry(sizeBytes: number): Geometry | undefined {
-  const row = FLOPPIES.find(([kib]) => kib * 1024 === sizeBytes);
-  if (row === undefined) return undefined;
-  const [, cylinders, heads, sectorsPerTrack] = row;
-  return { cylinders, heads, sectorsPerTrack };
-}
-
-/** The sizes that `floppyGeometry` knows, for an error message: `160K, 180K, …`. */
-export const FLOPPY_SIZES: string = FLOPPIES.map(([kib]) => `${kib}K`).join(", ");

@@ -5,17 +5,16 @@
  * Reference: ACPI 6.4, 15.1.
  */
 
+import type { AddressRange } from "./address_range.ts";
 import { HIGH_RAM_BASE } from "./guest_memory.ts";
 
 /** Kinds of ranges, as numbered by the interface. */
-export const E820Type = { ram: 1, reserved: 2, acpi: 3, nvs: 4 } as const;
+export const E820Type = { ram: 1, reserved: 2, acpi: 3, nvs: 4, bad: 5 } as const;
 /** One of `E820Type`. */
 export type E820Type = typeof E820Type[keyof typeof E820Type];
 
 /** A range of guest-physical memory. */
-export interface E820Range {
-  readonly base: number;
-  readonly length: number;
+export interface MemoryRange extends AddressRange {
   readonly type: E820Type;
 }
 
@@ -40,7 +39,7 @@ const KVM_PAGES_BASE = 0xfffb_c000;
 const KVM_PAGES_BYTES = 0x4000;
 
 /** RAM alone, as fw_cfg's etc/e820 gives it to SeaBIOS and OVMF, which know the rest. */
-export function ramRanges({ lowBytes, highBytes }: E820Options): E820Range[] {
+export function ramRanges({ lowBytes, highBytes }: E820Options): MemoryRange[] {
   return [
     { base: 0, length: lowBytes, type: E820Type.ram },
     { base: KVM_PAGES_BASE, length: KVM_PAGES_BYTES, type: E820Type.reserved },
@@ -49,7 +48,7 @@ export function ramRanges({ lowBytes, highBytes }: E820Options): E820Range[] {
 }
 
 /** The whole map, in order of address and without overlaps, as an operating system gets it. */
-export function e820(options: E820Options): E820Range[] {
+export function e820(options: E820Options): MemoryRange[] {
   const { lowBytes, highBytes, ebdaBase = 0x9_fc00, acpiBytes = 0, romBytes = 0x4_0000 } = options;
   const romBase = HIGH_RAM_BASE - romBytes;
   const kvmEnd = KVM_PAGES_BASE + KVM_PAGES_BYTES;
@@ -71,7 +70,7 @@ export function e820(options: E820Options): E820Range[] {
 }
 
 /** The map as bytes: for each range base (8), length (8) and type (4), little-endian. */
-export function e820Bytes(ranges: readonly E820Range[]): Uint8Array {
+export function e820Bytes(ranges: readonly MemoryRange[]): Uint8Array {
   const bytes = new Uint8Array(ranges.length * 20);
   const data = new DataView(bytes.buffer);
   for (const [i, { base, length, type }] of ranges.entries()) {

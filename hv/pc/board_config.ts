@@ -1,17 +1,18 @@
 /** What the board is made of, as plain data that crosses threads and goes into snapshots. */
 
 import type { EntryState } from "../boot/mod.ts";
-
-/** Where the firmware looks for something to start, in this order. */
-export type BootDevice = "floppy" | "disk" | "cdrom" | "kernel";
+import type { Geometry } from "../core/disk_geometry.ts";
+import type { BootDevice, DriveKind } from "../core/drive_kind.ts";
 
 /** A drive of the board. */
 export interface DriveConfig {
-  readonly kind: "floppy" | "disk" | "cdrom";
+  readonly kind: DriveKind;
   /** Floppy: 0 or 1. Others: IDE position, 0 primary master to 3 secondary slave. */
   readonly unit: number;
   /** Size of the medium in bytes; undefined when the drive is empty. */
   readonly sizeBytes: number | undefined;
+  /** What INT 13h reports of a hard disk; a diskette's and a drive's own follow from the size. */
+  readonly geometry?: Geometry;
   readonly readOnly: boolean;
 }
 
@@ -28,6 +29,7 @@ export interface BoardConfig {
   /** Processor state with which the built-in firmware enters a kernel that the user gave. */
   readonly kernelEntry?: EntryState;
   readonly drives: readonly DriveConfig[];
+  /** Where the firmware looks for something to start. */
   readonly bootOrder: readonly BootDevice[];
   /** Serial ports, 0 to 4: COM1 3F8h, COM2 2F8h, COM3 3E8h, COM4 2E8h. */
   readonly serialPorts: number;

@@ -23,7 +23,7 @@ import { FwCfgContents, FwCfgKey } from "../../devices/fw_cfg_contents.ts";
 import type { RegisterFile, Vcpu } from "../accel/accelerator.ts";
 import type { EntryState } from "../boot/mod.ts";
 import { Request } from "../control.ts";
-import { e820, e820Bytes, type E820Range, ramRanges } from "../core/e820.ts";
+import { e820, e820Bytes, type MemoryRange, ramRanges } from "../core/e820.ts";
 import { LOW_RAM_LIMIT } from "../core/guest_memory.ts";
 import { SERIAL_PORTS } from "./legacy.ts";
 import type { PcBuilder } from "./builder.ts";
@@ -40,7 +40,7 @@ const ACPI_BYTES = 0x1_0000;
 const TABLE_ALIGNMENT = 16;
 
 /** The memory map that the built-in firmware reports, for a machine with `ramBytes` of RAM. */
-export function firmwareMemoryMap(ramBytes: number): E820Range[] {
+export function firmwareMemoryMap(ramBytes: number): MemoryRange[] {
   const lowBytes = Math.min(ramBytes, LOW_RAM_LIMIT);
   return e820({
     lowBytes,
@@ -60,11 +60,12 @@ export class PcFirmware {
   constructor(builder: PcBuilder, memory: PcMemory, storage: PcStorage) {
     this.#builder = builder;
     this.#memory = memory;
-    this.#drives = storage.drives.map(({ config: { kind, unit }, firmwarePort: port }) =>
+    this.#drives = storage.drives.map(({ config: { kind, unit, geometry }, firmwarePort: port }) =>
       kind === "floppy" ? { kind, number: unit, port, sectorBytes: 512 } : {
         kind,
         number: (kind === "disk" ? 0x80 : 0xe0) + unit,
         port,
+        geometry,
         sectorBytes: kind === "disk" ? 512 : 2048,
         ata: {
           pci: { bus: 0, device: 1, function: 1 },

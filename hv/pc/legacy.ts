@@ -4,7 +4,7 @@ import { DebugConsole } from "../../devices/debug_console.ts";
 import { I8042, I8042State } from "../../devices/i8042.ts";
 import { IsaDebugExit } from "../../devices/isa_debug_exit.ts";
 import { Mc146818, Mc146818State } from "../../devices/mc146818.ts";
-import { cmosLayout, type FloppyKind } from "../../devices/mc146818_layout.ts";
+import { cmosLayout } from "../../devices/mc146818_layout.ts";
 import {
   PcTestdev,
   PcTestdevState,
@@ -16,6 +16,7 @@ import { Ps2Keyboard, Ps2KeyboardState } from "../../devices/ps2_keyboard.ts";
 import { Ps2Mouse, Ps2MouseState } from "../../devices/ps2_mouse.ts";
 import { Uart16550, Uart16550State } from "../../devices/uart16550.ts";
 import { ataGeometry } from "../core/disk_geometry.ts";
+import { floppyDriveType } from "../core/floppy_formats.ts";
 import { CharacterPort } from "./character_port.ts";
 import { EndKind, Event } from "../control.ts";
 import type { Lock } from "../core/lock.ts";
@@ -86,12 +87,10 @@ export class PcLegacy {
     this.rtc.setCmos(cmosLayout({
       ramBelow4G: memory.lowBytes,
       ramAbove4G: memory.highBytes,
-      floppies: floppies.map(({ sizeBytes }) => floppyKind(sizeBytes)),
+      floppies: floppies.map(({ sizeBytes }) => floppyDriveType(sizeBytes)),
       disks: [0, 1].map((unit) => {
         const size = disk(unit)?.sizeBytes;
-        if (size === undefined) return undefined;
-        const { cylinders, heads, sectorsPerTrack: sectors } = ataGeometry(size);
-        return { cylinders, heads, sectors };
+        return size === undefined ? undefined : ataGeometry(size);
       }),
       bootOrder: config.bootOrder.filter((device) => device !== "kernel"),
       cpus: config.cpus,
@@ -197,13 +196,4 @@ export class PcLegacy {
       lock,
     });
   }
-}
-
-/** The drive that takes a medium of this size, in the CMOS's terms. */
-function floppyKind(sizeBytes = 1440 * 1024): FloppyKind {
-  const kib = sizeBytes / 1024;
-  if (kib > 1722) return 2880;
-  if (kib > 1200) return 1440;
-  if (kib > 720) return 1200;
-  return kib > 360 ? 720 : 360;
 }

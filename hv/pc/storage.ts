@@ -3,7 +3,6 @@
 import { AtaDisk, AtaDiskState } from "../../devices/ata_disk.ts";
 import { AtapiCdrom, AtapiCdromState } from "../../devices/atapi_cdrom.ts";
 import { I82077, I82077State } from "../../devices/i82077.ts";
-import { floppyDriveType } from "../../devices/i82077_media.ts";
 import { I8237, I8237State } from "../../devices/i8237.ts";
 import { IdeBusMaster, IdeBusMasterState } from "../../devices/ide_bus_master.ts";
 import { IdeChannel, IdeChannelState } from "../../devices/ide_channel.ts";
@@ -11,6 +10,7 @@ import type { IdeDrive } from "../../devices/ide_drive.ts";
 import type { DriveConfig } from "./board_config.ts";
 import type { BlockPort } from "../core/block.ts";
 import type { IoHandler } from "../core/device.ts";
+import { floppyDriveType } from "../core/floppy_formats.ts";
 import type { Lock } from "../core/lock.ts";
 import type { DriveSlot, PcBuilder } from "./builder.ts";
 import { VERSION } from "../version.ts";
@@ -72,7 +72,7 @@ export class PcStorage {
       const drive = this.#drive("floppy", unit, lock);
       return drive === undefined
         ? undefined
-        : { type: floppyDriveType(drive.config.sizeBytes ?? 0), port: drive.port };
+        : { type: floppyDriveType(drive.config.sizeBytes), port: drive.port };
     });
     const floppy = b.device(
       new I82077({

@@ -4,7 +4,7 @@
  */
 
 import { Firmware } from "../../bios/firmware.ts";
-import type { BootDevice, FirmwareDrive, FirmwareHost } from "../../bios/host.ts";
+import type { FirmwareDrive, FirmwareHost } from "../../bios/host.ts";
 import { ROM_BYTES, romCode, romImage } from "../../bios/rom.ts";
 import type { ServiceName } from "../../bios/stubs.ts";
 import { I8042, I8042State } from "../../devices/i8042.ts";
@@ -16,6 +16,7 @@ import { VGA_MEMORY_BYTES, VGA_WINDOW_BASE } from "../../devices/vga_memory.ts";
 import { VgaState } from "../../devices/vga_registers.ts";
 import type { RegisterFile, Segment } from "../../hv/accel/accelerator.ts";
 import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/block.ts";
+import type { BootDevice } from "../../hv/core/drive_kind.ts";
 import { type DeviceMemory, GuestMemory } from "../../hv/core/guest_memory.ts";
 import { IoBus } from "../../hv/core/io_bus.ts";
 import { TestBench } from "../support/test_bench.ts";

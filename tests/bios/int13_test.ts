@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { diskGeometry, floppyGeometry, numberDrives } from "../../bios/drives.ts";
+import { numberDrives } from "../../bios/drives.ts";
+import { diskGeometry } from "../../hv/core/disk_geometry.ts";
 import { translate } from "../../bios/paging.ts";
 import { BiosBench } from "./bios_bench.ts";
 
@@ -168,17 +169,6 @@ Deno.test("paging: 4 MiB pages, PAE, and what is not mapped (SDM 3, 4.3 and 4.4)
   assert.equal(translate(memory, pae, 0x20_1234), 0x0060_1234);
   assert.equal(translate(memory, pae, 0x2000), -1);
   assert.equal(translate(memory, pae, 0x4000_0000), -1);
-});
-
-Deno.test("geometries: diskettes by size, disks with 16 to 255 heads and 63 sectors", () => {
-  const kib = 1024;
-  assert.deepEqual(floppyGeometry(360 * kib), { cylinders: 40, heads: 2, sectors: 9 });
-  assert.deepEqual(floppyGeometry(1200 * kib), { cylinders: 80, heads: 2, sectors: 15 });
-  assert.deepEqual(floppyGeometry(2880 * kib), { cylinders: 80, heads: 2, sectors: 36 });
-  assert.deepEqual(floppyGeometry(100), { cylinders: 80, heads: 2, sectors: 18 });
-  assert.deepEqual(diskGeometry(504 * kib * kib), { cylinders: 1024, heads: 16, sectors: 63 });
-  assert.deepEqual(diskGeometry(8 * 1024 ** 3), { cylinders: 1024, heads: 255, sectors: 63 });
-  assert.equal(diskGeometry(1024 * kib).cylinders, 2);
 });
 
 Deno.test("drive numbers have no gaps", () => {

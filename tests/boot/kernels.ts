@@ -1,7 +1,8 @@
 /** Small kernels made up for the tests, and what every boot plan must fulfil. */
 
 import assert from "node:assert/strict";
-import type { BootPlan, BootRequest, MemoryRange } from "../../hv/boot/mod.ts";
+import type { BootPlan, BootRequest } from "../../hv/boot/mod.ts";
+import type { MemoryRange } from "../../hv/core/e820.ts";
 
 export const MiB = 2 ** 20;
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { describeFile, detectKernel, planBoot } from "../../hv/boot/mod.ts";
+import { E820Type } from "../../hv/core/e820.ts";
 import {
   assertSound,
   bzImage,
@@ -144,7 +145,7 @@ Deno.test("an ELF segment outside of RAM, over another or over the firmware is r
     const kernel = elf({ physicalAddress, memoryLength: 0x2000 });
     await assert.rejects(planBoot(request(kernel)), { name: "BootError" });
   }
-  const holes = [...memoryMap(2), { base: 4 * MiB, length: 60 * MiB, type: 1 }];
+  const holes = [...memoryMap(2), { base: 4 * MiB, length: 60 * MiB, type: E820Type.ram }];
   const across = elf({ physicalAddress: MiB, memoryLength: 4 * MiB });
   await assert.rejects(planBoot(request(across, { memoryMap: holes })), { name: "BootError" });
 });

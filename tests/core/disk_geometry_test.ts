@@ -1,12 +1,8 @@
 import assert from "node:assert/strict";
-import { ataGeometry, diskGeometry, floppyGeometry } from "../../hv/core/disk_geometry.ts";
+import { ataGeometry, diskGeometry, type Geometry } from "../../hv/core/disk_geometry.ts";
 
 const MIB = 1 << 20;
-const chs = ({ cylinders, heads, sectorsPerTrack }: ReturnType<typeof ataGeometry>) => [
-  cylinders,
-  heads,
-  sectorsPerTrack,
-];
+const chs = ({ cylinders, heads, sectors }: Geometry) => [cylinders, heads, sectors];
 
 /** A boot sector with one partition: type, first and last as [cylinder, head, sector], LBA, length. */
 function bootSector(
@@ -41,6 +37,8 @@ Deno.test("geometry of an unpartitioned disk is the LBA-assist translation", () 
   assert.deepEqual(chs(diskGeometry(4000 * MIB, EMPTY)), [1015, 128, 63]);
   assert.deepEqual(chs(diskGeometry(7000 * MIB, EMPTY)), [892, 255, 63]);
   assert.deepEqual(chs(diskGeometry(2 ** 40, EMPTY)), [1024, 255, 63]);
+  assert.deepEqual(chs(diskGeometry(8 * 2 ** 30)), [1024, 255, 63]);
+  assert.equal(diskGeometry(MIB).cylinders, 2);
 });
 
 Deno.test("geometry follows a partition table that agrees with itself", () => {
@@ -62,17 +60,10 @@ Deno.test("geometry does not follow a table that is damaged, protective or of an
     bootSector(0x83, [0, 1, 1], [10, 20, 30], 30, 5000),
     bootSector(0x06, [0, 1, 1], [614, 3, 17], 17, 615 * 68 - 17).fill(0x33, 0x1be, 0x1bf),
     bootSector(0x06, [0, 1, 1], [614, 3, 17], 17, 615 * 68 - 17).fill(0, 510),
+    // 256 heads, for which the firmware's tables have no room.
+    bootSector(0x06, [0, 1, 1], [9, 255, 63], 63, 10 * 256 * 63 - 63),
   ];
   for (const [i, sector] of sectors.entries()) {
     assert.deepEqual(chs(diskGeometry(size, sector)), standard, `case ${i}`);
   }
-});
-
-Deno.test("floppy geometry goes by the size, from 160K to 2.88M", () => {
-  assert.deepEqual(chs(floppyGeometry(160 * 1024)!), [40, 1, 8]);
-  assert.deepEqual(chs(floppyGeometry(360 * 1024)!), [40, 2, 9]);
-  assert.deepEqual(chs(floppyGeometry(1200 * 1024)!), [80, 2, 15]);
-  assert.deepEqual(chs(floppyGeometry(2880 * 1024)!), [80, 2, 36]);
-  assert.equal(floppyGeometry(1440 * 1024 + 512), undefined);
-  assert.equal(floppyGeometry(0), undefined);
 });

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { BlockPort } from "../../hv/core/block.ts";
 import { I82077, I82077State } from "../../devices/i82077.ts";
-import { type FloppyDriveType, floppyDriveType } from "../../devices/i82077_media.ts";
+import { type FloppyDriveType, floppyDriveType } from "../../hv/core/floppy_formats.ts";
 import { I8237, I8237State } from "../../devices/i8237.ts";
 import { type ProbeLine, TestBench } from "../support/test_bench.ts";
 

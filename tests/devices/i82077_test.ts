@@ -1,10 +1,4 @@
 import assert from "node:assert/strict";
-import {
-  floppyBytes,
-  FloppyDriveType,
-  floppyDriveType,
-  floppyGeometry,
-} from "../../devices/i82077_media.ts";
 import { deviceContract } from "../support/contract.ts";
 import { Driver, wire } from "./i82077_bench.ts";
 
@@ -66,26 +60,6 @@ deviceContract("i82077", (bench) => {
     ],
   };
 }, { blindSteps: 20_000 });
-
-Deno.test("i82077 diskettes: layout, drive and rate by image size", () => {
-  const layout = (sizeKiB: number) => {
-    const { cylinders, heads, sectors, rates } = floppyGeometry(sizeKiB * 1024);
-    return [cylinders, heads, sectors, rates[0], floppyDriveType(sizeKiB * 1024)];
-  };
-  assert.deepEqual(layout(160), [40, 1, 8, 2, 1]);
-  assert.deepEqual(layout(180), [40, 1, 9, 2, 1]);
-  assert.deepEqual(layout(320), [40, 2, 8, 2, 1]);
-  assert.deepEqual(layout(360), [40, 2, 9, 2, 1]);
-  assert.deepEqual(layout(720), [80, 2, 9, 2, 4]);
-  assert.deepEqual(layout(1200), [80, 2, 15, 0, 2]);
-  assert.deepEqual(layout(1440), [80, 2, 18, 0, 4]);
-  assert.deepEqual(layout(1680), [80, 2, 21, 0, 4]);
-  assert.deepEqual(layout(1722), [82, 2, 21, 0, 4]);
-  assert.deepEqual(layout(2880), [80, 2, 36, 3, 5]);
-  assert.equal(floppyBytes(floppyGeometry(512)), 1_474_560, "the beginning of a 1.44 MiB diskette");
-  assert.equal(floppyGeometry(1_500_000).sectors, 36);
-  assert.equal(floppyDriveType(0), FloppyDriveType.m1_44);
-});
 
 Deno.test("i82077 reset ends with an interrupt, which four SENSE INTERRUPTs explain (82077AA, 3.2, 5.2.4)", () => {
   const driver = new Driver();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { BlockResult } from "../../hv/core/block.ts";
-import { FloppyDriveType } from "../../devices/i82077_media.ts";
+import { FloppyDriveType } from "../../hv/core/floppy_formats.ts";
 import { Driver, type Setup } from "./i82077_bench.ts";
 
 const AT = 0x1_0000;

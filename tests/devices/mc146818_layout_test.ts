@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { cmosLayout } from "../../devices/mc146818_layout.ts";
+import { FloppyDriveType } from "../../hv/core/floppy_formats.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -18,8 +19,12 @@ Deno.test("cmos layout: memory below 64 MiB in KiB, below 4 GiB and above it in 
 
 Deno.test("cmos layout: floppy drives and equipment", () => {
   assert.deepEqual(at(cmosLayout({ ramBelow4G: MIB }), 0x10, 0x14), [0x00, 0x06]);
-  assert.deepEqual(at(cmosLayout({ ramBelow4G: MIB, floppies: [1440] }), 0x10, 0x14), [0x40, 0x07]);
-  const two = cmosLayout({ ramBelow4G: MIB, floppies: [1200, 2880] });
+  assert.deepEqual(
+    at(cmosLayout({ ramBelow4G: MIB, floppies: [FloppyDriveType.m1_44] }), 0x10, 0x14),
+    [0x40, 0x07],
+  );
+  const { m1_2, m2_88 } = FloppyDriveType;
+  const two = cmosLayout({ ramBelow4G: MIB, floppies: [m1_2, m2_88] });
   assert.deepEqual(at(two, 0x10, 0x14), [0x25, 0x47]);
 });
 

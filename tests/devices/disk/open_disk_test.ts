@@ -3,7 +3,7 @@ import { attachDisk, closeDiskHandle } from "../../../devices/disk/disk_handle.t
 import { DiskError } from "../../../devices/disk/disk_image.ts";
 import {
   type DiskOptions,
-  floppyBytes,
+  floppyImageBytes,
   openDisk,
   openDiskHandle,
 } from "../../../devices/disk/open_disk.ts";
@@ -144,13 +144,13 @@ Deno.test("openDisk tells when there is no room for a scratch file", () => {
 });
 
 Deno.test("a floppy disk image has the size of a floppy disk, or is refused", () => {
-  assert.equal(floppyBytes("a.img", 737_280), 737_280);
-  assert.equal(floppyBytes("a.img", 1_474_560), 1_474_560);
+  assert.equal(floppyImageBytes("a.img", 737_280), 737_280);
+  assert.equal(floppyImageBytes("a.img", 1_474_560), 1_474_560);
   for (const size of [1_474_561, 1_475_072, 1_000_000]) {
-    assert.throws(() => floppyBytes("a.img", size), /one of 160K, 180K.*hard disk/);
+    assert.throws(() => floppyImageBytes("a.img", size), /one of 160K, 180K.*hard disk/);
   }
 });
 
 Deno.test("a short floppy image, as GRUB's rescue floppy, is the beginning of a 1440K diskette", () => {
-  assert.equal(floppyBytes("a.img", 1_296_384), 1_474_560);
+  assert.equal(floppyImageBytes("a.img", 1_296_384), 1_474_560);
 });

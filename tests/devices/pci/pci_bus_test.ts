@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { AddressRange } from "../../../devices/pci/pci_bar.ts";
+import type { AddressRange } from "../../../hv/core/address_range.ts";
 import { PciFunction, PciFunctionState } from "../../../devices/pci/pci_function.ts";
 import { ResetControl, ResetControlState } from "../../../devices/reset_control.ts";
 import { deviceContract } from "../../support/contract.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { IoHandler } from "../../../hv/core/device.ts";
-import type { AddressRange } from "../../../devices/pci/pci_bar.ts";
+import type { AddressRange } from "../../../hv/core/address_range.ts";
 import {
   PciFunction,
   type PciFunctionOptions,
