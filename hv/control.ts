@@ -14,7 +14,14 @@ export const Request = { park: 0, run: 1, stop: 2 } as const;
 export type Request = typeof Request[keyof typeof Request];
 
 /** What a worker is doing. */
-export const WorkerPhase = { starting: 0, parked: 1, running: 2, ended: 3 } as const;
+export const WorkerPhase = {
+  starting: 0,
+  parked: 1,
+  running: 2,
+  ended: 3,
+  /** There is no such worker yet. */
+  absent: 4,
+} as const;
 
 /** Bits that workers leave for main. */
 export const Event = {
@@ -28,6 +35,8 @@ export const Event = {
   phase: 8,
   /** The guest asked for a reset of the processors alone. */
   cpuReset: 16,
+  /** There is work for the I/O worker, which does not exist yet. */
+  ioNeeded: 32,
 } as const;
 
 /** How a guest's life can end. */
@@ -100,23 +109,26 @@ export class Control {
   requestIo(request: Request): void {
     Atomics.store(this.#state.ioRequest, 0, request);
     Atomics.notify(this.#state.ioRequest, 0);
-    this.ringIo();
+    if (this.ioPhase !== WorkerPhase.absent) this.ringIo();
   }
 
-  /** A vCPU worker waits here while it is to be parked. */
+  /** A vCPU worker waits here while it is to be parked; it runs when this returns. */
   parkVcpu(index: number): void {
-    this.setPhase(index, WorkerPhase.parked);
-    while (this.requested === Request.park) {
-      Atomics.wait(this.#state.request, 0, Request.park);
-    }
+    // Main may have found it parked after it was woken: having said that it runs, it looks again.
+    do {
+      this.setPhase(index, WorkerPhase.parked);
+      waitWhileParked(this.#state.request);
+      this.setPhase(index, WorkerPhase.running);
+    } while (this.requested === Request.park);
   }
 
-  /** The I/O worker waits here while it is to be parked. */
+  /** The I/O worker waits here while it is to be parked; it runs when this returns. */
   parkIo(): void {
-    this.setIoPhase(WorkerPhase.parked);
-    while (this.ioRequested === Request.park) {
-      Atomics.wait(this.#state.ioRequest, 0, Request.park);
-    }
+    do {
+      this.setIoPhase(WorkerPhase.parked);
+      waitWhileParked(this.#state.ioRequest);
+      this.setIoPhase(WorkerPhase.running);
+    } while (this.ioRequested === Request.park);
   }
 
   /** One of `WorkerPhase`. */
@@ -210,9 +222,17 @@ export class Control {
 
   // --- the I/O worker's sleep ----------------------------------------------------------------
 
-  /** Has the I/O worker look for work. */
+  /** Has the I/O worker look for work; when there is none yet, main is asked for it. */
   ringIo(): void {
-    if (Atomics.exchange(this.#state.ioAwake, 0, 1) === 0) this.#ringIo();
+    if (Atomics.exchange(this.#state.ioAwake, 0, 1) !== 0) return;
+    if (this.ioPhase === WorkerPhase.absent) this.notify(Event.ioNeeded);
+    this.#ringIo();
+  }
+
+  /** Main does without the I/O worker until somebody rings for it. Called before anybody can. */
+  withoutIo(): void {
+    this.setIoPhase(WorkerPhase.absent);
+    this.ioSleeps(Infinity);
   }
 
   /** Has the I/O worker sleep no longer than guest time `deadlineNs`. */
@@ -234,4 +254,8 @@ export class Control {
     Atomics.store(this.#state.ioAwake, 0, 1);
     this.#state.ioSleepUntilNs = 0;
   }
+}
+
+function waitWhileParked(request: Int32Array): void {
+  while (Atomics.load(request, 0) === Request.park) Atomics.wait(request, 0, Request.park);
 }

@@ -39,7 +39,6 @@ function run({ seed, media }: IoWorkerStart): void {
   const doorbell = new EventFd(seed.doorbell);
   const images = media.map((handle) => handle && attachDisk(handle));
   control.parkIo();
-  control.setIoPhase(WorkerPhase.running);
   for (;;) {
     const requested = control.ioRequested;
     control.ioWakes();
@@ -48,7 +47,6 @@ function run({ seed, media }: IoWorkerStart): void {
     if (requested === Request.stop) break;
     if (requested === Request.park) {
       control.parkIo();
-      control.setIoPhase(WorkerPhase.running);
       continue;
     }
     control.ioSleeps(next);

@@ -76,6 +76,7 @@ export class Machine implements AsyncDisposable {
   /** Which accelerator runs the guest, and why. */
   readonly accelerator: string;
   readonly #config: ResolvedConfig;
+  readonly #seed: MachineSeed;
   readonly #thread: MachineThread;
   readonly #vm: AcceleratedVm;
   readonly #vcpus: readonly Vcpu[];
@@ -120,6 +121,7 @@ export class Machine implements AsyncDisposable {
     const config = resolveConfig(options);
     // The workers' modules load while the rest is made ready.
     const workers = new WorkerSet(config.cpus);
+    if (config.drives.length > 0) workers.loadIo();
     const undo: Disposable[] = [workers];
     try {
       const kernel = await DirectKernel.plan(config);
@@ -168,7 +170,7 @@ export class Machine implements AsyncDisposable {
       testDevices: config.testDevices,
       accelerator: this.#vm.handle.accelerator,
     };
-    const seed: MachineSeed = {
+    const seed: MachineSeed = this.#seed = {
       config: board,
       arena: newArena(),
       ramBytes: config.ramBytes,
@@ -176,7 +178,10 @@ export class Machine implements AsyncDisposable {
       doorbell: doorbell.fd,
     };
     this.#thread = attachMachine(seed, this.#vm);
-    workers.start(seed, this.#media.handles);
+    // Without drives there may never be work for the I/O worker: it is made when it is needed.
+    if (this.#media.drives.length === 0) this.#thread.control.withoutIo();
+    else workers.startIo(seed, this.#media.handles);
+    workers.start(seed);
     this.#firmwareImage = image;
     this.#thread.pc.insertMedia();
     this.#vcpus = Array.from({ length: config.cpus }, (_, index) => this.#vm.openVcpu(index));
@@ -277,7 +282,7 @@ export class Machine implements AsyncDisposable {
     const failed = this.#workers.failure;
     const parked = Promise.all([
       this.#untilPhase(WorkerPhase.parked, { timeoutMs: START_TIMEOUT_MS }),
-      this.#untilIoPhase(WorkerPhase.parked, START_TIMEOUT_MS),
+      this.#untilIoPhase(WorkerPhase.parked),
     ]);
     const result = await Promise.race([parked, failed]);
     if (result instanceof Error) throw result;
@@ -286,6 +291,19 @@ export class Machine implements AsyncDisposable {
     if (!result.every(Boolean)) {
       throw new HostError("Cannot start the machine: its threads did not come up in 60 s");
     }
+    // From here on, only the I/O worker may still have to load.
+    void failed.then(({ message }) => {
+      control.setIoPhase(WorkerPhase.ended);
+      this.#end({ reason: "failed", code: 0, message });
+    });
+  }
+
+  /** Somebody has work for the I/O worker that the machine has done without. */
+  #startIo(): void {
+    const { control } = this.#thread;
+    if (this.#state === "disposed" || control.ioPhase !== WorkerPhase.absent) return;
+    control.setIoPhase(WorkerPhase.starting);
+    this.#workers.startIo(this.#seed, this.#media.handles);
   }
 
   #run(): void {
@@ -339,8 +357,10 @@ export class Machine implements AsyncDisposable {
     );
   }
 
-  #untilIoPhase(phase: number, timeoutMs = PHASE_TIMEOUT_MS): Promise<boolean> {
+  #untilIoPhase(phase: number): Promise<boolean> {
     const { control } = this.#thread;
+    const loading = control.ioPhase === WorkerPhase.starting;
+    const timeoutMs = loading ? START_TIMEOUT_MS : PHASE_TIMEOUT_MS;
     return this.#workers.until(() => hasReached(control.ioPhase, phase), timeoutMs);
   }
 
@@ -352,6 +372,7 @@ export class Machine implements AsyncDisposable {
       const events = control.takeEvents();
       if (events & Event.stream) this.#moveStreams();
       if (events & Event.phase) this.#workers.phaseChanged();
+      if (events & Event.ioNeeded) this.#startIo();
       if (events & Event.cpuReset) this.#guestReset(() => this.#resetCpus());
       if (events & Event.reset) this.#guestReset(() => this.#resetBoard("reset"));
       if (events & Event.ended) this.#guestEnded();
@@ -493,7 +514,7 @@ export class Machine implements AsyncDisposable {
 }
 
 function hasReached(phase: number, wanted: number): boolean {
-  return phase === wanted || phase === WorkerPhase.ended;
+  return phase === wanted || phase === WorkerPhase.ended || phase === WorkerPhase.absent;
 }
 
 function allocateMemory(ramBytes: number): GuestMemory {

@@ -43,7 +43,6 @@ function run({ seed, index }: VcpuWorkerStart): void {
   };
   control.setThreadId(index, currentThreadId());
   control.parkVcpu(index);
-  control.setPhase(index, WorkerPhase.running);
   for (;;) {
     const requested = control.requested;
     if (requested !== Request.run) {
@@ -51,7 +50,6 @@ function run({ seed, index }: VcpuWorkerStart): void {
       // Stopped within an instruction, it could not be looked at, saved or reset.
       while (!vcpu.settle()) serve(vcpu.run());
       control.parkVcpu(index);
-      control.setPhase(index, WorkerPhase.running);
       continue;
     }
     serve(vcpu.run());

@@ -9,36 +9,43 @@ import type { VcpuWorkerStart } from "./vcpu_worker.ts";
 /** How often a wait for threads looks by itself, ms, should a wake-up be missed. */
 const POLL_MS = 50;
 
+const MODULE = { type: "module" } as const;
+
 /** See above. */
 export class WorkerSet implements Disposable {
   /** Resolves with what a worker failed of, outside of its own error handling. */
   readonly failure: Promise<Error>;
   readonly #vcpus: Worker[];
-  readonly #io: Worker;
   readonly #looks = new Set<() => void>();
+  readonly #setFailure: (error: Error) => void;
+  #io: Worker | undefined;
 
-  /** Begins to load the workers' modules. */
+  /** Begins to load the modules of the processors' workers. */
   constructor(cpus: number) {
+    const failure = Promise.withResolvers<Error>();
+    this.failure = failure.promise;
+    this.#setFailure = failure.resolve;
     // The addresses stand here as literals so that `deno compile` finds and embeds them.
     this.#vcpus = Array.from(
       { length: cpus },
-      () => new Worker(new URL("./vcpu_worker.ts", import.meta.url), { type: "module" }),
+      () => this.#watched(new Worker(new URL("./vcpu_worker.ts", import.meta.url), MODULE)),
     );
-    this.#io = new Worker(new URL("./io_worker.ts", import.meta.url), { type: "module" });
-    const failure = Promise.withResolvers<Error>();
-    this.failure = failure.promise;
-    for (const worker of [...this.#vcpus, this.#io]) {
-      worker.onerror = (event) => {
-        event.preventDefault();
-        failure.resolve(new HostError(`Cannot run a thread of the machine: ${event.message}`));
-      };
-    }
   }
 
-  /** Has the workers attach to the machine. */
-  start(seed: MachineSeed, media: readonly (DiskHandle | undefined)[]): void {
-    const io: IoWorkerStart = { seed, media };
-    this.#io.postMessage(io);
+  /** Begins to load the I/O worker's modules, unless that was done. */
+  loadIo(): void {
+    this.#io ??= this.#watched(new Worker(new URL("./io_worker.ts", import.meta.url), MODULE));
+  }
+
+  /** Has the I/O worker attach to the machine; once. */
+  startIo(seed: MachineSeed, media: readonly (DiskHandle | undefined)[]): void {
+    this.loadIo();
+    const start: IoWorkerStart = { seed, media };
+    this.#io?.postMessage(start);
+  }
+
+  /** Has the processors' workers attach to the machine. */
+  start(seed: MachineSeed): void {
     for (const [index, worker] of this.#vcpus.entries()) {
       const start: VcpuWorkerStart = { seed, index };
       worker.postMessage(start);
@@ -76,6 +83,15 @@ export class WorkerSet implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const worker of [...this.#vcpus, this.#io]) worker.terminate();
+    for (const worker of this.#vcpus) worker.terminate();
+    this.#io?.terminate();
+  }
+
+  #watched(worker: Worker): Worker {
+    worker.onerror = (event) => {
+      event.preventDefault();
+      this.#setFailure(new HostError(`Cannot run a thread of the machine: ${event.message}`));
+    };
+    return worker;
   }
 }
