@@ -6,8 +6,8 @@
 import { BlockOp, BlockResult } from "../hv/core/block.ts";
 import { diskGeometry, type Geometry } from "../hv/core/disk_geometry.ts";
 import type { DriveKind } from "../hv/core/drive_kind.ts";
-import { floppyFormat } from "../hv/core/floppy_formats.ts";
-import { Ebda } from "./bda.ts";
+import { FloppyDriveType, floppyFormat } from "../hv/core/floppy_formats.ts";
+import { Bda, Ebda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
 import type { FirmwareDrive, FirmwareHost } from "./host.ts";
 
@@ -33,6 +33,17 @@ export const RETRY = -1;
 
 const SECTOR = 512;
 const CD_SECTOR = 2048;
+/** Configuration control register of the floppy controller: data rate. */
+const FLOPPY_CCR = 0x3f7;
+/** Media state, 40:90h: the rate's place, and what bits 4-0 say of a medium that has been read. */
+const MEDIA_RATE_SHIFT = 6;
+const MEDIA_ESTABLISHED = {
+  [FloppyDriveType.k360]: 0x13,
+  [FloppyDriveType.m1_2]: 0x15,
+  [FloppyDriveType.k720]: 0x17,
+  [FloppyDriveType.m1_44]: 0x17,
+  [FloppyDriveType.m2_88]: 0x17,
+};
 /** Bytes moved at once when memory is not plain RAM. */
 const CHUNK = 65536;
 
@@ -134,15 +145,27 @@ const RESULT_STATUS = {
   [BlockResult.noMedium]: Status.timeOut,
 };
 
+/**
+ * Leaves the controller at the medium's data rate, as a BIOS does that reads through it: a boot
+ * sector may go on by itself from there.
+ */
+function setDataRate({ ports, memory }: FirmwareHost, { number, port }: FirmwareDrive): void {
+  const { rates: [rate], drive } = floppyFormat(port.sizeBytes);
+  ports.write(FLOPPY_CCR, 1, rate);
+  memory.writeU8(Bda.floppyMedia + number, rate << MEDIA_RATE_SHIFT | MEDIA_ESTABLISHED[drive]);
+}
+
 /** Posts one request and waits; an INT 13h status, or `RETRY`. */
 function request(
   host: FirmwareHost,
-  { port }: FirmwareDrive,
+  drive: FirmwareDrive,
   op: BlockOp,
   offset: number,
   length: number,
   address = -1,
 ): number {
+  const { port } = drive;
+  if (drive.kind === "floppy") setDataRate(host, drive);
   const stopped = () => host.stopped();
   if (port.busy && port.wait(stopped) === undefined) return RETRY;
   port.start(op, offset, length, address);

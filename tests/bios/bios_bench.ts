@@ -16,6 +16,7 @@ import { VGA_MEMORY_BYTES, VGA_WINDOW_BASE } from "../../devices/vga_memory.ts";
 import { VgaState } from "../../devices/vga_registers.ts";
 import type { RegisterFile, Segment } from "../../hv/accel/accelerator.ts";
 import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/block.ts";
+import type { Geometry } from "../../hv/core/disk_geometry.ts";
 import type { BootDevice } from "../../hv/core/drive_kind.ts";
 import { type DeviceMemory, GuestMemory } from "../../hv/core/guest_memory.ts";
 import { IoBus } from "../../hv/core/io_bus.ts";
@@ -83,6 +84,7 @@ export interface BiosBenchOptions {
   readonly ramBytes?: number;
   readonly floppy?: Uint8Array;
   readonly disk?: Uint8Array;
+  readonly diskGeometry?: Geometry;
   readonly cdrom?: Uint8Array;
   readonly readOnly?: boolean;
   readonly bootOrder?: readonly BootDevice[];
@@ -162,7 +164,7 @@ export class BiosBench {
     this.#addKeyboardController();
     this.#addSerial();
     this.#addDrive("floppy", 0, 512, options.floppy, options.readOnly);
-    this.#addDrive("disk", 0x80, 512, options.disk, options.readOnly);
+    this.#addDrive("disk", 0x80, 512, options.disk, options.readOnly, options.diskGeometry);
     this.#addDrive("cdrom", 0xe0, 2048, options.cdrom, true);
     this.host = {
       memory: this.memory,
@@ -327,6 +329,7 @@ export class BiosBench {
     sectorBytes: number,
     data: Uint8Array | undefined,
     readOnly = false,
+    geometry?: Geometry,
   ): void {
     if (data === undefined) return;
     const state = this.bench.state(BlockPortState, `${kind}.firmware`);
@@ -334,7 +337,7 @@ export class BiosBench {
     port.setMedium({ sizeBytes: data.length, readOnly });
     port.state.changed = false;
     this.#media.set(port, data);
-    this.drives.push({ kind, number, port, sectorBytes });
+    this.drives.push({ kind, number, port, sectorBytes, geometry });
   }
 
   #transfer(port: BlockPort): BlockResult {

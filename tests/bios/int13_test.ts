@@ -96,6 +96,34 @@ Deno.test("INT 13h AH=08h gives last cylinder, head, sectors, drive type and cou
   assert.equal(b.call("int13", { eax: 0x0800, edx: 0x85 }).carry, true, "no such disk");
 });
 
+Deno.test("INT 13h AH=08h has a 720K diskette in a 1.44M drive, as CMOS has it", () => {
+  const b = new BiosBench({ floppy: medium(720 * 1024) }).post();
+  const { cx, dx, bx } = b.call("int13", { eax: 0x0800 });
+  assert.deepEqual([cx, dx, bx], [0x4f09, 0x0101, 4]);
+});
+
+Deno.test("INT 13h uses the geometry that a disk was partitioned with", () => {
+  const diskGeometry = { cylinders: 615, heads: 4, sectors: 17 };
+  const b = new BiosBench({ disk: medium(615 * 4 * 17 * 512), diskGeometry }).post();
+  const { cx, dx } = b.call("int13", { eax: 0x0800, edx: 0x80 });
+  assert.deepEqual([cx, dx], [0x6691, 0x0301]);
+  // Cylinder 1, head 2, sector 3.
+  const read = b.call("int13", { eax: 0x0201, ecx: 0x0103, edx: 0x0280 });
+  assert.deepEqual([read.ah, b.peek(0x20000, 1)[0]], [0, fill((4 + 2) * 17 + 2)]);
+});
+
+Deno.test("INT 13h leaves the controller at the diskette's data rate (82077AA, 2.1.4; 40:90h)", () => {
+  const rates: number[] = [];
+  for (const kib of [360, 720, 1200, 1440, 2880]) {
+    const b = new BiosBench({ floppy: medium(kib * 1024) }).post();
+    const write = (_offset: number, _size: number, value: number) => rates.push(value);
+    b.ports.claim({ name: "ccr", base: 0x3f7, length: 1, device: { read: () => 0, write } });
+    assert.equal(b.call("int13", { eax: 0x0201, ecx: 0x0001 }).ah, 0);
+    rates.push(b.peek(0x490, 1)[0]);
+  }
+  assert.deepEqual(rates, [2, 0x93, 2, 0x97, 0, 0x15, 0, 0x17, 3, 0xd7]);
+});
+
 Deno.test("INT 13h AH=15h tells diskette, disk with its sectors, and nothing", () => {
   const b = bench();
   assert.equal(b.call("int13", { eax: 0x1500 }).ah, 2);
