@@ -1,0 +1,518 @@
+/**
+ * The processor: its memory 0, what is built over it, and the means by which services (services/)
+ * carry out what generated code does not.
+ */
+
+import * as access from "../cpu_state.ts";
+import { Blocks } from "./blocks.ts";
+import { OP, Status } from "./codegen/operation.ts";
+import { AddressKind, NOT_LONG } from "./codegen/operation.ts";
+import { Decoding, MAX_INSTRUCTION_BYTES } from "./decoder/decoder.ts";
+import { DeviceLog } from "./device_log.ts";
+import { fault, GuestAccess, GuestFault, Vector } from "./faults.ts";
+import { IF, readFlags, VM, writeFlags } from "./flags_word.ts";
+import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
+import { LinearMemory } from "./memory.ts";
+import { AccessKind, CR0_PE, EFER_LMA, Paging, Privilege } from "./paging.ts";
+import type { PhysicalMap } from "./physical_map.ts";
+import {
+  AT,
+  CodeSize,
+  JUMP_CACHE_BASE,
+  JUMP_CACHE_ENTRIES,
+  Pending,
+  Seg,
+  SEGMENT,
+  segmentAt,
+  SoftState,
+} from "./state.ts";
+import type { SegmentCache } from "./state.ts";
+
+const FOUR_GIB = 0x1_0000_0000n;
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+/** In `modeKey`. */
+const MODE_USER = 1 << 2;
+
+/** What a service is called with. */
+export interface ServiceCall {
+  /** Operand size in bits. */
+  readonly size: number;
+  readonly hasMemory: boolean;
+}
+/** Carries out an instruction. */
+export type Service = (cpu: Cpu, call: ServiceCall) => Status;
+
+/** What the processor needs from its machine. */
+export interface CpuContext {
+  readonly index: number;
+  /** Memory 0. */
+  readonly state: WebAssembly.Memory;
+  /** The machine's memory. */
+  readonly memory: WebAssembly.Memory;
+  readonly map: PhysicalMap;
+  readonly interpreter: WebAssembly.Module;
+  readonly features: ReadonlySet<string>;
+  /** Services by their number. */
+  readonly services: readonly Service[];
+}
+
+/** See above. */
+export class Cpu {
+  readonly index: number;
+  readonly state: SoftState;
+  /** Memory 0 as 32-bit words. */
+  readonly words: Int32Array;
+  readonly data: DataView;
+  readonly memory: LinearMemory;
+  readonly log: DeviceLog;
+  readonly blocks: Blocks;
+  readonly features: ReadonlySet<string>;
+  /** Why `Status.failed`, where it is not an instruction that is missing. */
+  trouble = "";
+  /** Runs from `rip`. */
+  readonly enter: () => Status;
+  /** Runs `block` as the code at `rip`. */
+  readonly start: (block: number) => Status;
+  readonly #map: PhysicalMap;
+  readonly #guest: Uint8Array;
+  readonly #fetched = new Uint8Array(MAX_INSTRUCTION_BYTES);
+
+  constructor(context: CpuContext) {
+    const { state: memory0, memory, map, services } = context;
+    this.index = context.index;
+    this.features = context.features;
+    this.state = new SoftState(memory0.buffer);
+    this.words = new Int32Array(memory0.buffer);
+    this.data = new DataView(memory0.buffer);
+    this.log = new DeviceLog(this.state);
+    this.#map = map;
+    this.#guest = new Uint8Array(memory.buffer);
+    const paging = new Paging(this.state, this.words, map, new Int32Array(memory.buffer));
+    this.memory = new LinearMemory(this.state, this.words, paging, map, this.log, memory);
+    this.blocks = new Blocks({
+      state: this.state,
+      words: this.words,
+      map,
+      guest: this.#guest,
+      features: context.features,
+      onFirstCode: () => this.memory.flushWrites(),
+    });
+    this.memory.watcher = this.blocks;
+    const instance = new WebAssembly.Instance(context.interpreter, {
+      host: {
+        state: memory0,
+        guest: memory,
+        slow: (info: number) => this.memory.slow(info),
+        find: () => this.#find(),
+        service: (call: number) => this.#service(services, call),
+      },
+    });
+    this.enter = instance.exports.enter as () => Status;
+    this.start = instance.exports.start as (block: number) => Status;
+  }
+
+  // --- finding code ---
+
+  /** The import `find`: the block at `rip`, or a status. */
+  #find(): number {
+    try {
+      const { state } = this;
+      const physical = this.#fetchAddress(0);
+      const offset = this.#map.offsetOf(physical);
+      const codeSize = state.modeKey & 3;
+      if (offset >= 0) {
+        const block = this.blocks.at(offset, codeSize);
+        if (block !== 0 && this.#withinLimit(this.blocks.lengthOf(block))) {
+          this.#remember(block);
+          return block;
+        }
+      }
+      const { block } = this.fetch();
+      return block;
+    } catch (error) {
+      return this.#caught(error);
+    }
+  }
+
+  /** Physical address of the code byte `distance` bytes from `rip`. */
+  #fetchAddress(distance: number): number {
+    const { state } = this;
+    const linear = this.codeLinear(state.rip + BigInt(distance));
+    const privilege = state.cpl === 3 ? Privilege.user : Privilege.supervisor;
+    return this.memory.translate(linear, AccessKind.execute, privilege);
+  }
+
+  /** The linear address of an offset in CS. */
+  codeLinear(rip: bigint): bigint {
+    const base = this.state.segments[Seg.cs].base;
+    return this.isLong64 ? BigInt.asUintN(64, rip) : rip + base & 0xffff_ffffn;
+  }
+
+  #withinLimit(bytes: number): boolean {
+    const { rip, ripLimit } = this.state;
+    return ripLimit === ALL_ONES || rip + BigInt(bytes - 1) <= ripLimit;
+  }
+
+  #remember(block: number): void {
+    const { state, words } = this;
+    const linear = BigInt.asUintN(64, state.rip + state.segments[Seg.cs].base);
+    const low = Number(linear & 0xffff_ffffn);
+    const shifted = Number(linear >> 11n & 0xffff_ffffn);
+    const at = (jumpEntry(low, shifted)) >> 2;
+    words[at] = low | 0;
+    words[at + 1] = Number(linear >> 32n) | 0;
+    words[at + 2] = state.modeKey;
+    words[at + 3] = block;
+  }
+
+  /**
+   * Decodes the instruction at `rip` alone, wherever it lies, into the temporary block. Throws
+   * `GuestFault` where it cannot be fetched.
+   */
+  fetch(): { block: number } {
+    const { state } = this;
+    const bytes = this.#fetched;
+    let physical = this.#fetchAddress(0);
+    let length = 0;
+    for (;; physical++) {
+      const offset = this.#map.offsetOf(physical);
+      bytes[length++] = offset < 0 ? 0xff : this.#guest[offset];
+      if (length === MAX_INSTRUCTION_BYTES) break;
+      const atPageEnd = (physical + 1) % 4096 === 0;
+      if (!atPageEnd) continue;
+      // The next page is touched only if the instruction goes on there.
+      const { block, result } = this.blocks.single(bytes, length, state.modeKey & 3);
+      if (result !== Decoding.more) return this.#single(block, result, length);
+      physical = this.#fetchAddress(length) - 1;
+    }
+    const { block, result, length: used } = this.blocks.single(bytes, length, state.modeKey & 3);
+    return this.#single(block, result, used);
+  }
+
+  #single(block: number, result: Decoding, length: number): { block: number } {
+    if (result === Decoding.tooLong || result === Decoding.more || !this.#withinLimit(length)) {
+      fault(this.state, Vector.generalProtection, 0);
+    }
+    return { block };
+  }
+
+  /** The bytes at `rip` as far as they can be read, for messages. */
+  codeBytes(): Uint8Array {
+    try {
+      const physical = this.#fetchAddress(0);
+      const offset = this.#map.offsetOf(physical);
+      const inPage = 4096 - physical % 4096;
+      if (offset < 0) return new Uint8Array(0);
+      return this.#guest.slice(offset, offset + Math.min(MAX_INSTRUCTION_BYTES, inPage));
+    } catch (error) {
+      if (error instanceof GuestFault) return new Uint8Array(0);
+      throw error;
+    }
+  }
+
+  // --- services ---
+
+  #service(services: readonly Service[], call: number): Status {
+    try {
+      return services[call & 0xff](this, {
+        size: call >> 8 & 0xff,
+        hasMemory: (call & CALL_HAS_MEMORY) !== 0,
+      });
+    } catch (error) {
+      if (error instanceof GuestFault) return Status.exception;
+      if (error instanceof GuestAccess) return Status.access;
+      throw error;
+    }
+  }
+
+  #caught(error: unknown): Status {
+    // The exception belongs to `rip`: no operation was begun.
+    this.state.op = 0;
+    if (error instanceof GuestFault) return Status.exception;
+    throw error;
+  }
+
+  /** RIP of the operation that left generated code. */
+  operationRip(): bigint {
+    const { op, blockRip } = this.state;
+    return this.cutRip(blockRip + BigInt(this.data.getUint16(op + OP.start, true)));
+  }
+
+  /** RIP after it. */
+  nextRip(): bigint {
+    const { op, blockRip } = this.state;
+    return this.cutRip(blockRip + BigInt(this.data.getUint16(op + OP.end, true)));
+  }
+
+  /** A RIP cut to the size of code. */
+  cutRip(rip: bigint): bigint {
+    return this.isLong64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip);
+  }
+
+  /** The operation's immediate, signed. */
+  get immediate(): bigint {
+    return this.data.getBigInt64(this.state.op + OP.immediate, true);
+  }
+
+  /** Where register operand `n` (0 or 1) of the operation lies in memory 0. */
+  registerAt(n: number): number {
+    return this.data.getUint16(this.state.op + (n === 0 ? OP.a : OP.b), true);
+  }
+
+  /** Value of the register at `at` in memory 0. */
+  readRegister(at: number, size: number): bigint {
+    const { data } = this;
+    switch (size) {
+      case 8:
+        return BigInt(data.getUint8(at));
+      case 16:
+        return BigInt(data.getUint16(at, true));
+      case 32:
+        return BigInt(data.getUint32(at, true));
+      default:
+        return data.getBigUint64(at, true);
+    }
+  }
+
+  writeRegister(at: number, size: number, value: bigint): void {
+    const { data } = this;
+    if (size === 8) data.setUint8(at, Number(value & 0xffn));
+    else if (size === 16) data.setUint16(at, Number(value & 0xffffn), true);
+    else data.setBigUint64(at, size === 32 ? value & 0xffff_ffffn : value, true);
+  }
+
+  /** General register `n` of `size` bits. */
+  general(n: number, size: number): bigint {
+    return this.readRegister(AT.general + n * 8, size);
+  }
+
+  setGeneral(n: number, size: number, value: bigint): void {
+    this.writeRegister(AT.general + n * 8, size, value);
+  }
+
+  /** An operand in a register (field a) or in memory. */
+  readOperand({ hasMemory }: ServiceCall, size: number): bigint {
+    return hasMemory
+      ? this.readData(this.operandLinear(size >> 3, false), size >> 3)
+      : this.readRegister(this.registerAt(0), size);
+  }
+
+  writeOperand({ hasMemory }: ServiceCall, size: number, value: bigint): void {
+    if (hasMemory) this.writeData(this.operandLinear(size >> 3, true), size >> 3, value);
+    else this.writeRegister(this.registerAt(0), size, value);
+  }
+
+  /** Linear address of the memory operand plus `distance`, checked for `bytes`. */
+  operandLinear(bytes: number, isWrite: boolean, distance = 0n): bigint {
+    return this.memoryLinear(this.operandOffset() + distance, bytes, isWrite);
+  }
+
+  /** Offset of the memory operand in its segment. */
+  operandOffset(): bigint {
+    const { data, state: { op } } = this;
+    const register = (field: number) => data.getBigUint64(data.getUint16(op + field, true), true);
+    const scale = BigInt(data.getUint8(op + OP.scale) & 3);
+    return register(OP.base) + (register(OP.index) << scale) +
+      BigInt(data.getInt32(op + OP.displacement, true));
+  }
+
+  /** As `memoryLinear`, without the bounds (INVLPG). */
+  memoryLinearUnchecked(offset: bigint): bigint {
+    const { data, state: { op } } = this;
+    const base = data.getBigUint64(data.getUint16(op + OP.segment, true) + SEGMENT.base, true);
+    const kind = data.getUint8(op + OP.kind);
+    if (kind <= AddressKind.based) {
+      return BigInt.asUintN(64, kind === AddressKind.based ? offset + base : offset);
+    }
+    const cut = offset & (kind === AddressKind.segment16 ? 0xffffn : 0xffff_ffffn);
+    return kind === AddressKind.based32
+      ? BigInt.asUintN(64, cut + base)
+      : cut + base & 0xffff_ffffn;
+  }
+
+  /** Linear address of `offset` by the operation's segment and address size. */
+  memoryLinear(offset: bigint, bytes: number, isWrite: boolean, segment?: number): bigint {
+    const { data, state: { op } } = this;
+    const kind = data.getUint8(op + OP.kind);
+    const at = segment ?? data.getUint16(op + OP.segment, true);
+    const base = () => data.getBigUint64(at + SEGMENT.base, true);
+    switch (kind) {
+      case AddressKind.plain:
+        return BigInt.asUintN(64, offset);
+      case AddressKind.based:
+        return BigInt.asUintN(64, offset + base());
+      case AddressKind.based32:
+        return BigInt.asUintN(64, (offset & 0xffff_ffffn) + base());
+      case AddressKind.segment16:
+        return this.segmentLinear(at, offset & 0xffffn, bytes, isWrite);
+      default:
+        return this.segmentLinear(at, offset & 0xffff_ffffn, bytes, isWrite);
+    }
+  }
+
+  /** Linear address of `offset` in the segment whose record is at `at`, or #GP(0) or #SS(0). */
+  segmentLinear(at: number, offset: bigint, bytes: number, isWrite: boolean): bigint {
+    const { data } = this;
+    const low = data.getBigUint64(at + (isWrite ? SEGMENT.writeLow : SEGMENT.readLow), true);
+    const high = data.getBigUint64(at + (isWrite ? SEGMENT.writeHigh : SEGMENT.readHigh), true);
+    if (offset < low || offset + BigInt(bytes - 1) > high) {
+      const stack = at === segmentAt(Seg.ss);
+      fault(this.state, stack ? Vector.stackFault : Vector.generalProtection, 0);
+    }
+    return offset + data.getBigUint64(at + SEGMENT.base, true) & 0xffff_ffffn;
+  }
+
+  /** Is the operation's code other than 64-bit? */
+  get operationNotLong(): boolean {
+    return (this.data.getUint8(this.state.op + OP.scale) & NOT_LONG) !== 0;
+  }
+
+  /** Who reads and writes for the current instruction. */
+  get privilege(): Privilege {
+    return this.state.cpl === 3 ? Privilege.user : Privilege.supervisor;
+  }
+
+  readData(linear: bigint, bytes: number): bigint {
+    return this.memory.read(linear, bytes, this.privilege);
+  }
+
+  writeData(linear: bigint, bytes: number, value: bigint): void {
+    this.memory.write(linear, bytes, value, this.privilege);
+  }
+
+  // --- the stack ---
+
+  /** Linear address `distance` bytes from the stack pointer, checked for `bytes`. */
+  stackLinear(distance: number, bytes: number, isWrite: boolean): bigint {
+    const { state } = this;
+    const offset = state.general[4] + BigInt(distance) & state.stackMask;
+    if (this.isLong64) return offset;
+    return this.segmentLinear(segmentAt(Seg.ss), offset, bytes, isWrite);
+  }
+
+  /** Changes the part of RSP that the stack's size covers. */
+  moveStack(bytes: number): void {
+    const { state } = this;
+    const mask = state.stackMask;
+    const pointer = state.general[4];
+    state.general[4] = pointer & ~mask & ALL_ONES | pointer + BigInt(bytes) & mask;
+  }
+
+  push(value: bigint, bytes: number): void {
+    const linear = this.stackLinear(-bytes, bytes, true);
+    this.memory.write(linear, bytes, value, this.privilege, true);
+    this.moveStack(-bytes);
+  }
+
+  /** What is `distance` bytes above the stack pointer. */
+  peek(distance: number, bytes: number): bigint {
+    const linear = this.stackLinear(distance, bytes, false);
+    return this.memory.read(linear, bytes, this.privilege, true);
+  }
+
+  // --- flags and modes ---
+
+  get flags(): number {
+    return readFlags(this.words);
+  }
+
+  set flags(value: number) {
+    const before = this.words[AT.eflags >> 2];
+    writeFlags(this.words, value);
+    this.flagsChanged(before);
+  }
+
+  /** After a change of IF or AC; `before` is EFLAGS until then. */
+  flagsChanged(before: number): void {
+    this.memory.selectTables();
+    const after = this.words[AT.eflags >> 2];
+    // An interrupt may have come while IF was clear.
+    if ((after & ~before & IF) !== 0) this.request(Pending.interrupt);
+  }
+
+  get isProtected(): boolean {
+    return (this.words[AT.cr0 >> 2] & CR0_PE) !== 0;
+  }
+
+  get isVirtual8086(): boolean {
+    return (this.words[AT.eflags >> 2] & VM) !== 0;
+  }
+
+  /** Long mode, 64-bit or compatibility. */
+  get isLongMode(): boolean {
+    return (this.words[AT.efer >> 2] & EFER_LMA) !== 0;
+  }
+
+  get isLong64(): boolean {
+    return (this.state.modeKey & 3) === CodeSize.bits64;
+  }
+
+  /**
+   * Works out again what depends on mode, privilege and the hidden parts of CS and SS. To be called
+   * after any of these has changed.
+   */
+  modeChanged(): void {
+    const { state } = this;
+    const cs = state.segments[Seg.cs];
+    const long = this.isLongMode && (cs.access & access.ACCESS_L) !== 0;
+    if (!this.isProtected) {
+      // Real-address mode writes through CS as well, whatever its type says.
+      cs.writeLow = 0n;
+      cs.writeHigh = cs.readHigh = BigInt(cs.limit);
+      cs.readLow = 0n;
+    }
+    const size = long
+      ? CodeSize.bits64
+      : (cs.access & access.ACCESS_DB) !== 0
+      ? CodeSize.bits32
+      : CodeSize.bits16;
+    const modeKey = size | (state.cpl === 3 ? MODE_USER : 0);
+    const ripLimit = long ? ALL_ONES : BigInt(cs.limit);
+    if (modeKey !== state.modeKey || ripLimit !== state.ripLimit) this.blocks.flushJumps();
+    state.modeKey = modeKey;
+    state.ripLimit = ripLimit;
+    const bigStack = (state.segments[Seg.ss].access & access.ACCESS_DB) !== 0;
+    state.stackMask = long ? ALL_ONES : bigStack ? FOUR_GIB - 1n : 0xffffn;
+    this.memory.selectTables();
+  }
+
+  /** Forgets translations, as after a change of CR3. */
+  flushTranslations(): void {
+    this.memory.flush();
+    this.blocks.flushJumps();
+  }
+
+  /** A segment register's hidden part. */
+  segment(n: number): SegmentCache {
+    return this.state.segments[n];
+  }
+
+  /** Asks for the processor's attention at the next branch. */
+  request(bits: number): void {
+    Atomics.or(this.words, AT.pending >> 2, bits);
+  }
+
+  /** Takes such requests back. */
+  unrequest(bits: number): void {
+    Atomics.and(this.words, AT.pending >> 2, ~bits);
+  }
+
+  /** Runs exactly one instruction from `rip`. */
+  step(): Status {
+    this.request(Pending.step);
+    try {
+      const { block } = this.fetch();
+      return this.start(block);
+    } catch (error) {
+      return this.#caught(error);
+    } finally {
+      this.unrequest(Pending.step);
+    }
+  }
+}
+
+/** Where the jump cache has an address, as generated code computes it. */
+function jumpEntry(low: number, shifted: number): number {
+  const mixed = low ^ shifted;
+  return JUMP_CACHE_BASE + ((mixed & (JUMP_CACHE_ENTRIES - 1)) << 4);
+}

@@ -1,0 +1,110 @@
+/**
+ * What the processor answers to CPUID: exactly what it can do (Intel SDM volume 2, CPUID).
+ */
+
+import { PHYSICAL_BITS } from "./paging.ts";
+
+/** Family 6, model 44, stepping 2: a name for "64 bits, nothing unusual". */
+export const SIGNATURE = 0x0002_06c2;
+
+/** Features whose bits are set, and whose instructions the decoder knows. */
+export const FEATURES: ReadonlySet<string> = new Set([
+  "pse",
+  "tsc",
+  "msr",
+  "pae",
+  "cx8",
+  "sep",
+  "mtrr",
+  "pge",
+  "cmov",
+  "pat",
+  "pse36",
+  "clflush",
+  "cx16",
+  "movbe",
+  "popcnt",
+  "hypervisor",
+  "fsgsbase",
+  "bmi1",
+  "bmi2",
+  "smep",
+  "smap",
+  "adx",
+  "rdrand",
+  "rdseed",
+  "abm",
+]);
+
+/** Bits of the leaves, by the names above. */
+const BITS: Readonly<Record<string, readonly string[]>> = {
+  "1.edx":
+    "fpu vme de pse tsc msr pae mce cx8 apic . sep mtrr pge mca cmov pat pse36 psn clflush . ds acpi mmx fxsr sse sse2 ss"
+      .split(" "),
+  "1.ecx":
+    "sse3 pclmulqdq . monitor . vmx . . . ssse3 . . fma cx16 . . . pcid . sse4-1 . x2apic movbe popcnt tsc-deadline aes xsave osxsave avx f16c rdrand hypervisor"
+      .split(" "),
+  "7.ebx": "fsgsbase . . bmi1 . avx2 . smep bmi2 erms invpcid . . . . . . . rdseed adx smap".split(
+    " ",
+  ),
+};
+
+function word(key: string): number {
+  let bits = 0;
+  BITS[key].forEach((name, bit) => {
+    if (FEATURES.has(name)) bits |= 1 << bit;
+  });
+  return bits;
+}
+
+const LEAF_80000001_EDX = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29;
+const LEAF_80000001_ECX = 1 << 0 | 1 << 5;
+const BRAND = "hv software CPU".padEnd(48, "\0");
+const VENDOR = "GenuineIntel";
+
+/** Four letters as a little-endian word. */
+const letters = (text: string, at: number): number =>
+  text.charCodeAt(at) | text.charCodeAt(at + 1) << 8 | text.charCodeAt(at + 2) << 16 |
+  text.charCodeAt(at + 3) << 24;
+
+/** EAX, EBX, ECX and EDX for a leaf. */
+export function cpuid(
+  leaf: number,
+  subleaf: number,
+  { index, cpus, osxsave }: { index: number; cpus: number; osxsave: boolean },
+): readonly [number, number, number, number] {
+  switch (leaf >>> 0) {
+    case 0:
+      return [0xd, letters(VENDOR, 0), letters(VENDOR, 8), letters(VENDOR, 4)];
+    case 1:
+      return [
+        SIGNATURE,
+        index << 24 | Math.min(cpus, 255) << 16 | 8 << 8,
+        word("1.ecx") | (osxsave ? 1 << 27 : 0),
+        word("1.edx") | (cpus > 1 ? 1 << 28 : 0),
+      ];
+    case 7:
+      return subleaf === 0 ? [0, word("7.ebx"), 0, 0] : [0, 0, 0, 0];
+    case 0x8000_0000:
+      return [0x8000_0008 | 0, 0, 0, 0];
+    case 0x8000_0001:
+      return [0, 0, LEAF_80000001_ECX, LEAF_80000001_EDX];
+    case 0x8000_0002:
+    case 0x8000_0003:
+    case 0x8000_0004: {
+      const at = ((leaf >>> 0) - 0x8000_0002) * 16;
+      return [
+        letters(BRAND, at),
+        letters(BRAND, at + 4),
+        letters(BRAND, at + 8),
+        letters(BRAND, at + 12),
+      ];
+    }
+    case 0x8000_0007:
+      return [0, 0, 0, 1 << 8]; // invariant TSC
+    case 0x8000_0008:
+      return [PHYSICAL_BITS | 48 << 8, 0, 0, 0];
+    default:
+      return [0, 0, 0, 0];
+  }
+}

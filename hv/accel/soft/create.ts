@@ -1,0 +1,42 @@
+/** Makes a virtual machine on the software CPU. */
+
+import { buildInterpreter } from "./interpreter.ts";
+import { PhysicalMap } from "./physical_map.ts";
+import { PRIVATE_BYTES } from "./state.ts";
+import { type SoftDetail, SoftVm } from "./vm.ts";
+
+const WASM_PAGE = 65536;
+const FOUR_GIB = 0x1_0000_0000;
+
+/** What a machine on the software CPU is made of. */
+export interface SoftOptions {
+  /** The guest's memory, shared and of fixed size; with 64-bit addresses if beyond 4 GiB. */
+  readonly memory: WebAssembly.Memory;
+  /** Number of virtual processors; more than one is not supported yet. */
+  readonly cpus: number;
+}
+
+/**
+ * Makes a machine with its processors after RESET and no memory mapped.
+ *
+ * @throws RangeError
+ */
+export function createSoftVm({ memory, cpus }: SoftOptions): SoftVm {
+  if (cpus !== 1) {
+    throw new RangeError(`Cannot make ${cpus} processors: the software CPU has 1 so far`);
+  }
+  const bytes = memory.buffer.byteLength;
+  const wide = bytes > FOUR_GIB;
+  const pages = PRIVATE_BYTES / WASM_PAGE;
+  const detail: SoftDetail = {
+    map: PhysicalMap.buffers(bytes),
+    states: Array.from(
+      { length: cpus },
+      () => new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
+    ),
+    interpreter: new WebAssembly.Module(buildInterpreter(bytes / WASM_PAGE, wide)),
+  };
+  const vm = new SoftVm({ accelerator: "soft", cpus, memory, detail });
+  for (let index = 0; index < cpus; index++) vm.openVcpu(index).reset();
+  return vm;
+}

@@ -1,0 +1,206 @@
+/** From a decoded instruction to the operation's record that its handler finds in memory 0. */
+
+import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
+import { handlerKey } from "../instructions/definition.ts";
+import { HANDLERS } from "../interpreter.ts";
+import { AT, byteRegisterAt, generalAt, Seg, segmentAt } from "../state.ts";
+import type { Instruction } from "./decoder.ts";
+import { NO_REGISTER, RIP_REGISTER } from "./decoder.ts";
+import type { OperandCode } from "./opcode_map.ts";
+
+const RBX = 3;
+const RSP = 4;
+const RBP = 5;
+/** REPE of CMPS and SCAS, whose F3 means something else than REP. */
+const COMPARING = new Set(["cmps", "scas"]);
+const REPEATABLE = new Set(["movs", "stos", "lods", "cmps", "scas"]);
+
+/** Where and how an operation is written. */
+export interface Place {
+  /** Memory 0. */
+  readonly data: DataView;
+  /** Address of the record. */
+  op: number;
+  /** Offset of the instruction from the block's start. */
+  start: number;
+}
+
+/** The operation's size in bits, from its size letter. */
+export function sizeOf(instruction: Instruction, letter: string): number {
+  const { operandSize } = instruction;
+  switch (letter) {
+    case "b":
+      return 8;
+    case "w":
+      return 16;
+    case "d":
+      return 32;
+    case "q":
+      return 64;
+    case "y":
+      return operandSize === 64 ? 64 : 32;
+    case "z":
+      return operandSize === 16 ? 16 : 32;
+    default:
+      return operandSize;
+  }
+}
+
+/** The name by which the handler goes, where it depends on more than the opcode. */
+function handlerName(instruction: Instruction): string {
+  const { entry: { name }, repeat, rex, operandSize } = instruction;
+  if (repeat !== 0 && REPEATABLE.has(name)) {
+    if (!COMPARING.has(name)) return `rep_${name}`;
+    return repeat === 0xf3 ? `repe_${name}` : `repne_${name}`;
+  }
+  if (name === "crc32") return `crc32_${operandSize}`;
+  if (name === "cmpxchg8b" && operandSize === 64) return "cmpxchg16b";
+  // 90h: NOP and PAUSE, unless REX.B makes it an exchange with R8.
+  if (name === "xchg" && instruction.opcode === 0x90 && (rex & 1) === 0) return "nop";
+  return name;
+}
+
+/** Writes the record; `bits` is the size of the code. */
+export function lower(instruction: Instruction, bits: 16 | 32 | 64, place: Place): void {
+  const { data, op, start } = place;
+  const { entry } = instruction;
+  const end = start + instruction.length;
+  // Two of the fields are halves of the links of branches: everything is set.
+  for (let at = op; at < op + 32; at += 8) data.setBigUint64(at, 0n, true);
+  data.setUint16(op + OP.start, start, true);
+  data.setUint16(op + OP.end, end, true);
+  data.setUint16(op + OP.base, AT.zero, true);
+  data.setUint16(op + OP.index, AT.zero, true);
+  data.setUint8(op + OP.scale, instruction.scale | (bits === 64 ? 0 : NOT_LONG));
+  setAddressing(instruction, bits, place);
+  data.setInt32(op + OP.immediate, instruction.immediate, true);
+  data.setInt32(op + OP.immediate + 4, instruction.immediateHigh, true);
+
+  const name = handlerName(instruction);
+  const size = name === "cmpxchg16b" ? 64 : sizeOf(instruction, entry.size);
+  let form = "";
+  let registers = 0;
+  const slots = [OP.a, OP.b, OP.base];
+  const register = (at: number) => {
+    form += "r";
+    data.setUint16(op + slots[registers++], at, true);
+  };
+  for (const operand of entry.operands) {
+    switch (operand.kind) {
+      case "E":
+      case "M":
+      case "R":
+        if (instruction.hasMemory) form += "m";
+        else register(registerAt(instruction, operand, instruction.rm));
+        break;
+      case "G":
+        register(registerAt(instruction, operand, instruction.reg));
+        break;
+      case "Z":
+        register(registerAt(
+          instruction,
+          operand,
+          (instruction.opcode & 7) | (instruction.rex & 1) << 3,
+        ));
+        break;
+      case "V":
+        register(generalAt(instruction.vvvv));
+        break;
+      case "reg":
+        register(registerAt(instruction, operand, operand.fixed));
+        break;
+      case "X":
+      case "Y":
+      case "O":
+        form += "m";
+        break;
+      case "S":
+        setImmediate(place, operand.fixed >= 0 ? operand.fixed : instruction.modrm >> 3 & 7);
+        break;
+      case "C":
+        form += "i";
+        setImmediate(place, instruction.reg);
+        break;
+      case "J":
+        form += "i";
+        data.setBigInt64(op + OP.immediate, BigInt(end) + BigInt(instruction.immediate), true);
+        // The links, not registers, lie here.
+        data.setUint32(op + OP.linkNotTaken, 0, true);
+        data.setUint32(op + OP.linkTaken, 0, true);
+        break;
+      default: // I, A, Q, 1
+        form += "i";
+    }
+  }
+  const isOffset = entry.operands.some(({ kind }) => kind === "O");
+  if (isOffset) data.setInt32(op + OP.displacement, instruction.immediate, true);
+  if (name === "xlat") data.setUint16(op + OP.base, generalAt(RBX), true);
+  if ((name === "ins" || name === "outs") && instruction.repeat !== 0) setImmediate(place, 1);
+  if (name === "pop" && instruction.base === RSP && instruction.hasMemory) {
+    // The address is that with RSP after the pop (SDM, POP).
+    data.setInt32(op + OP.displacement, instruction.displacement + (size >> 3), true);
+  }
+  if (name === "nop") form = "";
+  const far = isOffset && instruction.addressSize === 64 &&
+    instruction.immediateHigh !== instruction.immediate >> 31;
+  const key = far
+    ? handlerKey(entry.operands[0].kind === "O" ? "storeAbsolute" : "loadAbsolute", size, "")
+    : handlerKey(name, size, form);
+  data.setInt32(op + OP.handler, HANDLERS.get(key) ?? HANDLERS.get("missing")!, true);
+}
+
+/** A record that is not an instruction's: `name` is a special handler. */
+export function lowerSpecial(name: string, place: Place): void {
+  const { data, op, start } = place;
+  for (let at = op; at < op + 32; at += 8) data.setBigUint64(at, 0n, true);
+  data.setInt32(op + OP.handler, HANDLERS.get(name)!, true);
+  data.setUint16(op + OP.start, start, true);
+  data.setUint16(op + OP.end, start, true);
+}
+
+function setImmediate({ data, op }: Place, value: number): void {
+  data.setInt32(op + OP.immediate, value, true);
+  data.setInt32(op + OP.immediate + 4, 0, true);
+}
+
+function registerAt(instruction: Instruction, operand: OperandCode, number: number): number {
+  return sizeOf(instruction, operand.size) === 8
+    ? byteRegisterAt(number, instruction.rex !== 0)
+    : generalAt(number);
+}
+
+function setAddressing(instruction: Instruction, bits: number, { data, op, start }: Place): void {
+  const { base, index, addressSize } = instruction;
+  let displacement = instruction.displacement;
+  if (base === RIP_REGISTER) {
+    data.setUint16(op + OP.base, AT.blockRip, true);
+    displacement += start + instruction.length;
+    // Out of the field's range for targets at the very edge of 2 GiB: no compiler makes one.
+    displacement |= 0;
+  } else if (base !== NO_REGISTER) {
+    data.setUint16(op + OP.base, generalAt(base), true);
+  }
+  if (index !== NO_REGISTER) data.setUint16(op + OP.index, generalAt(index), true);
+  data.setInt32(op + OP.displacement, displacement, true);
+
+  const given = instruction.segment;
+  if (bits === 64) {
+    const based = given >= 0;
+    const kind = addressSize === 32
+      ? AddressKind.based32
+      : based
+      ? AddressKind.based
+      : AddressKind.plain;
+    data.setUint8(op + OP.kind, kind);
+    data.setUint16(op + OP.segment, based ? segmentAt(given) : AT.zero, true);
+    return;
+  }
+  const stack = base === RSP || base === RBP;
+  const usesStack = instruction.hasMemory && stack;
+  const segment = given >= 0 ? given : usesStack ? Seg.ss : Seg.ds;
+  data.setUint8(
+    op + OP.kind,
+    addressSize === 32 ? AddressKind.segment32 : AddressKind.segment16,
+  );
+  data.setUint16(op + OP.segment, segmentAt(segment), true);
+}

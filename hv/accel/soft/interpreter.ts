@@ -1,0 +1,296 @@
+/**
+ * The interpreter as a WebAssembly module: one small function for each instruction, size and form,
+ * which does its work and goes on to the next operation's function by a tail call. V8 compiles each
+ * when it is first used, and again, optimized, when it is hot.
+ *
+ * Imports: `state` (memory 0), `guest` (the machine's memory), and the functions slow, service and
+ * find (see vcpu_services.ts). Exports: `enter`, which runs from `rip` until it returns a `Status`, and `start`,
+ * which runs one given block first.
+ */
+
+import { AddressKind, OP, SLOW_WRITE, Status } from "./codegen/operation.ts";
+import { type Environment, Handler } from "./codegen/handler.ts";
+import { ARITHMETIC_INSTRUCTIONS } from "./instructions/arithmetic.ts";
+import { BITS } from "./instructions/bits.ts";
+import { CONTROL_FLOW } from "./instructions/control_flow.ts";
+import { DATA_MOVES } from "./instructions/data_moves.ts";
+import { type Definition, handlerKey } from "./instructions/definition.ts";
+import { MULTIPLICATIONS } from "./instructions/multiply.ts";
+import { SERVICES } from "./instructions/services.ts";
+import { SHIFTS } from "./instructions/shifts.ts";
+import { STRINGS } from "./instructions/strings.ts";
+import {
+  AT,
+  BLOCKS_BASE,
+  JUMP_CACHE_BASE,
+  JUMP_CACHE_ENTRIES,
+  PRIVATE_BYTES,
+  Seg,
+  SEGMENT,
+  segmentAt,
+} from "./state.ts";
+import { Code, load, type MemoryRef } from "./wasm/code.ts";
+import { ModuleBuilder } from "./wasm/module_builder.ts";
+import * as v from "./wasm/value.ts";
+import { I32, I64, type Value } from "./wasm/value.ts";
+
+const WASM_PAGE = 65536;
+const PAGE_MASK = -4096;
+/** What `find` returns instead of a block, which lies above: a status. */
+const STATUS_LIMIT = 16;
+/** Bytes of a block's header; its operations follow. */
+export const BLOCK_HEADER_BYTES = 32;
+const UNDEFINED_OPCODE = 6;
+const STACK_FAULT = 12;
+const GENERAL_PROTECTION = 13;
+
+const DEFINITIONS: readonly Definition[] = [
+  ...ARITHMETIC_INSTRUCTIONS,
+  ...BITS,
+  ...CONTROL_FLOW,
+  ...DATA_MOVES,
+  ...MULTIPLICATIONS,
+  ...SERVICES,
+  ...SHIFTS,
+  ...STRINGS,
+];
+
+/** Handlers that no instruction names. */
+export const SPECIAL_HANDLERS = ["undefined", "missing", "stop", "stale"] as const;
+
+/** Place in the table of functions of every handler, by `handlerKey` or special name. */
+export const HANDLERS: ReadonlyMap<string, number> = new Map(
+  [
+    ...SPECIAL_HANDLERS,
+    ...DEFINITIONS.flatMap(({ name, sizes, forms }) =>
+      sizes.flatMap((size) => forms.map((form) => handlerKey(name, size, form)))
+    ),
+  ].map((key, i) => [key, i]),
+);
+
+/** The module for machines with `guestPages` (64 KiB) of memory. */
+export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const slow = module.importFunction("slow", [I32], [I32]);
+  const service = module.importFunction("service", [I32], [I32]);
+  const find = module.importFunction("find", [], [I32]);
+  const state = module.importMemory("state", { pages: PRIVATE_BYTES / WASM_PAGE, wide: false });
+  const guest = module.importMemory("guest", { pages: guestPages, wide });
+  const handlerType = module.type([I32], [I32]);
+  const bounds = module.declare([I32, I64, I32], [I64]);
+  const env: Environment = {
+    state,
+    guest,
+    slow,
+    service,
+    handlerType,
+    segmented: module.declare([I32, I64, I32], [I64]),
+    destined: module.declare([I32, I64, I32], [I64]),
+    stacked: module.declare([I64, I32], [I64]),
+    multiplyHigh: module.declare([I64, I64], [I64]),
+    enter: module.declare([], [I32]),
+  };
+  module.define(bounds, boundsFunction(state));
+  module.define(env.segmented, segmentedFunction(state, bounds));
+  module.define(env.destined, destinedFunction(state, bounds));
+  module.define(env.stacked, stackedFunction(state, bounds));
+  module.define(env.multiplyHigh, multiplyHighFunction());
+  module.define(env.enter, enterFunction(env, find));
+  module.export("enter", env.enter);
+  const start = module.declare([I32], [I32]);
+  module.define(start, startFunction(env));
+  module.export("start", start);
+
+  for (const name of SPECIAL_HANDLERS) {
+    addHandler(module, special(new Handler(env, 64, ""), name));
+  }
+  for (const { name, sizes, forms, body, leaves } of DEFINITIONS) {
+    for (const size of sizes) {
+      for (const form of forms) {
+        const handler = new Handler(env, size, form);
+        try {
+          body(handler);
+        } catch (error) {
+          throw new Error(`Cannot generate ${handlerKey(name, size, form)}`, { cause: error });
+        }
+        if (leaves) handler.code.unreachable();
+        else handler.next();
+        addHandler(module, handler);
+      }
+    }
+  }
+  return module.build();
+}
+
+function addHandler(module: ModuleBuilder, handler: Handler): void {
+  const index = module.declare([I32], [I32]);
+  module.define(index, handler.code);
+  module.addToTable(index);
+}
+
+function special(h: Handler, name: typeof SPECIAL_HANDLERS[number]): Handler {
+  const here = () => v.add(h.field(I64, 64, AT.blockRip), h.opField(I64, 16, OP.start));
+  switch (name) {
+    case "undefined":
+      h.raise(UNDEFINED_OPCODE);
+      break;
+    case "missing":
+      h.leave(Status.failed);
+      break;
+    case "stop":
+      h.setField(64, AT.rip, here());
+      h.leave(Status.pending);
+      break;
+    case "stale":
+      // A block that was overwritten: what is there now is looked up.
+      h.jump(here());
+      break;
+  }
+  return h;
+}
+
+const at = (state: MemoryRef, type: v.Type, bits: number, address: Value, offset = 0): Value =>
+  load(state, type, bits, address, offset);
+
+const zero = v.i32(0);
+
+/** (segment, offset, info) → linear address within the bounds, or -1 and #SS(0) or #GP(0). */
+function boundsFunction(state: MemoryRef): Code {
+  const code = new Code([I32, I64, I32]);
+  const segment = code.parameter(0);
+  const offset = code.parameter(1);
+  const info = code.parameter(2);
+  const bytes = v.extendU(v.and(info, v.i32(0xff)));
+  const last = code.let(v.add(offset, v.sub(bytes, v.i64(1))));
+  // The pair of bounds for writing follows the one for reading.
+  const pair = code.let(
+    v.add(segment, v.select(v.and(info, v.i32(SLOW_WRITE)), v.i32(16), zero)),
+  );
+  const outside = v.or(
+    v.ltU(offset, at(state, I64, 64, pair, SEGMENT.readLow)),
+    v.gtU(last, at(state, I64, 64, pair, SEGMENT.readHigh)),
+  );
+  code.if(outside, () => {
+    const vector = v.select(
+      v.eq(segment, v.i32(segmentAt(Seg.ss))),
+      v.i32(STACK_FAULT),
+      v.i32(GENERAL_PROTECTION),
+    );
+    code.store(state, 8, zero, vector, AT.exceptionVector);
+    code.store(state, 8, zero, v.i32(1), AT.exceptionHasError);
+    code.store(state, 32, zero, zero, AT.exceptionError);
+    code.return(v.i64(-1));
+  });
+  const base = at(state, I64, 64, segment, SEGMENT.base);
+  code.return(v.and(v.add(offset, base), v.i64(0xffff_ffff)));
+  return code;
+}
+
+/** (op, offset, info): the memory operand. */
+function segmentedFunction(state: MemoryRef, bounds: number): Code {
+  const code = new Code([I32, I64, I32]);
+  const op = code.parameter(0);
+  const offset = code.parameter(1);
+  const kind = code.let(at(state, I32, 8, op, OP.kind));
+  const segment = code.let(at(state, I32, 16, op, OP.segment));
+  const base = at(state, I64, 64, segment, SEGMENT.base);
+  code.if(v.eq(kind, v.i32(AddressKind.based)), () => code.return(v.add(offset, base)));
+  const mask = v.select(
+    v.eq(kind, v.i32(AddressKind.segment16)),
+    v.i64(0xffff),
+    v.i64(0xffff_ffff),
+  );
+  code.set(offset, v.and(offset, mask));
+  code.if(v.eq(kind, v.i32(AddressKind.based32)), () => code.return(v.add(offset, base)));
+  code.return(v.call(bounds, I64, segment, offset, code.parameter(2)));
+  return code;
+}
+
+/** (op, offset, info): ES with the operation's address size. */
+function destinedFunction(state: MemoryRef, bounds: number): Code {
+  const code = new Code([I32, I64, I32]);
+  const offset = code.parameter(1);
+  const kind = code.let(at(state, I32, 8, code.parameter(0), OP.kind));
+  const mask = v.select(
+    v.eq(kind, v.i32(AddressKind.segment16)),
+    v.i64(0xffff),
+    v.i64(0xffff_ffff),
+  );
+  code.set(offset, v.and(offset, mask));
+  code.if(v.eq(kind, v.i32(AddressKind.based32)), () => code.return(offset));
+  code.return(v.call(bounds, I64, v.i32(segmentAt(Seg.es)), offset, code.parameter(2)));
+  return code;
+}
+
+/** (offset, info): the stack outside of 64-bit mode. */
+function stackedFunction(state: MemoryRef, bounds: number): Code {
+  const code = new Code([I64, I32]);
+  const offset = v.and(code.parameter(0), at(state, I64, 64, zero, AT.stackMask));
+  code.return(v.call(bounds, I64, v.i32(segmentAt(Seg.ss)), offset, code.parameter(1)));
+  return code;
+}
+
+/** (a, b) → upper 64 bits of the unsigned product, from four products of 32 bits. */
+function multiplyHighFunction(): Code {
+  const code = new Code([I64, I64]);
+  const half = (x: Value) => v.and(x, v.i64(0xffff_ffff));
+  const upper = (x: Value) => v.shrU(x, v.i64(32));
+  const [a, b] = [code.parameter(0), code.parameter(1)];
+  const al = code.let(half(a));
+  const ah = code.let(upper(a));
+  const bl = code.let(half(b));
+  const bh = code.let(upper(b));
+  const middle = code.let(v.add(v.mul(ah, bl), upper(v.mul(al, bl))));
+  const other = code.let(v.add(v.mul(al, bh), half(middle)));
+  code.return(v.add(v.add(v.mul(ah, bh), upper(middle)), upper(other)));
+  return code;
+}
+
+/** () → status: runs from `rip`. */
+function enterFunction(env: Environment, find: number): Code {
+  const code = new Code([]);
+  const { state } = env;
+  const field = (type: v.Type, bits: number, offset: number) => at(state, type, bits, zero, offset);
+  // A link holds for this one transition, whatever comes of it.
+  const link = code.let(field(I32, 32, AT.link));
+  code.store(state, 32, zero, zero, AT.link);
+  code.if(field(I32, 32, AT.pending), () => code.return(v.i32(Status.pending)));
+  const rip = code.let(field(I64, 64, AT.rip));
+  const base = code.let(field(I64, 64, segmentAt(Seg.cs) + SEGMENT.base));
+  const linear = code.let(v.add(rip, base));
+  const mixed = v.wrap(v.xor(linear, v.shrU(linear, v.i64(11))));
+  const entry = code.let(v.shl(v.and(mixed, v.i32(JUMP_CACHE_ENTRIES - 1)), v.i32(4)));
+  const hit = v.and(
+    v.eq(at(state, I64, 64, entry, JUMP_CACHE_BASE), linear),
+    v.eq(at(state, I32, 32, entry, JUMP_CACHE_BASE + 8), field(I32, 32, AT.modeKey)),
+  );
+  const block = code.local(I32);
+  code.if(
+    hit,
+    () => code.set(block, at(state, I32, 32, entry, JUMP_CACHE_BASE + 12)),
+    () => {
+      code.set(block, v.call(find, I32));
+      code.if(v.ltU(block, v.i32(STATUS_LIMIT)), () => code.return(block));
+    },
+  );
+  const first = code.let(v.add(block, v.i32(BLOCK_HEADER_BYTES)));
+  // Blocks of one page find each other again without this, whatever else is mapped.
+  const linkable = v.and(v.ne(link, zero), v.geU(block, v.i32(BLOCKS_BASE)));
+  code.if(linkable, () => {
+    const before = v.add(field(I64, 64, AT.blockRip), base);
+    const apart = v.and(v.xor(linear, before), v.i64(PAGE_MASK));
+    code.if(v.eqz(apart), () => code.store(state, 32, link, first));
+  });
+  code.store(state, 64, zero, rip, AT.blockRip);
+  code.tailCallIndirect(env.handlerType, at(state, I32, 32, first, OP.handler), first);
+  return code;
+}
+
+/** (block) → status: runs the block as the code at `rip`. */
+function startFunction(env: Environment): Code {
+  const code = new Code([I32]);
+  const first = code.let(v.add(code.parameter(0), v.i32(BLOCK_HEADER_BYTES)));
+  code.store(env.state, 64, zero, at(env.state, I64, 64, zero, AT.rip), AT.blockRip);
+  code.tailCallIndirect(env.handlerType, at(env.state, I32, 32, first, OP.handler), first);
+  return code;
+}

@@ -1,0 +1,340 @@
+/**
+ * Guest memory by linear address: the accesses that the soft TLB does not serve (first ones to a
+ * page, those across two pages, devices, pages with code), and those of services.
+ */
+
+import { SLOW_INTENT, SLOW_WRITE, Status } from "./codegen/operation.ts";
+import type { DeviceLog } from "./device_log.ts";
+import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
+import { AccessKind, CR0_PG, CR4_SMAP, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
+import { PAGE_HAS_CODE, PAGE_WRITTEN, type PhysicalMap } from "./physical_map.ts";
+import {
+  AT,
+  type SoftState,
+  TLB_BASE,
+  TLB_BYTES,
+  TLB_ENTRIES,
+  TLB_SET_BYTES,
+  TLB_TABLE_BYTES,
+  TlbSet,
+} from "./state.ts";
+
+const PAGE = 4096;
+const FOUR_GIB = 0x1_0000_0000;
+
+/** What has to know when memory that holds decoded code changes. */
+export interface CodeWatcher {
+  /** Bytes from `offset` in the machine's memory have been written. */
+  invalidate(offset: number, bytes: number): void;
+}
+
+/** See above. */
+export class LinearMemory {
+  /** Set by whoever decodes. */
+  watcher: CodeWatcher = { invalidate: () => {} };
+  readonly #state: SoftState;
+  readonly #words: Int32Array;
+  readonly #paging: Paging;
+  readonly #map: PhysicalMap;
+  readonly #log: DeviceLog;
+  readonly #guest: DataView;
+  readonly #bytes: Uint8Array;
+  /** One item between memory and a service. */
+  readonly #item = new DataView(new ArrayBuffer(8));
+
+  constructor(
+    state: SoftState,
+    words: Int32Array,
+    paging: Paging,
+    map: PhysicalMap,
+    log: DeviceLog,
+    memory: WebAssembly.Memory,
+  ) {
+    this.#state = state;
+    this.#words = words;
+    this.#paging = paging;
+    this.#map = map;
+    this.#log = log;
+    this.#guest = new DataView(memory.buffer);
+    this.#bytes = new Uint8Array(memory.buffer);
+  }
+
+  // --- the soft TLB ---
+
+  /** Forgets every translation. */
+  flush(): void {
+    const first = TLB_BASE >> 2;
+    this.#words.fill(-1, first, first + (TLB_BYTES >> 2));
+  }
+
+  /** Forgets the translations through which memory may be written. */
+  flushWrites(): void {
+    for (let set = 0; set < 3; set++) {
+      const first = TLB_BASE + set * TLB_SET_BYTES + TLB_TABLE_BYTES >> 2;
+      this.#words.fill(-1, first, first + (TLB_TABLE_BYTES >> 2));
+    }
+  }
+
+  /** Forgets the page at a linear address. */
+  flushPage(low: number): void {
+    const entry = (low >>> 12) % TLB_ENTRIES * 16;
+    for (let table = 0; table < 6; table++) {
+      const at = TLB_BASE + table * TLB_TABLE_BYTES + entry >> 2;
+      this.#words[at] = this.#words[at + 1] = -1;
+    }
+  }
+
+  /** Takes the tables that go with the privilege, CR4.SMAP and EFLAGS.AC. */
+  selectTables(): void {
+    const words = this.#words;
+    const lifted = (words[AT.cr4 >> 2] & CR4_SMAP) !== 0 &&
+      (words[AT.eflags >> 2] & EFLAGS_AC) !== 0;
+    const set = this.#state.cpl === 3 ? TlbSet.user : lifted ? TlbSet.kernelAc : TlbSet.kernel;
+    this.#state.tlb = TLB_BASE + set * TLB_SET_BYTES;
+  }
+
+  #fill(high: number, low: number, offset: number, table: number): void {
+    const words = this.#words;
+    const at = this.#state.tlb + table + (low >>> 12) % TLB_ENTRIES * 16 >> 2;
+    const page = low & -PAGE;
+    words[at] = page;
+    words[at + 1] = high;
+    // Place in memory = linear address + difference, in 64 bits.
+    const place = offset - offset % PAGE;
+    const placeLow = place % FOUR_GIB;
+    const borrow = placeLow < (page >>> 0) ? 1 : 0;
+    words[at + 2] = placeLow - (page >>> 0);
+    words[at + 3] = Math.floor(place / FOUR_GIB) - high - borrow;
+  }
+
+  // --- accesses of generated code ---
+
+  /** The import `slow`: the access of `slowAddress` and `slowValue` that `info` describes. */
+  slow(info: number): Status {
+    try {
+      return this.#slow(info & 0xff, (info & SLOW_WRITE) !== 0, (info & SLOW_INTENT) !== 0);
+    } catch (error) {
+      if (error instanceof GuestFault) return Status.exception;
+      if (error instanceof GuestAccess) return Status.access;
+      throw error;
+    }
+  }
+
+  #privilege(): Privilege {
+    return this.#state.cpl === 3 ? Privilege.user : Privilege.supervisor;
+  }
+
+  #slow(size: number, isWrite: boolean, intent: boolean): Status {
+    const words = this.#words;
+    const low = words[AT.slowAddress >> 2];
+    const high = this.#high(words[(AT.slowAddress >> 2) + 1]);
+    const kind = isWrite || intent ? AccessKind.write : AccessKind.read;
+    if ((low & (PAGE - 1)) + size > PAGE) {
+      return this.#across(high, low, size, isWrite, kind);
+    }
+    const physical = this.#paging.translate(high, low, kind, this.#privilege());
+    const offset = this.#map.offsetOf(physical);
+    if (offset >= 0 && (!isWrite || this.#map.lastWritable)) {
+      const page = Math.floor(offset / PAGE);
+      const plain = this.#map.lastWritable && (this.#map.pages[page] & PAGE_HAS_CODE) === 0;
+      if (kind === AccessKind.read) this.#fill(high, low, offset, 0);
+      else if (plain) {
+        this.#map.pages[page] |= PAGE_WRITTEN;
+        this.#fill(high, low, offset, TLB_TABLE_BYTES);
+      }
+      if (isWrite) this.#store(offset, size);
+      else this.#load(offset, size);
+      return Status.next;
+    }
+    const value = isWrite ? this.#slowValue() : 0n;
+    if (!this.#log.serve(physical, size, isWrite, false, value)) return Status.access;
+    if (!isWrite) {
+      words[AT.slowValue >> 2] = this.#log.access.data.getInt32(0, true);
+      words[(AT.slowValue >> 2) + 1] = this.#log.access.data.getInt32(4, true);
+    }
+    return Status.next;
+  }
+
+  #slowValue(): bigint {
+    return this.#state.slowValue;
+  }
+
+  /** Without paging and in 32-bit paging, linear addresses have 32 bits. */
+  #high(high: number): number {
+    return (this.#words[AT.cr0 >> 2] & CR0_PG) === 0 ? 0 : high;
+  }
+
+  #load(offset: number, size: number): void {
+    const at = AT.slowValue >> 2;
+    const guest = this.#guest;
+    const words = this.#words;
+    switch (size) {
+      case 1:
+        words[at] = guest.getUint8(offset);
+        break;
+      case 2:
+        words[at] = guest.getUint16(offset, true);
+        break;
+      case 4:
+        words[at] = guest.getInt32(offset, true);
+        break;
+      default:
+        words[at] = guest.getInt32(offset, true);
+        words[at + 1] = guest.getInt32(offset + 4, true);
+    }
+  }
+
+  #store(offset: number, size: number): void {
+    const at = AT.slowValue >> 2;
+    const guest = this.#guest;
+    const words = this.#words;
+    switch (size) {
+      case 1:
+        guest.setUint8(offset, words[at]);
+        break;
+      case 2:
+        guest.setUint16(offset, words[at], true);
+        break;
+      case 4:
+        guest.setInt32(offset, words[at], true);
+        break;
+      default:
+        guest.setInt32(offset, words[at], true);
+        guest.setInt32(offset + 4, words[at + 1], true);
+    }
+    this.#wrote(offset, size);
+  }
+
+  #wrote(offset: number, size: number): void {
+    const page = Math.floor(offset / PAGE);
+    const { pages } = this.#map;
+    pages[page] |= PAGE_WRITTEN;
+    if ((pages[page] & PAGE_HAS_CODE) !== 0) this.watcher.invalidate(offset, size);
+  }
+
+  /** Across two pages: both are translated before anything is read or written. */
+  #across(
+    high: number,
+    low: number,
+    size: number,
+    isWrite: boolean,
+    kind: AccessKind,
+  ): Status {
+    const privilege = this.#privilege();
+    const inFirst = PAGE - (low & (PAGE - 1));
+    const first = this.#paging.translate(high, low, kind, privilege);
+    const nextLow = low + inFirst | 0;
+    const second = this.#paging.translate(
+      nextLow === 0 ? high + 1 | 0 : high,
+      nextLow,
+      kind,
+      privilege,
+    );
+    const item = this.#item;
+    item.setInt32(0, this.#words[AT.slowValue >> 2], true);
+    item.setInt32(4, this.#words[(AT.slowValue >> 2) + 1], true);
+    for (let i = 0; i < size; i++) {
+      const physical = i < inFirst ? first + i : second + i - inFirst;
+      if (isWrite) this.#writeByte(physical, item.getUint8(i));
+      else item.setUint8(i, this.#readByte(physical));
+    }
+    if (!isWrite) {
+      this.#words[AT.slowValue >> 2] = item.getInt32(0, true);
+      this.#words[(AT.slowValue >> 2) + 1] = item.getInt32(4, true);
+    }
+    return Status.next;
+  }
+
+  #readByte(physical: number): number {
+    const offset = this.#map.offsetOf(physical);
+    if (offset >= 0) return this.#bytes[offset];
+    if (!this.#log.serve(physical, 1, false, false)) awaitDevice();
+    return this.#log.access.data.getUint8(0);
+  }
+
+  #writeByte(physical: number, value: number): void {
+    const offset = this.#map.offsetOf(physical);
+    if (offset >= 0 && this.#map.lastWritable) {
+      this.#bytes[offset] = value;
+      this.#wrote(offset, 1);
+    } else if (!this.#log.serve(physical, 1, true, false, BigInt(value))) awaitDevice();
+  }
+
+  // --- accesses of services ---
+
+  /** Physical address of the byte at `linear`. Throws `GuestFault`. */
+  translate(linear: bigint, kind: AccessKind, privilege: Privilege, stack = false): number {
+    const low = Number(linear & 0xffff_ffffn) | 0;
+    const high = this.#high(Number(linear >> 32n & 0xffff_ffffn) | 0);
+    return this.#paging.translate(high, low, kind, privilege, stack);
+  }
+
+  /** Reads `bytes` (1 to 8) at `linear`. Throws `GuestFault` or `GuestAccess`. */
+  read(linear: bigint, bytes: number, privilege: Privilege, stack = false): bigint {
+    let value = 0n;
+    const whole = this.#inPage(linear, bytes);
+    if (whole) {
+      const physical = this.translate(linear, AccessKind.read, privilege, stack);
+      const offset = this.#map.offsetOf(physical);
+      if (offset < 0 && (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8)) {
+        if (!this.#log.serve(physical, bytes, false, false)) awaitDevice();
+        return BigInt.asUintN(bytes * 8, this.#log.access.data.getBigUint64(0, true));
+      }
+      for (let i = bytes - 1; i >= 0; i--) {
+        value = value << 8n | BigInt(this.#readByte(physical + i));
+      }
+      return value;
+    }
+    const places = this.#places(linear, bytes, AccessKind.read, privilege, stack);
+    for (let i = bytes - 1; i >= 0; i--) value = value << 8n | BigInt(this.#readByte(places[i]));
+    return value;
+  }
+
+  /** Writes `bytes` (1 to 8) at `linear`. Throws `GuestFault` or `GuestAccess`. */
+  write(
+    linear: bigint,
+    bytes: number,
+    value: bigint,
+    privilege: Privilege,
+    stack = false,
+  ): void {
+    const places = this.#places(linear, bytes, AccessKind.write, privilege, stack);
+    if (this.#inPage(linear, bytes) && [1, 2, 4, 8].includes(bytes)) {
+      const offset = this.#map.offsetOf(places[0]);
+      if (offset < 0 || !this.#map.lastWritable) {
+        if (!this.#log.serve(places[0], bytes, true, false, value)) awaitDevice();
+        return;
+      }
+    }
+    places.forEach((physical, i) =>
+      this.#writeByte(physical, Number(value >> BigInt(8 * i) & 0xffn))
+    );
+  }
+
+  /** Sees to it that `bytes` from `linear` can be written, or throws `GuestFault`. */
+  checkWrite(linear: bigint, bytes: number, privilege: Privilege, stack = false): void {
+    this.translate(linear, AccessKind.write, privilege, stack);
+    if (!this.#inPage(linear, bytes)) {
+      this.translate(linear + BigInt(bytes - 1), AccessKind.write, privilege, stack);
+    }
+  }
+
+  #inPage(linear: bigint, bytes: number): boolean {
+    return Number(linear & 0xfffn) + bytes <= PAGE;
+  }
+
+  #places(
+    linear: bigint,
+    bytes: number,
+    kind: AccessKind,
+    privilege: Privilege,
+    stack: boolean,
+  ): number[] {
+    const first = this.translate(linear, kind, privilege, stack);
+    const inFirst = PAGE - Number(linear & 0xfffn);
+    const second = inFirst < bytes
+      ? this.translate(linear + BigInt(inFirst), kind, privilege, stack)
+      : 0;
+    return Array.from({ length: bytes }, (_, i) => i < inFirst ? first + i : second + i - inFirst);
+  }
+}

@@ -1,0 +1,32 @@
+/** The instructions that run outside of generated code, by their numbers. */
+
+import { Status } from "../codegen/operation.ts";
+import type { Service } from "../cpu.ts";
+import { SERVICE_NAMES, type ServiceName } from "../instructions/service_names.ts";
+import { ARITHMETIC_SERVICES } from "./arithmetic.ts";
+import { INPUT_OUTPUT_SERVICES } from "./input_output.ts";
+import { SYSTEM_SERVICES } from "./system.ts";
+import { STACK_SERVICES } from "./stack.ts";
+import { SEGMENT_SERVICES } from "./segments.ts";
+import { FAR_SERVICES } from "./far_transfers.ts";
+import { FAST_CALL_SERVICES } from "./fast_calls.ts";
+
+const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
+  ...ARITHMETIC_SERVICES,
+  ...INPUT_OUTPUT_SERVICES,
+  ...SYSTEM_SERVICES,
+  ...STACK_SERVICES,
+  ...SEGMENT_SERVICES,
+  ...FAR_SERVICES,
+  ...FAST_CALL_SERVICES,
+};
+
+/** Names of services that are not there yet: their instructions end the machine with a message. */
+export const MISSING_SERVICES: readonly ServiceName[] = SERVICE_NAMES.filter((name) =>
+  ALL[name] === undefined
+);
+
+const missing: Service = () => Status.failed;
+
+/** See above. */
+export const SERVICES: readonly Service[] = SERVICE_NAMES.map((name) => ALL[name] ?? missing);

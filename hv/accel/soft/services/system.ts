@@ -1,0 +1,339 @@
+/**
+ * Control, debug and model-specific registers, interrupt flag, HLT, CPUID, the counters (Intel SDM
+ * volume 2; volume 3, chapter 2).
+ */
+
+import { Status } from "../codegen/operation.ts";
+import type { Cpu, Service } from "../cpu.ts";
+import { cpuid } from "../cpuid.ts";
+import { fault, Vector } from "../faults.ts";
+import { AC, IF, IOPL } from "../flags_word.ts";
+import { readMsr, writeMsr } from "../msr.ts";
+import {
+  CR0_PE,
+  CR0_PG,
+  CR0_WP,
+  CR4_PAE,
+  CR4_PSE,
+  CR4_SMAP,
+  CR4_SMEP,
+  EFER_LMA,
+  PHYSICAL_BITS,
+} from "../paging.ts";
+import { Seg } from "../state.ts";
+import { readTsc } from "../time_stamp.ts";
+import { requirePrivilege, storeWord } from "./segments.ts";
+
+const RAX = 0;
+const RCX = 1;
+const RDX = 2;
+const RBX = 3;
+const EFER_LME = 1 << 8;
+const CR0_MP = 1 << 1;
+const CR0_EM = 1 << 2;
+const CR0_TS = 1 << 3;
+const CR0_ET = 1 << 4;
+const CR0_NW = 1 << 29;
+const CR0_CD = 1 << 30;
+const CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | 1 << 5 | CR0_WP | 1 << 18 | CR0_NW |
+  CR0_CD | CR0_PG;
+const CR4_TSD = 1 << 2;
+const CR4_DE = 1 << 3;
+const CR4_PGE = 1 << 7;
+const CR4_PCE = 1 << 8;
+const CR4_FSGSBASE = 1 << 16;
+/** What may be set: VME and PVI are accepted for old kernels only if CPUID has them; it has not. */
+const CR4_BITS = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | 1 << 6 | CR4_PGE | CR4_PCE | 1 << 9 |
+  1 << 10 |
+  CR4_FSGSBASE | CR4_SMEP | CR4_SMAP;
+const SHADOW_STI = 2;
+const DR7_GD = 1 << 13;
+const DR6_BD = 1 << 13;
+
+const protectionFault = (cpu: Cpu): never => fault(cpu.state, Vector.generalProtection, 0);
+
+/** The service has changed what follows: on from the next instruction. */
+function goOn(cpu: Cpu): Status {
+  cpu.state.rip = cpu.nextRip();
+  return Status.enter;
+}
+
+/** Sets CR0 with its checks (SDM volume 3, 2.5, and 9.8.5 for long mode). */
+function setCr0(cpu: Cpu, value: number): void {
+  const { state } = cpu;
+  const next = value & CR0_BITS | CR0_ET;
+  const paging = (next & CR0_PG) !== 0;
+  if (paging && (next & CR0_PE) === 0) protectionFault(cpu);
+  if ((next & CR0_NW) !== 0 && (next & CR0_CD) === 0) protectionFault(cpu);
+  const was = (state.cr0 & CR0_PG) !== 0;
+  if (paging !== was && (state.efer & EFER_LME) !== 0) {
+    if (paging) {
+      const cs = state.segments[Seg.cs];
+      if ((state.cr4 & CR4_PAE) === 0 || (cs.access & 1 << 13) !== 0) protectionFault(cpu);
+      state.efer |= EFER_LMA;
+    } else {
+      if (cpu.isLong64) protectionFault(cpu);
+      state.efer &= ~EFER_LMA;
+    }
+  }
+  const wasReal = (state.cr0 & CR0_PE) === 0;
+  state.cr0 = next;
+  if (wasReal && (next & CR0_PE) !== 0) state.cpl = 0;
+  cpu.flushTranslations();
+  cpu.modeChanged();
+}
+
+function setCr4(cpu: Cpu, value: bigint): void {
+  const { state } = cpu;
+  if ((value & ~BigInt(CR4_BITS)) !== 0n) protectionFault(cpu);
+  const next = Number(value);
+  if ((state.efer & EFER_LMA) !== 0 && (next & CR4_PAE) === 0) protectionFault(cpu);
+  state.cr4 = next;
+  cpu.flushTranslations();
+  cpu.modeChanged();
+}
+
+function setCr3(cpu: Cpu, value: bigint): void {
+  if (cpu.isLongMode && value >> BigInt(PHYSICAL_BITS) !== 0n) protectionFault(cpu);
+  cpu.state.cr3 = value;
+  cpu.flushTranslations();
+}
+
+function readControl(cpu: Cpu, n: number): bigint {
+  const { state } = cpu;
+  switch (n) {
+    case 0:
+      return BigInt(state.cr0 >>> 0);
+    case 2:
+      return state.cr2;
+    case 3:
+      return state.cr3;
+    case 4:
+      return BigInt(state.cr4 >>> 0);
+    default:
+      return BigInt(state.cr8);
+  }
+}
+
+function writeControl(cpu: Cpu, n: number, value: bigint): void {
+  const { state } = cpu;
+  switch (n) {
+    case 0:
+      if (value >> 32n !== 0n) protectionFault(cpu);
+      return setCr0(cpu, Number(value & 0xffff_ffffn));
+    case 2:
+      state.cr2 = value;
+      return;
+    case 3:
+      return setCr3(cpu, value);
+    case 4:
+      return setCr4(cpu, value);
+    default:
+      if (value > 15n) protectionFault(cpu);
+      state.cr8 = Number(value);
+  }
+}
+
+/** DR4 and DR5 are DR6 and DR7 unless CR4.DE; DR7.GD guards them all. */
+function debugRegister(cpu: Cpu, n: number): number {
+  const { state } = cpu;
+  if (n === 4 || n === 5) {
+    if ((state.cr4 & CR4_DE) !== 0) fault(state, Vector.undefinedOpcode);
+    n += 2;
+  }
+  if ((state.dr7 & DR7_GD) !== 0) {
+    state.dr6 |= DR6_BD;
+    state.dr7 &= ~DR7_GD;
+    fault(state, Vector.debug);
+  }
+  return n;
+}
+
+/** CR4.TSD keeps RDTSC to privilege 0. */
+function readCounter(cpu: Cpu): void {
+  const { state } = cpu;
+  if ((state.cr4 & CR4_TSD) !== 0 && state.cpl !== 0 && cpu.isProtected) protectionFault(cpu);
+  setPair(cpu, readTsc(state));
+}
+
+/** EDX:EAX. */
+function setPair(cpu: Cpu, value: bigint): void {
+  cpu.setGeneral(RAX, 32, value & 0xffff_ffffn);
+  cpu.setGeneral(RDX, 32, value >> 32n & 0xffff_ffffn);
+}
+
+function checkInterruptFlag(cpu: Cpu): void {
+  const { state } = cpu;
+  if (!cpu.isProtected) return;
+  const iopl = (cpu.flags & IOPL) >> 12;
+  if (state.cpl > iopl) protectionFault(cpu);
+}
+
+const setAc = (value: boolean): Service => (cpu) => {
+  if (cpu.state.cpl !== 0 || cpu.isVirtual8086) fault(cpu.state, Vector.undefinedOpcode);
+  const { eflags } = cpu.state;
+  cpu.state.eflags = value ? eflags | AC : eflags & ~AC;
+  cpu.memory.selectTables();
+  return Status.next;
+};
+
+const segmentBase = (n: number, isWrite: boolean): Service => (cpu, { size }) => {
+  const { state } = cpu;
+  if ((state.cr4 & CR4_FSGSBASE) === 0) fault(state, Vector.undefinedOpcode);
+  const segment = cpu.segment(n);
+  if (!isWrite) {
+    cpu.writeRegister(cpu.registerAt(0), size, BigInt.asUintN(size, segment.base));
+    return Status.next;
+  }
+  const base = cpu.readRegister(cpu.registerAt(0), size);
+  if (BigInt.asUintN(64, BigInt.asIntN(48, base)) !== base) protectionFault(cpu);
+  segment.base = base;
+  return Status.next;
+};
+
+/** See above. */
+export const SYSTEM_SERVICES = {
+  smsw: (cpu, call) =>
+    call.hasMemory || call.size === 16
+      ? storeWord(cpu, call, cpu.state.cr0 & 0xffff)
+      : storeWord(cpu, call, cpu.state.cr0 >>> 0),
+  lmsw: (cpu, call) => {
+    requirePrivilege(cpu);
+    const value = Number(cpu.readOperand(call, 16));
+    const low = CR0_PE | CR0_MP | CR0_EM | CR0_TS;
+    // PE can be set but not cleared.
+    setCr0(cpu, cpu.state.cr0 & ~(low & ~CR0_PE) | value & low);
+    return goOn(cpu);
+  },
+  invlpg: (cpu) => {
+    requirePrivilege(cpu);
+    const linear = cpu.memoryLinearUnchecked(cpu.operandOffset());
+    cpu.memory.flushPage(Number(linear & 0xffff_ffffn));
+    cpu.blocks.flushJumps();
+    return goOn(cpu);
+  },
+  movFromControl: (cpu) => {
+    requirePrivilege(cpu);
+    const value = readControl(cpu, Number(cpu.immediate));
+    cpu.writeRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32, value);
+    return Status.next;
+  },
+  movToControl: (cpu) => {
+    requirePrivilege(cpu);
+    const value = cpu.readRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32);
+    // Where the next instruction is was decided before the mode changed.
+    const next = cpu.nextRip();
+    writeControl(cpu, Number(cpu.immediate), value);
+    cpu.state.rip = next;
+    return Status.enter;
+  },
+  movFromDebug: (cpu) => {
+    requirePrivilege(cpu);
+    const { state } = cpu;
+    const n = debugRegister(cpu, Number(cpu.immediate));
+    const value = n < 4 ? state.debugAddresses[n] : BigInt(n === 6 ? state.dr6 : state.dr7);
+    cpu.writeRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32, value);
+    return Status.next;
+  },
+  movToDebug: (cpu) => {
+    requirePrivilege(cpu);
+    const { state } = cpu;
+    const n = debugRegister(cpu, Number(cpu.immediate));
+    const value = cpu.readRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32);
+    if (n >= 4 && value >> 32n !== 0n) protectionFault(cpu);
+    if (n < 4) state.debugAddresses[n] = value;
+    else if (n === 6) state.dr6 = Number(value) & 0xe00f | 0xffff_0ff0 | 0;
+    else state.dr7 = Number(value) & 0xffff_2fff | 0x400;
+    return Status.next;
+  },
+  clts: (cpu) => {
+    requirePrivilege(cpu);
+    cpu.state.cr0 &= ~CR0_TS;
+    return Status.next;
+  },
+  cli: (cpu) => {
+    checkInterruptFlag(cpu);
+    cpu.state.eflags &= ~IF;
+    return Status.next;
+  },
+  sti: (cpu) => {
+    checkInterruptFlag(cpu);
+    const { state } = cpu;
+    const before = state.eflags;
+    if ((before & IF) === 0) {
+      state.shadow |= SHADOW_STI;
+      state.eflags |= IF;
+      cpu.flagsChanged(before);
+    }
+    return goOn(cpu);
+  },
+  clac: setAc(false),
+  stac: setAc(true),
+  hlt: (cpu) => {
+    requirePrivilege(cpu);
+    cpu.state.rip = cpu.nextRip();
+    return Status.halt;
+  },
+  cpuid: (cpu) => {
+    const leaf = Number(cpu.general(RAX, 32));
+    const subleaf = Number(cpu.general(RCX, 32));
+    const [a, b, c, d] = cpuid(leaf, subleaf, { index: cpu.index, cpus: 1, osxsave: false });
+    const unsigned = (value: number) => BigInt(value >>> 0);
+    cpu.setGeneral(RAX, 32, unsigned(a));
+    cpu.setGeneral(RBX, 32, unsigned(b));
+    cpu.setGeneral(RCX, 32, unsigned(c));
+    cpu.setGeneral(RDX, 32, unsigned(d));
+    return Status.next;
+  },
+  rdtsc: (cpu) => {
+    readCounter(cpu);
+    return Status.next;
+  },
+  rdtscp: (cpu) => {
+    readCounter(cpu);
+    cpu.setGeneral(RCX, 32, BigInt(cpu.state.tscAux));
+    return Status.next;
+  },
+  rdpid: (cpu) => {
+    cpu.writeRegister(cpu.registerAt(0), 64, BigInt(cpu.state.tscAux));
+    return Status.next;
+  },
+  rdpmc: (cpu) => protectionFault(cpu),
+  rdmsr: (cpu) => {
+    requirePrivilege(cpu);
+    const value = readMsr(cpu, Number(cpu.general(RCX, 32)));
+    if (value === undefined) return protectionFault(cpu);
+    setPair(cpu, value);
+    return Status.next;
+  },
+  wrmsr: (cpu) => {
+    requirePrivilege(cpu);
+    const value = cpu.general(RDX, 32) << 32n | cpu.general(RAX, 32);
+    if (!writeMsr(cpu, Number(cpu.general(RCX, 32)), value)) protectionFault(cpu);
+    return goOn(cpu);
+  },
+  invd: (cpu) => {
+    requirePrivilege(cpu);
+    return Status.next;
+  },
+  rdfsbase: segmentBase(Seg.fs, false),
+  rdgsbase: segmentBase(Seg.gs, false),
+  wrfsbase: segmentBase(Seg.fs, true),
+  wrgsbase: segmentBase(Seg.gs, true),
+  swapgs: (cpu) => {
+    requirePrivilege(cpu);
+    const gs = cpu.segment(Seg.gs);
+    const base = gs.base;
+    gs.base = cpu.state.kernelGsBase;
+    cpu.state.kernelGsBase = base;
+    return Status.next;
+  },
+  fwait: (cpu) => {
+    const { cr0 } = cpu.state;
+    if ((cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS)) {
+      fault(cpu.state, Vector.deviceNotAvailable);
+    }
+    return Status.next;
+  },
+  rsm: (cpu) => fault(cpu.state, Vector.undefinedOpcode),
+} satisfies Readonly<Record<string, Service>>;

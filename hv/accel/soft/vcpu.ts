@@ -1,0 +1,238 @@
+/**
+ * A virtual processor of the software CPU: enters generated code and acts on what it comes back
+ * with, until something needs the host.
+ */
+
+import { type Access, Exit, type Vcpu } from "../accelerator.ts";
+import { Activity, type CpuState } from "../cpu_state.ts";
+import { Status } from "./codegen/operation.ts";
+import { Cpu, type CpuContext } from "./cpu.ts";
+import { Vector } from "./faults.ts";
+import { IF, RF, TF } from "./flags_word.ts";
+import type { InterruptSource } from "./interrupt_source.ts";
+import { deliver, type Event } from "./interrupts.ts";
+import { SoftRegisters } from "./registers.ts";
+import { resetCpu } from "./reset.ts";
+import { Pending } from "./state.ts";
+import { restoreState, saveState } from "./state_transfer.ts";
+
+const DR6_SINGLE_STEP = 1 << 14;
+const NO_EXIT = -1;
+
+/** See `Vcpu`. */
+export class SoftVcpu implements Vcpu {
+  readonly index: number;
+  readonly access: Access;
+  readonly registers: SoftRegisters;
+  /** Where interrupts come from; none at first. */
+  interrupts: InterruptSource | undefined;
+  readonly #cpu: Cpu;
+  /** The last exit was an access whose instruction has not been completed. */
+  #awaiting = false;
+  /** An exit found while completing an instruction for `registers` or `save`. */
+  #held: Exit | typeof NO_EXIT = NO_EXIT;
+  #failure = "";
+
+  constructor(context: CpuContext) {
+    this.index = context.index;
+    this.#cpu = new Cpu(context);
+    this.access = this.#cpu.log.access;
+    this.registers = new SoftRegisters(this.#cpu, () => this.#settleWrite());
+  }
+
+  run(): Exit {
+    if (this.#held !== NO_EXIT) {
+      const exit = this.#held;
+      this.#held = NO_EXIT;
+      return exit;
+    }
+    const cpu = this.#cpu;
+    const { state } = cpu;
+    if (this.#awaiting) {
+      const exit = this.#complete();
+      if (exit !== NO_EXIT) return exit;
+    }
+    for (;;) {
+      if (state.pending[0] !== 0) {
+        const exit = this.#attend();
+        if (exit !== NO_EXIT) return exit;
+      }
+      if (state.activity !== Activity.running) return Exit.halt;
+      if (state.halted) return Exit.halt;
+      const careful = state.shadow !== 0 || (state.eflags & TF) !== 0;
+      const exit = careful ? this.#stepOnce() : this.#handle(cpu.enter());
+      if (exit !== NO_EXIT) return exit;
+    }
+  }
+
+  failure(): string {
+    return this.#failure;
+  }
+
+  settle(): boolean {
+    if (this.#awaiting && this.#held === NO_EXIT) this.#held = this.#complete();
+    return this.#held === NO_EXIT;
+  }
+
+  /**
+   * See `Vcpu.save`.
+   *
+   * @throws Error when the instruction needs a further access first
+   */
+  save(state: CpuState): void {
+    if (!this.settle()) {
+      throw new Error(
+        `Cannot save processor ${this.index}: it awaits a device; settle it before it is stopped`,
+      );
+    }
+    saveState(this.#cpu, state);
+  }
+
+  restore(state: CpuState): void {
+    this.#forgetExit();
+    restoreState(this.#cpu, state);
+  }
+
+  reset(): void {
+    this.#forgetExit();
+    resetCpu(this.#cpu, this.index);
+  }
+
+  [Symbol.dispose](): void {}
+
+  #forgetExit(): void {
+    this.#awaiting = false;
+    this.#held = NO_EXIT;
+    this.#cpu.log.clear();
+  }
+
+  /** Completes a write that the last exit reported, so that the registers are those after it. */
+  #settleWrite(): void {
+    if (this.access.isWrite) this.settle();
+  }
+
+  /** Runs the instruction whose access has been served to its end, or to its next access. */
+  #complete(): Exit | typeof NO_EXIT {
+    this.#cpu.log.complete();
+    this.#awaiting = false;
+    return this.#stepOnce();
+  }
+
+  /** One instruction, with what follows from TF and from the shadow of the one before. */
+  #stepOnce(): Exit | typeof NO_EXIT {
+    const cpu = this.#cpu;
+    const { state } = cpu;
+    const trap = (state.eflags & TF) !== 0;
+    const shadow = state.shadow;
+    state.shadow = 0;
+    const status = cpu.step();
+    const exit = this.#handle(status);
+    if (status === Status.access) {
+      state.shadow = shadow;
+      return exit;
+    }
+    const done = status !== Status.exception && status !== Status.failed &&
+      status !== Status.shutdown;
+    if (done && trap && exit === NO_EXIT) {
+      state.dr6 |= DR6_SINGLE_STEP;
+      return this.#deliver({ vector: Vector.debug });
+    }
+    return exit;
+  }
+
+  /** Requests of others, between two instructions. */
+  #attend(): Exit | typeof NO_EXIT {
+    const cpu = this.#cpu;
+    const { state } = cpu;
+    const pending = Atomics.load(state.pending, 0);
+    if ((pending & Pending.remap) !== 0) {
+      cpu.unrequest(Pending.remap);
+      cpu.flushTranslations();
+    }
+    if ((pending & Pending.kick) !== 0) {
+      cpu.unrequest(Pending.kick);
+      return Exit.interrupted;
+    }
+    if ((pending & Pending.nmi) !== 0 && !state.nmiMasked && state.shadow === 0) {
+      cpu.unrequest(Pending.nmi);
+      state.nmiMasked = true;
+      return this.#deliver({ vector: Vector.nmi });
+    }
+    if ((pending & Pending.interrupt) !== 0 && state.shadow === 0) {
+      // Taken back before the source is asked: what comes afterwards sets it again. With IF clear
+      // it is `Cpu.flagsChanged` that does.
+      cpu.unrequest(Pending.interrupt);
+      if ((state.eflags & IF) !== 0 && this.interrupts?.pending() === true) {
+        cpu.request(Pending.interrupt);
+        const vector = this.interrupts.acknowledge();
+        if (vector >= 0) return this.#deliver({ vector });
+      }
+    }
+    // What cannot be taken now would end every block: instructions go one at a time until it can.
+    const waiting = Atomics.load(state.pending, 0) !== 0;
+    return waiting && !state.halted && state.activity === Activity.running
+      ? this.#stepOnce()
+      : NO_EXIT;
+  }
+
+  #deliver(event: Event): Exit | typeof NO_EXIT {
+    return deliver(this.#cpu, event) ? NO_EXIT : Exit.shutdown;
+  }
+
+  #handle(status: Status): Exit | typeof NO_EXIT {
+    const cpu = this.#cpu;
+    const { state } = cpu;
+    switch (status) {
+      case Status.exception:
+        return this.#exception();
+      case Status.access:
+        state.rip = cpu.operationRip();
+        this.#awaiting = true;
+        cpu.log.rewind();
+        return cpu.log.access.isPort ? Exit.port : Exit.mmio;
+      case Status.accessDone:
+        cpu.log.clear();
+        return Exit.port;
+      case Status.pendingHere:
+        cpu.log.clear();
+        state.rip = cpu.operationRip();
+        return NO_EXIT;
+      case Status.halt:
+        state.halted = true;
+        return NO_EXIT;
+      case Status.shutdown:
+        return Exit.shutdown;
+      case Status.failed:
+        return this.#fail();
+      default:
+        cpu.log.clear();
+        return NO_EXIT;
+    }
+  }
+
+  #exception(): Exit | typeof NO_EXIT {
+    const cpu = this.#cpu;
+    const { state } = cpu;
+    cpu.log.clear();
+    if (state.op !== 0) state.rip = cpu.operationRip();
+    const vector = state.exceptionVector;
+    const errorCode = state.exceptionHasError ? state.exceptionError : undefined;
+    // Faults set RF in the image of the flags that they push, so that breakpoints do not repeat.
+    if (vector !== Vector.debug) state.eflags |= RF;
+    const exit = this.#deliver({ vector, errorCode });
+    return exit;
+  }
+
+  #fail(): Exit {
+    const cpu = this.#cpu;
+    const { state } = cpu;
+    state.rip = cpu.operationRip();
+    const bytes = [...cpu.codeBytes()].map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
+    const selector = state.segments[1].selector.toString(16).padStart(4, "0");
+    this.#failure = `The software CPU cannot execute the instruction at ` +
+      `${selector}:${state.rip.toString(16)} (${bytes})` +
+      (cpu.trouble === "" ? ": it does not have it yet" : `: ${cpu.trouble}`);
+    cpu.trouble = "";
+    return Exit.failed;
+  }
+}

@@ -1,0 +1,91 @@
+/** A virtual machine on the software CPU. */
+
+import type { AcceleratedVm, MemorySlot, VmHandle } from "../accelerator.ts";
+import { FEATURES } from "./cpuid.ts";
+import { PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
+import { SERVICES } from "./services/mod.ts";
+import { AT, Pending } from "./state.ts";
+import { SoftVcpu } from "./vcpu.ts";
+
+/** `VmHandle.detail` of a machine on the software CPU; everything in it may be posted to a worker. */
+export interface SoftDetail {
+  readonly map: PhysicalMapBuffers;
+  /** Memory 0 of each processor. */
+  readonly states: readonly WebAssembly.Memory[];
+  readonly interpreter: WebAssembly.Module;
+}
+
+/** See `AcceleratedVm`. */
+export class SoftVm implements AcceleratedVm {
+  readonly handle: VmHandle;
+  readonly #detail: SoftDetail;
+  readonly #map: PhysicalMap;
+
+  constructor(handle: VmHandle) {
+    this.handle = handle;
+    this.#detail = handle.detail as SoftDetail;
+    this.#map = new PhysicalMap(this.#detail.map, handle.memory.buffer.byteLength);
+  }
+
+  /**
+   * See `AcceleratedVm.mapMemory`.
+   *
+   * @throws RangeError
+   */
+  mapMemory(slot: MemorySlot): void {
+    this.#map.set(slot);
+    this.#requestAll(Pending.remap);
+  }
+
+  /** @throws Error for a slot without log */
+  takeDirtyPages(slot: number): Uint8Array {
+    const pages = this.#map.takeDirtyPages(slot);
+    // Pages that may be written without coming by here come by again.
+    this.#requestAll(Pending.remap);
+    return pages;
+  }
+
+  setIrq(_gsi: number, _level: boolean): void {}
+
+  sendMsi(_address: number, _data: number): void {}
+
+  openVcpu(index: number): SoftVcpu {
+    const state = this.#detail.states[index];
+    if (state === undefined) {
+      throw new RangeError(`Cannot open processor ${index}: the machine has ${this.handle.cpus}`);
+    }
+    return new SoftVcpu({
+      index,
+      state,
+      memory: this.handle.memory,
+      map: this.#map,
+      interpreter: this.#detail.interpreter,
+      features: FEATURES,
+      services: SERVICES,
+    });
+  }
+
+  kick(index: number, _threadId: number): void {
+    this.#request(index, Pending.kick);
+  }
+
+  saveChips(): Map<string, Uint8Array> {
+    return new Map();
+  }
+
+  restoreChips(_chips: Map<string, Uint8Array>): void {}
+
+  resetChips(): void {}
+
+  [Symbol.dispose](): void {}
+
+  #requestAll(bits: number): void {
+    for (let index = 0; index < this.handle.cpus; index++) this.#request(index, bits);
+  }
+
+  #request(index: number, bits: number): void {
+    const words = new Int32Array(this.#detail.states[index].buffer);
+    Atomics.or(words, AT.pending >> 2, bits);
+    Atomics.notify(words, AT.pending >> 2);
+  }
+}
