@@ -11,12 +11,10 @@
 
 import { vgaFont } from "../devices/vga_font.ts";
 import { Assembler, offset } from "./assembler.ts";
+import { ROM_BASE, ROM_BYTES } from "./rom_area.ts";
 import { emitStubs, type ServiceName, type StubLabel, STUBS_START } from "./stubs.ts";
 
-/** Physical address of the image. */
-export const ROM_BASE = 0xf0000;
-/** Length of the image, bytes. */
-export const ROM_BYTES = 0x10000;
+export { ROM_BASE, ROM_BYTES };
 /** Offset behind the last byte that tables may occupy. */
 export const TABLES_END = 0x9c00;
 /** Offsets of the fonts and fixed tables. */

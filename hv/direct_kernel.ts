@@ -2,11 +2,11 @@
 
 import type { Vcpu } from "./accel/accelerator.ts";
 import { CpuState, type SegmentState as CpuSegment } from "./accel/cpu_state.ts";
-import { type BootPlan, type EntryState, planBoot } from "./boot/mod.ts";
+import type { BootPlan, EntryState } from "./boot/mod.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { GuestMemory } from "./core/guest_memory.ts";
 import { HostError, UsageError } from "./errors.ts";
-import { firmwareMemoryMap, RSDP_ADDRESS } from "./pc/firmware.ts";
+import { firmwareMemoryMap, RSDP_ADDRESS } from "./pc/firmware_memory.ts";
 
 /** Larger kernels and initrds than this are a mistake; what fits the guest is checked later. */
 const MAX_FILE_BYTES = 4 * 2 ** 30;
@@ -30,6 +30,8 @@ export class DirectKernel {
   static async plan(config: ResolvedConfig): Promise<DirectKernel | undefined> {
     const { kernel, initrd, append, kernelEntry, ramBytes } = config;
     if (kernel === undefined) return undefined;
+    // Loaded here, since most machines have none.
+    const { planBoot } = await import("./boot/mod.ts");
     const plan = await planBoot({
       kernel: readFile(kernel, "kernel"),
       kernelName: kernel,

@@ -14,13 +14,21 @@ import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
 import { GuestConsole } from "./console.ts";
 import { EndKind, Event, Request, WorkerPhase } from "./control.ts";
-import { BUILTIN_ROM_BYTES } from "./pc/firmware.ts";
+import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
+import type { imageFiles } from "./pc/image_files.ts";
 import type { ResetKind } from "./pc/builder.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
 import { HostError } from "./errors.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { Keyboard } from "./keyboard.ts";
-import { attachMachine, type MachineSeed, type MachineThread, newArena } from "./machine_thread.ts";
+import {
+  attachMachine,
+  loadBuiltinFirmware,
+  type MachineSeed,
+  type MachineThread,
+  newArena,
+  type ThreadParts,
+} from "./machine_thread.ts";
 import { Media } from "./media.ts";
 import { Screen } from "./screen.ts";
 import { createEventFd, EventFd } from "./sys/mod.ts";
@@ -125,7 +133,8 @@ export class Machine implements AsyncDisposable {
     const undo: Disposable[] = [workers];
     try {
       const kernel = await DirectKernel.plan(config);
-      const machine = new Machine(config, kernel, workers, undo);
+      const firmware = await loadFirmware(config);
+      const machine = new Machine(config, { kernel, firmware, workers, undo });
       await machine.#attachWorkers();
       return machine;
     } catch (error) {
@@ -136,9 +145,7 @@ export class Machine implements AsyncDisposable {
 
   private constructor(
     config: ResolvedConfig,
-    kernel: DirectKernel | undefined,
-    workers: WorkerSet,
-    undo: Disposable[],
+    { kernel, firmware, workers, undo }: MachineParts,
   ) {
     this.#config = config;
     this.#kernel = kernel;
@@ -157,12 +164,11 @@ export class Machine implements AsyncDisposable {
     const doorbell = new EventFd(createEventFd());
     this.#doorbell = doorbell;
     undo.push(doorbell);
-    const board: BoardConfig = {
+    let board: BoardConfig = {
       ramBytes: config.ramBytes,
       cpus: config.cpus,
       romBytes: image?.length ?? BUILTIN_ROM_BYTES,
       firmware: image === undefined ? "builtin" : "image",
-      vgaRom: image === undefined ? undefined : readVgaRom(config.bios),
       kernelEntry: kernel?.entryFromFirmware,
       drives: this.#media.drives,
       bootOrder: config.bootOrder,
@@ -170,6 +176,8 @@ export class Machine implements AsyncDisposable {
       testDevices: config.testDevices,
       accelerator: this.#vm.handle.accelerator,
     };
+    const fwCfgFiles = firmware.imageFiles?.(board, readVgaRom(config.bios));
+    board = { ...board, fwCfgFiles };
     const seed: MachineSeed = this.#seed = {
       config: board,
       arena: newArena(),
@@ -177,7 +185,10 @@ export class Machine implements AsyncDisposable {
       vm: this.#vm.handle,
       doorbell: doorbell.fd,
     };
-    this.#thread = attachMachine(seed, this.#vm);
+    this.#thread = attachMachine(seed, {
+      vm: this.#vm,
+      BuiltinFirmware: firmware.BuiltinFirmware,
+    });
     // Without drives there may never be work for the I/O worker: it is made when it is needed.
     if (this.#media.drives.length === 0) this.#thread.control.withoutIo();
     else workers.startIo(seed, this.#media.handles);
@@ -511,6 +522,24 @@ export class Machine implements AsyncDisposable {
     return parts.filter(([, text]) => text !== "")
       .map(([what, text]) => `--- ${what} ---\n${text}`).join("\n");
   }
+}
+
+/** What is made ready before a machine is put together. */
+interface MachineParts {
+  readonly kernel: DirectKernel | undefined;
+  readonly firmware: Awaited<ReturnType<typeof loadFirmware>>;
+  readonly workers: WorkerSet;
+  /** What is to be given back when that fails, the last first. */
+  readonly undo: Disposable[];
+}
+
+/** The code of the firmware that the machine uses, and no other. */
+async function loadFirmware({ bios }: ResolvedConfig): Promise<{
+  readonly BuiltinFirmware?: ThreadParts["BuiltinFirmware"];
+  readonly imageFiles?: typeof imageFiles;
+}> {
+  if (bios !== "builtin") return await import("./pc/image_files.ts");
+  return { BuiltinFirmware: await loadBuiltinFirmware("builtin") };
 }
 
 function hasReached(phase: number, wanted: number): boolean {

@@ -10,6 +10,7 @@ import { Control } from "./control.ts";
 import { Arena } from "./core/arena.ts";
 import { ClockState, GuestClock } from "./core/clock.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
+import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { Pc } from "./pc.ts";
 import { EventFd, monotonicNs } from "./sys/mod.ts";
 
@@ -38,19 +39,41 @@ export interface MachineThread extends Disposable {
 /** A new arena for a machine's state. */
 export const newArena = (): SharedArrayBuffer => new SharedArrayBuffer(ARENA_BYTES);
 
-/**
- * Attaches the calling thread to a machine.
- *
- * @param vm The virtual machine's object of this thread; default: opened, and closed with the rest.
- */
-export function attachMachine(seed: MachineSeed, vm?: AcceleratedVm): MachineThread {
+/** What a thread has of a machine before it attaches. */
+export interface ThreadParts {
+  /** The virtual machine's object of this thread; default: opened, and closed with the rest. */
+  readonly vm?: AcceleratedVm;
+  /** What `loadBuiltinFirmware` gave; only main and the processors' threads need it. */
+  readonly BuiltinFirmware?: typeof BuiltinFirmware;
+}
+
+/** Loads the built-in firmware for a machine that uses it: it is a quarter of all modules. */
+export async function loadBuiltinFirmware(
+  firmware: BoardConfig["firmware"],
+): Promise<typeof BuiltinFirmware | undefined> {
+  if (firmware !== "builtin") return undefined;
+  return (await import("./pc/builtin_firmware.ts")).BuiltinFirmware;
+}
+
+/** Attaches the calling thread to a machine. */
+export function attachMachine(
+  seed: MachineSeed,
+  { vm, BuiltinFirmware }: ThreadParts = {},
+): MachineThread {
   const opened = vm ?? openVm(seed.vm);
   const arena = new Arena(seed.arena);
   const memory = new GuestMemory({ memory: seed.vm.memory, ramBytes: seed.ramBytes });
   const doorbell = new EventFd(seed.doorbell);
   const control = new Control(arena, () => doorbell.signal());
   const clock = new GuestClock(arena.allocate(ClockState, "clock"), monotonicNs);
-  const pc = new Pc(seed.config, { arena, memory, vm: opened, clock, control });
+  const pc = new Pc(seed.config, {
+    arena,
+    memory,
+    vm: opened,
+    clock,
+    control,
+    BuiltinFirmware,
+  });
   return {
     vm: opened,
     memory,

@@ -6,7 +6,12 @@
 import { Exit } from "./accel/accelerator.ts";
 import { EndKind, Request, WorkerPhase } from "./control.ts";
 import { serveMmio, servePort } from "./exits.ts";
-import { attachMachine, type MachineSeed } from "./machine_thread.ts";
+import {
+  attachMachine,
+  loadBuiltinFirmware,
+  type MachineSeed,
+  type ThreadParts,
+} from "./machine_thread.ts";
 import { currentThreadId } from "./sys/mod.ts";
 
 /** What main posts to start the thread. */
@@ -20,8 +25,8 @@ declare const self: {
   close(): void;
 };
 
-function run({ seed, index }: VcpuWorkerStart): void {
-  using thread = attachMachine(seed);
+function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): void {
+  using thread = attachMachine(seed, parts);
   const { control, pc, vm } = thread;
   using vcpu = vm.openVcpu(index);
   const { ports, mmio } = pc;
@@ -57,9 +62,10 @@ function run({ seed, index }: VcpuWorkerStart): void {
   control.setPhase(index, WorkerPhase.ended);
 }
 
-self.onmessage = ({ data }) => {
+self.onmessage = async ({ data }) => {
   try {
-    run(data);
+    const BuiltinFirmware = await loadBuiltinFirmware(data.seed.config.firmware);
+    run(data, { BuiltinFirmware });
   } catch (error) {
     const thread = attachMachine(data.seed);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

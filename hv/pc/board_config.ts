@@ -24,8 +24,8 @@ export interface BoardConfig {
   readonly romBytes: number;
   /** `builtin`: the firmware's services are ours (bios/); `image`: a ROM that does all by itself. */
   readonly firmware: "builtin" | "image";
-  /** The display's ROM, for a firmware image that asks for one. */
-  readonly vgaRom?: Uint8Array;
+  /** What a firmware image finds in fw_cfg, by name. */
+  readonly fwCfgFiles?: ReadonlyMap<string, Uint8Array>;
   /** Processor state with which the built-in firmware enters a kernel that the user gave. */
   readonly kernelEntry?: EntryState;
   readonly drives: readonly DriveConfig[];

@@ -2,6 +2,7 @@
 
 import type { AcceleratedVm } from "../accel/accelerator.ts";
 import type { BoardConfig } from "./board_config.ts";
+import type { BuiltinFirmware } from "./builtin_firmware.ts";
 import type { Control } from "../control.ts";
 import type { Arena } from "../core/arena.ts";
 import type { BlockPort } from "../core/block.ts";
@@ -22,6 +23,8 @@ export interface PcContext {
   readonly vm: AcceleratedVm;
   readonly clock: Clock;
   readonly control: Control;
+  /** The built-in firmware, on threads that need it. */
+  readonly BuiltinFirmware?: typeof BuiltinFirmware;
 }
 
 /** A drive's ports: its controller's and, for the built-in firmware, the firmware's. */
@@ -53,7 +56,10 @@ export class PcBuilder {
   readonly irqs: IrqLines;
   readonly #devices: Device[] = [];
 
+  readonly BuiltinFirmware: PcContext["BuiltinFirmware"];
+
   constructor(config: BoardConfig, context: PcContext) {
+    this.BuiltinFirmware = context.BuiltinFirmware;
     const { arena, memory, vm, clock, control } = context;
     this.config = config;
     this.arena = arena;

@@ -1,0 +1,171 @@
+/**
+ * The built-in firmware (bios/) on the board: its ROM with the tables, and its services, which are called
+ * by a port. Loaded only by the threads of a machine that uses it.
+ */
+
+import { buildAcpi, placeAcpi } from "../../bios/acpi.ts";
+import { Firmware } from "../../bios/firmware.ts";
+import type { FirmwareDrive, FirmwareHost } from "../../bios/host.ts";
+import { buildMpTable } from "../../bios/mptable.ts";
+import { ROM_BYTES, romImage, type RomTable } from "../../bios/rom.ts";
+import { buildSmbios, placeSmbios } from "../../bios/smbios.ts";
+import { FIRMWARE_PORT } from "../../bios/stubs.ts";
+import type { RegisterFile, Vcpu } from "../accel/accelerator.ts";
+import type { EntryState } from "../boot/mod.ts";
+import { Request } from "../control.ts";
+import type { PcBuilder } from "./builder.ts";
+import { ACPI_BYTES, firmwareMemoryMap, RSDP_ADDRESS } from "./firmware_memory.ts";
+import { boardOf, IDENTITY } from "./firmware_tables.ts";
+import { SERIAL_PORTS } from "./legacy.ts";
+import type { PcMemory } from "./memory.ts";
+import type { PcStorage } from "./storage.ts";
+import { VERSION } from "../version.ts";
+
+const TABLE_ALIGNMENT = 16;
+
+/** See above. */
+export class BuiltinFirmware {
+  readonly #builder: PcBuilder;
+  readonly #memory: PcMemory;
+  readonly #drives: readonly FirmwareDrive[];
+  #builtTables: readonly RomTable[] | undefined;
+
+  constructor(builder: PcBuilder, memory: PcMemory, storage: PcStorage) {
+    this.#builder = builder;
+    this.#memory = memory;
+    this.#drives = storage.drives.map(({ config: { kind, unit, geometry }, firmwarePort: port }) =>
+      kind === "floppy" ? { kind, number: unit, port, sectorBytes: 512 } : {
+        kind,
+        number: (kind === "disk" ? 0x80 : 0xe0) + unit,
+        port,
+        geometry,
+        sectorBytes: kind === "disk" ? 512 : 2048,
+        ata: {
+          pci: { bus: 0, device: 1, function: 1 },
+          channel: unit < 2 ? 0 as const : 1 as const,
+          slave: unit % 2 === 1,
+        },
+      }
+    );
+  }
+
+  /** What is in its ROM. */
+  image(): Uint8Array {
+    return romImage(this.#tables);
+  }
+
+  /** Connects it to the processor that this thread runs. */
+  attachVcpu(vcpu: Vcpu): void {
+    const device = new Firmware(this.#host(vcpu.registers), this.#tables);
+    this.#builder.ports.claim({ name: "firmware", base: FIRMWARE_PORT, length: 1, device });
+  }
+
+  /**
+   * What POST does without the processor, for a kernel that is entered directly: tables, PCI, video mode.
+   * Main calls it while nothing runs.
+   */
+  prepareWithoutPost(): void {
+    new Firmware(this.#host(NO_REGISTERS), this.#tables).serve("post");
+  }
+
+  get #tables(): readonly RomTable[] {
+    return this.#builtTables ??= buildTables(this.#builder);
+  }
+
+  #host(registers: RegisterFile): FirmwareHost {
+    const { config, control, memory, ports, mmio, clock } = this.#builder;
+    return {
+      memory,
+      registers,
+      ports,
+      bus: mmio,
+      rom: this.#memory.rom.bytes.subarray(-ROM_BYTES),
+      clock,
+      drives: this.#drives,
+      config: {
+        memoryMap: firmwareMemoryMap(config.ramBytes),
+        bootOrder: config.bootOrder,
+        cpus: config.cpus,
+        serialPorts: SERIAL_PORTS.slice(0, config.serialPorts).map(({ base }) => base),
+        mouse: true,
+        vga: true,
+        accelerator: config.accelerator === "kvm" ? "KVM" : "software CPU",
+        name: `hv ${VERSION}`,
+        serialConsole: config.serialPorts > 0,
+        kernel: config.kernelEntry === undefined
+          ? undefined
+          : () => enterKernel(registers, config.kernelEntry!),
+      },
+      stopped: () => control.requested !== Request.run,
+      log: (line) => this.#log(line),
+    };
+  }
+
+  #log(line: string): void {
+    const { ports } = this.#builder;
+    for (const char of `${line}\n`) ports.write(0x402, 1, char.charCodeAt(0) & 0xff);
+  }
+}
+
+/** ACPI, SMBIOS and MP tables: the small ones in the ROM, ACPI's at the end of low RAM. */
+function buildTables(builder: PcBuilder): RomTable[] {
+  const board = boardOf(builder.config);
+  const acpiAddress = builder.memory.lowBytes - ACPI_BYTES;
+  const { tables, rsdp } = placeAcpi(buildAcpi(board), acpiAddress);
+  let next = RSDP_ADDRESS;
+  const place = (bytesAt: (address: number) => Uint8Array): RomTable => {
+    const address = next;
+    const bytes = bytesAt(address);
+    next = Math.ceil((address + bytes.length) / TABLE_ALIGNMENT) * TABLE_ALIGNMENT;
+    return { address, bytes };
+  };
+  const smbios = buildSmbios(board, IDENTITY);
+  const root = place(() => rsdp);
+  const mp = place((address) => buildMpTable(board, address));
+  const structures = place(() => smbios.structures);
+  const entry = place(() => placeSmbios(smbios, structures.address));
+  return [root, mp, structures, entry, { address: acpiAddress, bytes: tables }];
+}
+
+/** Puts the registers where a kernel's 16-bit entry wants them. */
+function enterKernel(registers: RegisterFile, entry: EntryState): undefined {
+  const { registers: r } = entry;
+  registers.eax = r.rax;
+  registers.ebx = r.rbx;
+  registers.ecx = r.rcx;
+  registers.edx = r.rdx;
+  registers.esi = r.rsi;
+  registers.edi = r.rdi;
+  registers.ebp = r.rbp;
+  registers.esp = r.rsp;
+  registers.eflags = r.rflags;
+  registers.ip = r.rip;
+  registers.cs.selector = entry.cs.selector;
+  registers.ds.selector = entry.ds.selector;
+  registers.es.selector = entry.es.selector;
+  registers.ss.selector = entry.ss.selector;
+  return undefined;
+}
+
+const segment = () => ({ selector: 0, base: 0 });
+
+/** Registers of nobody, for what POST does without a processor. */
+const NO_REGISTERS: RegisterFile = {
+  load() {},
+  store() {},
+  eax: 0,
+  ebx: 0,
+  ecx: 0,
+  edx: 0,
+  esi: 0,
+  edi: 0,
+  ebp: 0,
+  esp: 0,
+  ip: 0,
+  eflags: 0,
+  cs: segment(),
+  ds: segment(),
+  es: segment(),
+  ss: segment(),
+  cr0: 0,
+};
