@@ -9,8 +9,9 @@
  * BiosLinkerLoaderEntry in hw/acpi/bios-linker-loader.c (layout of the script).
  */
 
+import { alignUp } from "../hv/core/align.ts";
 import { dsdtBlock } from "./acpi_dsdt.ts";
-import { checksumFor, HEADER_CHECKSUM, RSDP_OEM_ID, table, TableWriter } from "./acpi_header.ts";
+import { HEADER_CHECKSUM, RSDP_OEM_ID, table } from "./acpi_header.ts";
 import {
   facs,
   fadt,
@@ -23,6 +24,7 @@ import {
   rootTable,
 } from "./acpi_tables.ts";
 import type { BoardDescription } from "./board_description.ts";
+import { checksumFor, TableWriter } from "./table_writer.ts";
 
 /** Names of the files in fw_cfg. */
 export const ACPI_TABLES_FILE = "etc/acpi/tables";
@@ -81,7 +83,7 @@ export function buildAcpi(board: BoardDescription): AcpiTables {
   const checksums: AcpiChecksum[] = [];
   let end = 0;
   const add = (bytes: Uint8Array, hasChecksum = true): number => {
-    const offset = Math.ceil(end / TABLE_ALIGNMENT) * TABLE_ALIGNMENT;
+    const offset = alignUp(end, TABLE_ALIGNMENT);
     parts.push({ offset, bytes });
     end = offset + bytes.length;
     if (hasChecksum) {

@@ -6,8 +6,9 @@
  */
 
 import { ACPI_DISABLE, ACPI_ENABLE } from "../devices/acpi_pm.ts";
-import { HEADER_BYTES, table, TableWriter } from "./acpi_header.ts";
+import { HEADER_BYTES, table } from "./acpi_header.ts";
 import type { BoardDescription } from "./board_description.ts";
+import { TableWriter } from "./table_writer.ts";
 
 /** Offsets in the FADT of the pointers to FACS and DSDT. */
 export const FADT_FIRMWARE_CTRL = 36;

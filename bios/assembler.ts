@@ -8,6 +8,7 @@
  * Reference: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
  */
 
+import { alignUp } from "../hv/core/align.ts";
 import {
   BASES,
   type Immediate,
@@ -75,7 +76,7 @@ export class Assembler {
 
   /** Goes on at the next multiple of `alignment`. */
   align(alignment: number): void {
-    this.#at = Math.ceil(this.#at / alignment) * alignment;
+    this.#at = alignUp(this.#at, alignment);
   }
 
   /** Names this place. */

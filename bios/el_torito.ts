@@ -7,6 +7,7 @@
  * Reference: Phoenix, IBM: "El Torito" Bootable CD-ROM Format Specification 1.0.
  */
 
+import { addressText } from "../hv/core/hex.ts";
 import type { Geometry } from "../hv/core/disk_geometry.ts";
 import { floppyFormat } from "../hv/core/floppy_formats.ts";
 import { Bda, Ebda } from "./bda.ts";
@@ -144,7 +145,7 @@ function loadEntry(
   const address = entry.segment * 16;
   const length = entry.sectors * SECTOR;
   if (address < LOAD_START || address + length > LOAD_END) {
-    return `its boot image (${length} bytes at ${address.toString(16)}h) does not fit into memory`;
+    return `its boot image (${length} bytes at ${addressText(address)}) does not fit into memory`;
   }
   let geometry: Geometry | undefined;
   for (let at = 0; at < length; at += BLOCK) {

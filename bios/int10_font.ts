@@ -4,6 +4,7 @@
  * Reference: IBM VGA Technical Reference, BIOS interface AH=11h.
  */
 
+import { alignUp } from "../hv/core/align.ts";
 import { vgaFont } from "../devices/vga_font.ts";
 import { loadVgaFont } from "../devices/vga_modes.ts";
 import { Bda } from "./bda.ts";
@@ -102,7 +103,7 @@ function textRows(guest: Guest, screen: TextScreen, height: number): void {
   ports.write(crtc + 1, 1, (rows * height - 1) & 0xff);
   memory.writeU8(Bda.videoRows, rows - 1);
   memory.writeU16(Bda.characterHeight, height);
-  memory.writeU16(Bda.videoPageBytes, Math.ceil((rows * screen.columns * 2) / 256) * 256);
+  memory.writeU16(Bda.videoPageBytes, alignUp(rows * screen.columns * 2, 256));
   screen.setCursorShape(Math.max(0, height - 3), Math.max(0, height - 2));
 }
 

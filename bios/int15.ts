@@ -6,7 +6,7 @@
  * §15.1 (E820h).
  */
 
-import type { MemoryRange } from "../hv/core/e820.ts";
+import { E820Type, type MemoryRange } from "../hv/core/e820.ts";
 import { apm } from "./apm.ts";
 import { Bda, Ebda, EBDA_SEGMENT } from "./bda.ts";
 import { Cmos, readCmos, StatusB, writeCmos } from "./cmos.ts";
@@ -179,7 +179,8 @@ function plainRam({ space, host }: Guest, address: number, length: number): Uint
 
 /** End of the RAM that begins at 1 MiB; 1 MiB when there is none. */
 function contiguous(guest: Guest): number {
-  const range = guest.host.config.memoryMap.find(({ base, type }) => type === 1 && base === MIB);
+  const { memoryMap } = guest.host.config;
+  const range = memoryMap.find(({ base, type }) => type === E820Type.ram && base === MIB);
   return range === undefined ? MIB : MIB + range.length;
 }
 

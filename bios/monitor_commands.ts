@@ -1,5 +1,6 @@
 /** The commands of the ROM monitor. */
 
+import { hex } from "../hv/core/hex.ts";
 import { Ebda } from "./bda.ts";
 import { BOOT_KINDS, driveName } from "./boot.ts";
 import { Cmos, readClock } from "./cmos.ts";
@@ -31,8 +32,6 @@ export interface MonitorCommand {
   /** Returns "gone" when the guest is sent elsewhere. */
   run(guest: Guest, console: Console, words: readonly string[]): "gone" | void;
 }
-
-const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0");
 
 /** See above; `cpu` is carried out by monitor.ts itself. */
 export const COMMANDS: readonly MonitorCommand[] = [

@@ -4,6 +4,7 @@
  * Reference: Intel SDM volume 2, CPUID.
  */
 
+import { hex } from "../hv/core/hex.ts";
 import { Ebda } from "./bda.ts";
 import type { Console } from "./console.ts";
 import type { Guest } from "./guest.ts";
@@ -15,7 +16,7 @@ const EXTENDED = 0x8000_0000;
 const MOST = 0x20;
 const BRAND = [0x8000_0002, 0x8000_0003, 0x8000_0004];
 
-const hex = (value: number): string => (value >>> 0).toString(16).padStart(8, "0");
+const hex8 = (value: number): string => hex(value >>> 0, 8);
 
 /**
  * Prints the leaf that the guest has executed and has it execute the next.
@@ -32,7 +33,9 @@ export function showCpuid(guest: Guest, console: Console): boolean {
   const { eax, ebx, ecx, edx } = registers;
   const empty = eax === 0 && ebx === 0 && ecx === 0 && edx === 0;
   if (!empty) {
-    console.print(`${hex(leaf)} ${[eax, ebx, ecx, edx].map(hex).join(" ")}${text(guest, leaf)}\n`);
+    console.print(
+      `${hex8(leaf)} ${[eax, ebx, ecx, edx].map(hex8).join(" ")}${text(guest, leaf)}\n`,
+    );
   }
   const limit = Ebda.monitorLimit;
   if (leaf === 0 || leaf === EXTENDED) {

@@ -6,8 +6,8 @@
  */
 
 import { pirqOf, PIRQS } from "../devices/pci/pirq_router.ts";
-import { checksumFor, TableWriter } from "./acpi_header.ts";
 import type { BoardDescription } from "./board_description.ts";
+import { checksumFor, TableWriter } from "./table_writer.ts";
 
 /** Bytes of the floating pointer, behind which the configuration table lies. */
 const POINTER_BYTES = 16;

@@ -5,6 +5,7 @@
  * Reference: IBM PC/AT Technical Reference, "ROM modules"; PCI Firmware Specification 3.0 §5.
  */
 
+import { alignUp } from "../hv/core/align.ts";
 import { Ebda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
 import type { ExpansionRom } from "./pci_setup.ts";
@@ -37,7 +38,7 @@ export function prepareOptionRoms(guest: Guest, roms: readonly ExpansionRom[]): 
         space.write8(next + i, host.bus.read(address + image.offset + i, 1));
       }
       setOrigin(guest, next, at.device << 3 | at.function);
-      next = Math.ceil((next + image.length) / STEP) * STEP;
+      next = alignUp(next + image.length, STEP);
     }
     config.write(at, PciHeader.expansionRom, 4, address);
     config.write(at, PciHeader.command, 2, command);
@@ -76,7 +77,7 @@ export function callOptionRom(guest: Guest): void {
     const length = units * UNIT;
     const image = memory.view(at, length);
     if (image === undefined || (image.reduce((sum, byte) => sum + byte, 0) & 0xff) !== 0) continue;
-    memory.writeU32(Ebda.optionRom, at + Math.ceil(length / STEP) * STEP);
+    memory.writeU32(Ebda.optionRom, at + alignUp(length, STEP));
     const origin = memory.readU16(Ebda.optionRomOrigins + ((at - START) / STEP) * 2);
     guest.ax = origin & 0x7fff;
     guest.push(0xf000);

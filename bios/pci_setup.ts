@@ -5,6 +5,7 @@
  * Reference: PCI Local Bus 2.1 §6.2.5 (sizing); Intel 82441FX (PAM) and 82371AB (PIRQ, PM) data sheets.
  */
 
+import { alignUp } from "../hv/core/align.ts";
 import { type BusAccess, type PciAddress } from "./host.ts";
 import { PciConfig, type PciFunction, PciHeader } from "./pci_config.ts";
 
@@ -125,7 +126,7 @@ function assign(config: PciConfig, requests: readonly Request[]): ExpansionRom[]
   for (const request of requests.toSorted((a, b) => b.size - a.size)) {
     const { at, register, kind, wide } = request;
     const size = kind === "memory" ? Math.max(request.size, PAGE) : request.size;
-    const address = Math.ceil(next[kind] / size) * size;
+    const address = alignUp(next[kind], size);
     if (address + size > end[kind]) continue; // it stays without an address, and is not decoded
     next[kind] = address + size;
     config.write(at, register, 4, address);

@@ -10,9 +10,11 @@
  */
 
 import { vgaFont } from "../devices/vga_font.ts";
+import { addressText } from "../hv/core/hex.ts";
 import { Assembler, offset } from "./assembler.ts";
 import { ROM_BASE, ROM_BYTES } from "./rom_area.ts";
 import { emitStubs, type ServiceName, type StubLabel, STUBS_START } from "./stubs.ts";
+import { checksumFor } from "./table_writer.ts";
 
 export { ROM_BASE, ROM_BYTES };
 /** Offset behind the last byte that tables may occupy. */
@@ -178,8 +180,8 @@ function emitBios32Directory(a: Assembler): void {
   a.db(0, 1, 0, 0, 0, 0, 0, 0);
   // The entry is a fixup yet, so the checksum is made from its value, which is known by now.
   const entry = a.offsetOf("bios32");
-  const sum = checksum(a.image.subarray(start, start + 16)) - (entry & 0xff) - (entry >>> 8);
-  a.image[start + 10] = sum;
+  const sum = checksumFor(a.image.subarray(start, start + 16), 10);
+  a.image[start + 10] = sum - (entry & 0xff) - (entry >>> 8);
 }
 
 /** The $PIR table (Microsoft PCI IRQ Routing Table Specification 1.0), slots 1 to 31 of bus 0. */
@@ -195,7 +197,7 @@ function emitInterruptRouting(a: Assembler): number {
   a.dd(0);
   a.db(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0);
   for (let device = 1; device <= PIR_SLOTS; device++) emitRoutingSlot(a, device);
-  a.image[start + 31] = checksum(a.image.subarray(start, start + length));
+  a.image[start + 31] = checksumFor(a.image.subarray(start, start + length), 31);
   return start;
 }
 
@@ -215,11 +217,6 @@ function emitRoutingSlot(a: Assembler, device: number): void {
   a.db(device > 2 ? device - 2 : 0, 0);
 }
 
-/** The byte that makes the sum of `bytes` zero modulo 256. */
-export function checksum(bytes: Uint8Array): number {
-  return -bytes.reduce((sum, byte) => sum + byte, 0) & 0xff;
-}
-
 /**
  * The image of a machine.
  *
@@ -232,8 +229,8 @@ export function romImage(tables: readonly RomTable[] = []): Uint8Array {
     if (at + bytes.length <= 0 || at >= ROM_BYTES) continue; // in RAM: POST puts it there
     if (at < 0 || at + bytes.length > TABLES_END) {
       throw new Error(
-        `Cannot put a table of ${bytes.length} bytes at ${address.toString(16)}h: ` +
-          `the ROM has room for tables from f0000h to ${(ROM_BASE + TABLES_END - 1).toString(16)}h`,
+        `Cannot put a table of ${bytes.length} bytes at ${addressText(address)}: ` +
+          `the ROM has room for tables from F0000h to ${addressText(ROM_BASE + TABLES_END - 1)}`,
       );
     }
     image.set(bytes, at);

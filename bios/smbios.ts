@@ -5,8 +5,8 @@
  * and 7. The entry point is the 32-bit one; its table's address is added when it is placed.
  */
 
-import { checksumFor, TableWriter } from "./acpi_header.ts";
 import type { BoardDescription } from "./board_description.ts";
+import { checksumFor, TableWriter } from "./table_writer.ts";
 
 /** The two pieces, as fw_cfg's `etc/smbios/smbios-anchor` and `…-tables` hold them. */
 export interface SmbiosTables {

@@ -1,5 +1,6 @@
 /** A kernel that the user gave, started without a boot loader: planned once, loaded at every reset. */
 
+import { addressText } from "./core/hex.ts";
 import type { Vcpu } from "./accel/accelerator.ts";
 import { CpuState, type SegmentState as CpuSegment } from "./accel/cpu_state.ts";
 import type { BootPlan, EntryState } from "./boot/mod.ts";
@@ -54,7 +55,7 @@ export class DirectKernel {
     for (const { address, bytes, memoryLength } of this.#plan.segments) {
       const target = memory.view(address, memoryLength);
       if (target === undefined) {
-        throw new HostError(`Cannot load the kernel at ${address.toString(16)}h: no RAM there`);
+        throw new HostError(`Cannot load the kernel at ${addressText(address)}: no RAM there`);
       }
       target.set(bytes);
       target.fill(0, bytes.length);

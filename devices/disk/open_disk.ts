@@ -1,5 +1,6 @@
 /** Opening the image that a user named, or saying in one line why that cannot be. */
 
+import { alignUp } from "../../hv/core/align.ts";
 import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../hv/sys/mod.ts";
 import { DiskError, type DiskErrorCode, type DiskImage } from "./disk_image.ts";
 import {
@@ -74,7 +75,7 @@ export function openDiskHandle(options: DiskOptions): DiskHandle {
   const file = openFile(path, write);
   try {
     claim(file, path);
-    const sizeBytes = Math.ceil(file.size / sectorBytes) * sectorBytes;
+    const sizeBytes = alignUp(file.size, sectorBytes);
     checkSize(path, sizeBytes);
     if (options.format === undefined) checkFormat(file, path);
     const scratch = overlay ? openScratch(path, options.scratchDirectory).fd : undefined;

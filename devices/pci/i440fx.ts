@@ -13,7 +13,7 @@
  */
 
 import type { Device } from "../../hv/core/device.ts";
-import type { ShadowRegisters } from "../../hv/core/memory_map.ts";
+import { type ShadowRegisters, SMRAM_DOPEN, SMRAM_SMRAME } from "../../hv/core/memory_map.ts";
 import type { ConfigRegister } from "./config_space.ts";
 import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.ts";
 
@@ -21,20 +21,13 @@ import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.t
 export const PAM0 = 0x59;
 /** Number of PAM registers. */
 export const PAM_REGISTERS = 7;
-/** Reads go to RAM (RE) and writes go to RAM (WE), in each half of a PAM register. */
-export const PAM_RE = 1;
-export const PAM_WE = 2;
 
-/** System management RAM control: 72h. */
+/** System management RAM control, 72h; its other bits are in memory_map.ts. */
 export const SMRAM = 0x72;
-/** A0000h-BFFFFh shows RAM to all code. */
-export const SMRAM_DOPEN = 0x40;
 /** Closes it for data. */
 export const SMRAM_DCLS = 0x20;
 /** DOPEN is 0 and nothing here can be changed until reset. */
 export const SMRAM_DLCK = 0x10;
-/** Enables SMRAM. */
-export const SMRAM_SMRAME = 0x08;
 /** SMRAM is at A0000h: hardwired. */
 const SMRAM_BASE = 0x02;
 

@@ -7,7 +7,10 @@
  * hv/accel/mod.ts). A virtual processor is run by one thread at a time.
  */
 
+import type { MemorySlot } from "../core/memory_map.ts";
 import type { CpuState } from "./cpu_state.ts";
+
+export type { MemorySlot } from "../core/memory_map.ts";
 
 /** Why `Vcpu.run` came back. */
 export const Exit = {
@@ -111,22 +114,6 @@ export interface RegisterFile {
 export interface Segment {
   selector: number;
   readonly base: number;
-}
-
-/** A piece of the guest-physical address space backed by host memory. */
-export interface MemorySlot {
-  /** Number of the slot: mapping it again replaces it, with `length` 0 removes it. */
-  readonly slot: number;
-  /** Guest-physical address in bytes, page-aligned. */
-  readonly guestAddress: number;
-  /** Bytes, a multiple of 4096. */
-  readonly length: number;
-  /** Offset in the machine's memory (hv/core/guest_memory.ts), page-aligned. */
-  readonly memoryOffset: number;
-  /** Writes exit as MMIO instead of changing the memory. */
-  readonly readOnly?: boolean;
-  /** Keep a log of the pages written (see `takeDirtyPages`). */
-  readonly logDirty?: boolean;
 }
 
 /** What crosses a thread boundary to open the same virtual machine there. */

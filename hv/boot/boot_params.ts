@@ -5,6 +5,7 @@
  * References: Linux Documentation/arch/x86/zero-page.rst; struct screen_info, boot_e820_entry.
  */
 
+import { E820Type } from "../core/e820.ts";
 import { BootError } from "./boot_error.ts";
 import type { Placement } from "./placement.ts";
 import type { BootRequest } from "./plan.ts";
@@ -127,7 +128,8 @@ function memoryMap(request: BootRequest, page: StructWriter): void {
     page.u64(at, range.base).u64(at + 8, range.length).u32(at + 16, range.type);
   });
   const high = map.find((r) =>
-    r.type === 1 && r.base <= ONE_MIB && r.base + r.length > ONE_MIB && r.base + r.length <= 2 ** 32
+    r.type === E820Type.ram && r.base <= ONE_MIB && r.base + r.length > ONE_MIB &&
+    r.base + r.length <= 2 ** 32
   );
   const kib = high === undefined ? 0 : Math.floor((high.base + high.length - ONE_MIB) / 1024);
   page.u32(ALT_MEM_K, kib).u16(EXT_MEM_K, Math.min(kib, 0xffff));

@@ -4,9 +4,10 @@
  * Reference: System V ABI, chapters 4 and 5 (ELF header, program header, note section).
  */
 
+import { addressText } from "../core/hex.ts";
+import { alignUp } from "../core/align.ts";
 import { ImageReader } from "./image_reader.ts";
 import type { Placement } from "./placement.ts";
-import { hex } from "./placement.ts";
 
 const ELFCLASS32 = 1;
 const ELFCLASS64 = 2;
@@ -136,7 +137,7 @@ export function physicalEntry(file: ImageReader, elf: Elf, address = elf.entry):
     const offset = Number(address - load.virtualAddress);
     if (offset >= 0 && offset < load.memoryLength) return load.physicalAddress + offset;
   }
-  throw file.error(`its entry point ${hex(address)} lies in none of its segments`);
+  throw file.error(`its entry point ${addressText(address)} lies in none of its segments`);
 }
 
 /** The descriptor of the first note of `owner` and `type`, or undefined. */
@@ -146,20 +147,19 @@ export function findNote(
   owner: string,
   type: number,
 ): Uint8Array | undefined {
-  const align4 = (n: number) => Math.ceil(n / 4) * 4;
   for (const area of elf.notes) {
     const end = area.offset + area.length;
     let at = area.offset;
     for (let i = 0; i < MAX_NOTES && at + 12 <= end; i++) {
       const nameLength = file.u32(at);
       const descriptorLength = file.u32(at + 4);
-      const descriptor = at + 12 + align4(nameLength);
+      const descriptor = at + 12 + alignUp(nameLength, 4);
       if (descriptor + descriptorLength > end) break;
       if (
         file.u32(at + 8) === type && nameLength === owner.length + 1 &&
         file.text(at + 12, owner.length) === owner
       ) return file.slice(descriptor, descriptorLength, "an ELF note");
-      at = descriptor + align4(descriptorLength);
+      at = descriptor + alignUp(descriptorLength, 4);
     }
   }
   return undefined;

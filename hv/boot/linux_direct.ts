@@ -5,13 +5,14 @@
  * Reference: Linux Documentation/arch/x86/boot.rst, "32-bit" and "64-bit boot protocol".
  */
 
+import { addressText } from "../core/hex.ts";
 import type { BootParamsOptions } from "./boot_params.ts";
 import { placeBootParams } from "./boot_params.ts";
 import { elfEnd, parseElf, physicalEntry, placeElf } from "./elf.ts";
 import { long64, protected32 } from "./entry_state.ts";
 import { ImageReader } from "./image_reader.ts";
 import { PackedDataError } from "./packed_data_error.ts";
-import { hex, Placement } from "./placement.ts";
+import { Placement } from "./placement.ts";
 import type { BootPlan, BootRequest } from "./plan.ts";
 import { HEADER_START, reserveRunningKernel } from "./setup_header.ts";
 import type { SetupHeader } from "./setup_header.ts";
@@ -71,7 +72,7 @@ export function planVmlinux(
   return {
     segments: placement.segments,
     entry: elf.bits === 64 ? long64(placement, { rip, rsi }) : protected32(placement, { rip, rsi }),
-    description: `Linux ${options.name}, ${elf.bits}-bit entry at ${hex(rip)}`,
+    description: `Linux ${options.name}, ${elf.bits}-bit entry at ${addressText(rip)}`,
   };
 }
 
@@ -103,7 +104,7 @@ export function planLinuxSelfUnpacking(
     segments: placement.segments,
     entry: mode === "long64" ? long64(placement, registers) : protected32(placement, registers),
     description: `Linux ${header.kernelVersion || "image"}, ${mode === "long64" ? 64 : 32}-bit ` +
-      `entry at ${hex(rip)}`,
+      `entry at ${addressText(rip)}`,
   };
 }
 

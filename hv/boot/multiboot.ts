@@ -5,11 +5,13 @@
  * Reference: Multiboot Specification 0.6.96, chapter 3. Left out: drives, APM, boot device.
  */
 
+import { E820Type } from "../core/e820.ts";
+import { addressText } from "../core/hex.ts";
 import { commandLineBytes } from "./boot_params.ts";
 import { isElf, parseElf, physicalEntry, placeElf } from "./elf.ts";
 import { protected32 } from "./entry_state.ts";
 import type { ImageReader } from "./image_reader.ts";
-import { hex, Placement } from "./placement.ts";
+import { Placement } from "./placement.ts";
 import type { BootPlan, BootRequest } from "./plan.ts";
 import { cString, StructWriter } from "./struct_writer.ts";
 
@@ -35,7 +37,6 @@ const FRAMEBUFFER_EGA_TEXT = 2;
 const COMMAND_LINE_MAX = 4095;
 const FOUR_GIB = 2 ** 32;
 const ONE_MIB = 0x10_0000;
-const RAM = 1;
 
 /** Offset of the Multiboot header in the file, or undefined. */
 export function findMultibootHeader(file: ImageReader): number | undefined {
@@ -53,7 +54,9 @@ export function planMultiboot(request: BootRequest, file: ImageReader): BootPlan
   if (header === undefined) throw file.error("it has no Multiboot header");
   const flags = file.u32(header + 4);
   if ((flags & UNKNOWN_REQUIREMENTS) !== 0) {
-    throw file.error(`its Multiboot header requires what is not known here (flags ${hex(flags)})`);
+    throw file.error(
+      `its Multiboot header requires what is not known here (flags ${addressText(flags)})`,
+    );
   }
   const placement = new Placement(request);
   const rip = (flags & HAS_ADDRESSES) !== 0
@@ -63,7 +66,7 @@ export function planMultiboot(request: BootRequest, file: ImageReader): BootPlan
   return {
     segments: placement.segments,
     entry: protected32(placement, { rip, rax: BOOTLOADER_MAGIC, rbx }),
-    description: `Multiboot kernel, entry at ${hex(rip)}`,
+    description: `Multiboot kernel, entry at ${addressText(rip)}`,
   };
 }
 
@@ -92,7 +95,7 @@ function placeByAddresses(file: ImageReader, header: number, placement: Placemen
   const bytes = file.slice(offset, length, "the Multiboot kernel");
   const memoryLength = Math.max(length, bssEnd - loadAddress);
   if (entry < loadAddress || entry >= loadAddress + memoryLength) {
-    throw file.error(`its entry point ${hex(entry)} lies outside of what is loaded`);
+    throw file.error(`its entry point ${addressText(entry)} lies outside of what is loaded`);
   }
   placement.at(loadAddress, bytes, "the kernel", memoryLength);
   return entry;
@@ -140,7 +143,7 @@ function placeInformation(request: BootRequest, placement: Placement, video: boo
 /** Bytes of RAM that are there without a hole from `start`, below 4 GiB, in whole KiB. */
 function ramFrom(request: BootRequest, start: number): number {
   const range = request.memoryMap.find((r) =>
-    r.type === RAM && r.base <= start && start < r.base + r.length
+    r.type === E820Type.ram && r.base <= start && start < r.base + r.length
   );
   if (range === undefined) return 0;
   const length = Math.min(range.base + range.length, FOUR_GIB) - start;

@@ -1,3 +1,6 @@
+import { E820Type } from "../core/e820.ts";
+import { addressText } from "../core/hex.ts";
+import { alignUp } from "../core/align.ts";
 import { BootError } from "./boot_error.ts";
 import type { BootRequest, BootSegment } from "./plan.ts";
 
@@ -7,16 +10,12 @@ const MiB = 1024 * KiB;
 const FOUR_GIB = 2 ** 32;
 /** Interrupt vectors, BIOS data area: the firmware's, left alone. */
 const FIRMWARE_LOW_END = 0x1000;
-const RAM = 1;
 
 interface Extent {
   readonly start: number;
   readonly end: number;
   readonly what: string;
 }
-
-/** Address as in a data sheet: `100000h`. */
-export const hex = (address: number | bigint): string => `${address.toString(16).toUpperCase()}h`;
 
 /** Mebibytes for people: whole ones, rounded up, so that "give N MiB" always suffices. */
 export const mib = (bytes: number): string => `${Math.ceil(bytes / MiB)} MiB`;
@@ -32,7 +31,10 @@ export class Placement {
   constructor(request: Pick<BootRequest, "kernelName" | "memoryMap">) {
     this.#name = request.kernelName;
     this.#ram = mergedRam(request.memoryMap);
-    this.#totalRam = request.memoryMap.reduce((n, r) => n + (r.type === RAM ? r.length : 0), 0);
+    this.#totalRam = request.memoryMap.reduce(
+      (n, r) => n + (r.type === E820Type.ram ? r.length : 0),
+      0,
+    );
     this.#taken.push({ start: 0, end: FIRMWARE_LOW_END, what: "the firmware's data area" });
   }
 
@@ -58,13 +60,15 @@ export class Placement {
     const end = address + length;
     if (!this.#ram.some((r) => r.start <= address && end <= r.end)) {
       throw this.#error(
-        `${what} needs memory from ${hex(address)} to ${hex(end)}, which the guest's ` +
+        `${what} needs memory from ${addressText(address)} to ${
+          addressText(end)
+        }, which the guest's ` +
           `${mib(this.#totalRam)} do not have: give more with --memory`,
       );
     }
     const other = this.#taken.find((t) => t.start < end && address < t.end);
     if (other !== undefined) {
-      throw this.#error(`${what} at ${hex(address)} would overwrite ${other.what}`);
+      throw this.#error(`${what} at ${addressText(address)} would overwrite ${other.what}`);
     }
     this.#taken.push({ start: address, end, what });
   }
@@ -74,7 +78,7 @@ export class Placement {
     const candidates = [...this.#ram.map((r) => r.start), ...this.#taken.map((t) => t.end)];
     candidates.sort((a, b) => a - b);
     for (const candidate of candidates) {
-      const address = Math.ceil(candidate / align) * align;
+      const address = alignUp(candidate, align);
       if (!this.#free(address, bytes.length)) continue;
       this.at(address, bytes, what);
       return address;
@@ -115,7 +119,7 @@ export class Placement {
 
 /** RAM below 4 GiB in ascending order, adjacent ranges joined. */
 function mergedRam(map: BootRequest["memoryMap"]): Extent[] {
-  const ranges = map.filter((r) => r.type === RAM && r.length > 0 && r.base < FOUR_GIB)
+  const ranges = map.filter((r) => r.type === E820Type.ram && r.length > 0 && r.base < FOUR_GIB)
     .map((r) => ({ start: r.base, end: Math.min(r.base + r.length, FOUR_GIB), what: "RAM" }))
     .sort((a, b) => a.start - b.start);
   const merged: Extent[] = [];

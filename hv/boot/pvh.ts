@@ -4,11 +4,12 @@
  * References: Xen docs/misc/pvh.pandoc; xen/include/public/arch-x86/hvm/start_info.h (version 1).
  */
 
+import { addressText } from "../core/hex.ts";
 import type { Elf } from "./elf.ts";
 import { findNote, parseElf, physicalEntry, placeElf } from "./elf.ts";
 import { protected32 } from "./entry_state.ts";
 import type { ImageReader } from "./image_reader.ts";
-import { hex, Placement } from "./placement.ts";
+import { Placement } from "./placement.ts";
 import type { BootPlan, BootRequest } from "./plan.ts";
 import { commandLineBytes } from "./boot_params.ts";
 import { cString, StructWriter } from "./struct_writer.ts";
@@ -60,6 +61,6 @@ export function planPvh(request: BootRequest, file: ImageReader): BootPlan {
   return {
     segments: placement.segments,
     entry: protected32(placement, { rip, rbx }),
-    description: `ELF kernel, PVH entry at ${hex(rip)}`,
+    description: `ELF kernel, PVH entry at ${addressText(rip)}`,
   };
 }

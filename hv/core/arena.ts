@@ -6,6 +6,7 @@
  * devices, called once by main, is what writes.
  */
 
+import { alignUp } from "./align.ts";
 import { type Fields, record, type RecordType, type RecordView, words } from "./record.ts";
 import { Lock } from "./lock.ts";
 
@@ -45,7 +46,7 @@ export class Arena {
       throw new Error(`Cannot allocate state "${name}": the name is taken`);
     }
     const offset = this.#end;
-    const end = offset + Math.ceil(type.byteLength / CACHE_LINE) * CACHE_LINE;
+    const end = offset + alignUp(type.byteLength, CACHE_LINE);
     if (end > this.buffer.byteLength) {
       throw new Error(
         `Cannot allocate ${type.byteLength} bytes for state "${name}": ` +

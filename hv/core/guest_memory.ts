@@ -7,6 +7,8 @@
  * the guest sees there is the board's affair (see hv/core/memory_map.ts), devices see RAM.
  */
 
+import { alignUp } from "./align.ts";
+
 /** Where RAM below 4 GiB ends at most. */
 export const LOW_RAM_LIMIT = 0xc000_0000;
 /** Where RAM goes on. */
@@ -127,7 +129,7 @@ export class GuestMemory {
    */
   allocateDeviceMemory(length: number): DeviceMemory {
     const offset = this.#deviceEnd;
-    const end = offset + Math.ceil(length / 4096) * 4096;
+    const end = offset + alignUp(length, 4096);
     if (end > this.#bytes.length) {
       throw new Error(`Cannot allocate ${length} bytes of device memory: reserve more`);
     }

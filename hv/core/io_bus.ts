@@ -8,6 +8,7 @@
  * for that is the guest's doing.
  */
 
+import { addressText } from "./hex.ts";
 import type { IoHandler } from "./device.ts";
 import type { Lock } from "./lock.ts";
 
@@ -78,15 +79,20 @@ export class IoBus {
    */
   claim(claim: Claim): void {
     const { name, base, length } = claim;
-    const hex = (n: number) => `${n.toString(16)}h`;
     if (base < 0 || length <= 0 || base + length > this.#limit) {
-      throw new Error(`Cannot put ${name} at ${this.#kind} ${hex(base)}: outside of the bus`);
+      throw new Error(
+        `Cannot put ${name} at ${this.#kind} ${addressText(base)}: outside of the bus`,
+      );
     }
     const other = this.#fixed.find((o) => base < o.base + o.length && o.base < base + length);
     if (other !== undefined) {
       throw new Error(
-        `Cannot put ${name} at ${this.#kind} ${hex(base)}-${hex(base + length - 1)}: ` +
-          `${other.name} is at ${hex(other.base)}-${hex(other.base + other.length - 1)}`,
+        `Cannot put ${name} at ${this.#kind} ${addressText(base)}-${
+          addressText(base + length - 1)
+        }: ` +
+          `${other.name} is at ${addressText(other.base)}-${
+            addressText(other.base + other.length - 1)
+          }`,
       );
     }
     this.#fixed.push(claim);

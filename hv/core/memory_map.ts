@@ -79,8 +79,10 @@ export const SEGMENTS: readonly Segment[] = [
 
 const RE = 1;
 const WE = 2;
-const DOPEN = 0x40;
-const SMRAME = 0x08;
+/** SMRAM register: A0000h-BFFFFh shows RAM to all code. */
+export const SMRAM_DOPEN = 0x40;
+/** SMRAM register: enables it. */
+export const SMRAM_SMRAME = 0x08;
 
 /** The chip set's registers that matter here (devices/pci/i440fx.ts). */
 export interface ShadowRegisters {
@@ -103,18 +105,20 @@ export interface PlacedMemory extends Rom {
   readonly guestAddress: number;
 }
 
-/** A piece of the guest-physical address space backed by the machine's memory; see accelerator.ts. */
+/** A piece of the guest-physical address space backed by the machine's memory. */
 export interface MemorySlot {
-  /** One of `Slot`. */
+  /** Number of the slot, one of `Slot`: mapping it again replaces it. */
   readonly slot: number;
   /** Guest-physical address in bytes, page-aligned. */
   readonly guestAddress: number;
-  /** Bytes, a multiple of 4096; 0 where there is nothing to map. */
+  /** Bytes, a multiple of 4096; 0 where there is nothing to map, or no longer. */
   readonly length: number;
-  /** Offset in the machine's memory, bytes, page-aligned. */
+  /** Offset in the machine's memory (guest_memory.ts), bytes, page-aligned. */
   readonly memoryOffset: number;
-  /** Writes come out as MMIO. */
+  /** Writes exit as MMIO instead of changing the memory. */
   readonly readOnly?: boolean;
+  /** Keep a log of the pages written (see `AcceleratedVm.takeDirtyPages`). */
+  readonly logDirty?: boolean;
 }
 
 /** What the machine has. */
@@ -141,7 +145,7 @@ export function shadowOf({ register, shift }: Segment, { pam }: ShadowRegisters)
 
 /** Is RAM visible at A0000h-BFFFFh? */
 const smramOpen = ({ smram }: ShadowRegisters): boolean =>
-  (smram & (DOPEN | SMRAME)) === (DOPEN | SMRAME);
+  (smram & (SMRAM_DOPEN | SMRAM_SMRAME)) === (SMRAM_DOPEN | SMRAM_SMRAME);
 
 /** The ROM behind a segment (the system ROM's alias, else an option ROM), or undefined. */
 export function romOf({ base, length }: Segment, layout: MemoryLayout): Rom | undefined {

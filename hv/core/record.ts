@@ -14,6 +14,7 @@
  * ```
  */
 
+import { alignUp } from "./align.ts";
 import { ByteRing } from "./byte_ring.ts";
 
 /** A field held as a value: read and written through an accessor. */
@@ -188,8 +189,6 @@ export function bytesOf(view: object): Uint8Array {
   const data = (view as WithData)[DATA];
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
-
-const alignUp = (offset: number, align: number): number => Math.ceil(offset / align) * align;
 
 /**
  * Declares a record.

@@ -84,11 +84,11 @@ Deno.test("claims that overlap or leave the bus name the devices", () => {
   ports.claim({ name: "com1", base: 0x3f8, length: 8, device });
   assert.throws(
     () => ports.claim({ name: "probe", base: 0x3ff, length: 2, device }),
-    /put probe at port 3ffh-400h: com1 is at 3f8h-3ffh/,
+    /put probe at port 3FFh-400h: com1 is at 3F8h-3FFh/,
   );
   assert.throws(
     () => ports.claim({ name: "far", base: 0xffff, length: 2, device }),
-    /put far at port ffffh: outside of the bus/,
+    /put far at port FFFFh: outside of the bus/,
   );
   assert.throws(() => ports.claim({ name: "none", base: 0, length: 0, device }), /put none/);
 });

@@ -1,5 +1,6 @@
 /** The registers of a stopped virtual processor, for firmware services, dumps and debugging. */
 
+import { hex } from "../../core/hex.ts";
 import { bytesOf } from "../../core/record.ts";
 import type { RegisterFile, Segment } from "../accelerator.ts";
 import type { RegisterSync } from "./register_sync.ts";
@@ -23,8 +24,6 @@ const CR0_PE = 1n;
 const RFLAGS_VM = 1 << 17;
 
 type SegmentView = InstanceType<typeof kvm_segment>;
-
-const hex = (value: number | bigint, digits: number) => value.toString(16).padStart(digits, "0");
 
 /** A processor as its registers need it. */
 export interface RegisterOwner {
