@@ -1,0 +1,78 @@
+/** Local APICs on a bench, wired to each other, with a time-stamp counter that counts guest ns. */
+
+import { LocalApic } from "../../devices/local_apic.ts";
+import { LocalApicMsrs } from "../../devices/local_apic_msr.ts";
+import { LocalApicState, Reg } from "../../devices/local_apic_registers.ts";
+import { LocalApics } from "../../devices/local_apics.ts";
+import { TestBench } from "./test_bench.ts";
+
+/** Width of physical addresses that the MSRs allow. */
+export const ADDRESS_BITS = 40;
+
+/** See above. Building writes nothing. */
+export class ApicBench {
+  readonly bench: TestBench;
+  readonly bus = new LocalApics();
+  readonly apics: LocalApic[] = [];
+  readonly msrs: LocalApicMsrs[] = [];
+  /** Vectors whose end was broadcast, and how often each processor was woken. */
+  readonly ended: number[] = [];
+  readonly wakes: number[] = [];
+
+  constructor(
+    { cpus = 1, bench = new TestBench(), suppressesEoi = false }: {
+      cpus?: number;
+      bench?: TestBench;
+      suppressesEoi?: boolean;
+    } = {},
+  ) {
+    this.bench = bench;
+    for (let index = 0; index < cpus; index++) {
+      const lock = bench.arena.lock(`apic${index}`);
+      const apic = new LocalApic(bench.state(LocalApicState, `apic${index}`), {
+        index,
+        bus: this.bus,
+        endOfInterrupt: (vector) => this.ended.push(vector),
+        wake: () => this.wakes[index]++,
+        suppressesEoi,
+        clock: bench.clock,
+        lock,
+        timer: bench.timer(`apic${index}`, lock),
+        tscDeadlineNs: (low, high) => high * 2 ** 32 + low,
+      });
+      this.wakes.push(0);
+      this.bus.add(apic.receiver);
+      this.apics.push(apic);
+      this.msrs.push(new LocalApicMsrs(apic, ADDRESS_BITS));
+    }
+  }
+
+  /** Resets all, and enables them with spurious vector FFh. */
+  start(): this {
+    for (const apic of this.apics) {
+      apic.reset();
+      apic.write(Reg.SVR, 4, 0x1ff);
+    }
+    return this;
+  }
+
+  /** Takes every vector that is pending at a processor, in order, without ending any. */
+  take(index = 0): number[] {
+    const apic = this.apics[index];
+    const taken: number[] = [];
+    while (apic.pending() >= 0) taken.push(apic.acknowledge());
+    return taken;
+  }
+
+  /** Takes and ends every vector that is pending, in order. */
+  serve(index = 0): number[] {
+    const apic = this.apics[index];
+    const served: number[] = [];
+    while (apic.pending() >= 0) {
+      served.push(apic.acknowledge());
+      if (apic.isX2) apic.writeRegister(Reg.EOI, 0);
+      else apic.write(Reg.EOI, 4, 0);
+    }
+    return served;
+  }
+}
