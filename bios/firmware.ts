@@ -25,7 +25,7 @@ import { callOptionRom } from "./option_rom.ts";
 import { bios32, pciBios32 } from "./pci_bios.ts";
 import { post, reset } from "./post.ts";
 import { ROM_BASE, ROM_BYTES, romCode, type RomTable } from "./rom.ts";
-import type { ServiceName } from "./stubs.ts";
+import type { ServiceName } from "./stub_names.ts";
 import { TextScreen } from "./text_screen.ts";
 
 /** Where the ROM is seen a second time: below 4 GiB. */

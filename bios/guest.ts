@@ -8,7 +8,7 @@ import { CallerMemory } from "./caller_memory.ts";
 import type { FirmwareHost } from "./host.ts";
 import { GuestSpace } from "./guest_space.ts";
 import { romCode } from "./rom.ts";
-import type { StubLabel } from "./stubs.ts";
+import type { StubLabel } from "./stub_names.ts";
 
 const CF = 0x01;
 const ZF = 0x40;

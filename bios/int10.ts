@@ -7,11 +7,17 @@
 import { Bda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
 import { fontService } from "./int10_font.ts";
-import { readGraphicsCell, readPixel, writeGraphicsCell, writePixel } from "./int10_graphics.ts";
+import {
+  readGraphicsCell,
+  readPixel,
+  scrollGraphics,
+  writeGraphicsCell,
+  writePixel,
+} from "./int10_graphics.ts";
 import { paletteService } from "./int10_palette.ts";
 import { displayCombination, functionalityState } from "./int10_state.ts";
-import { isGraphics, scrollGraphics, setVideoMode } from "./video_mode.ts";
 import type { TextScreen } from "./text_screen.ts";
+import { isGraphics, setVideoMode } from "./video_mode.ts";
 
 /** Serves one call. */
 export function int10(guest: Guest, screen: TextScreen): void {

@@ -1,5 +1,5 @@
 /**
- * Dots and characters in graphics modes: CGA (two or four colours), planar (EGA, VGA), 256 colours.
+ * Dots, characters and scrolling in graphics modes: CGA (two or four colours), planar (EGA, VGA), 256 colours.
  *
  * Reference: IBM VGA Technical Reference, "Video memory organisation"; BIOS interface AH=09h-0Dh.
  */
@@ -7,6 +7,7 @@
 import type { VgaMode } from "../devices/vga_modes.ts";
 import { Bda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
+import type { Box, TextScreen } from "./text_screen.ts";
 import { currentMode } from "./video_mode.ts";
 
 const GRAPHICS_INDEX = 0x3ce;
@@ -177,8 +178,29 @@ export function readGraphicsCell(guest: Guest, row: number, column: number): num
   return 0;
 }
 
+/** INT 10h AH=06h and 07h in graphics modes; the box is in characters. */
+export function scrollGraphics(
+  guest: Guest,
+  screen: TextScreen,
+  box: Box,
+  lines: number,
+  color: number,
+): void {
+  const right = Math.min(box.right, screen.columns - 1);
+  const bottom = Math.min(box.bottom, screen.rows - 1);
+  const height = bottom - box.top + 1;
+  if (height <= 0 || right < box.left) return;
+  const count = lines === 0 ? height : Math.min(Math.abs(lines), height);
+  for (let i = 0; i < height; i++) {
+    const row = lines >= 0 ? box.top + i : bottom - i;
+    const from = lines >= 0 ? row + count : row - count;
+    if (i + count < height) moveGraphicsRow(guest, row, from, box.left, right);
+    else fillGraphicsRow(guest, row, box.left, right, color);
+  }
+}
+
 /** Moves a row of characters over another. */
-export function moveGraphicsRow(
+function moveGraphicsRow(
   guest: Guest,
   to: number,
   from: number,
@@ -198,7 +220,7 @@ export function moveGraphicsRow(
 }
 
 /** Fills a row of characters with a colour. */
-export function fillGraphicsRow(
+function fillGraphicsRow(
   guest: Guest,
   row: number,
   left: number,

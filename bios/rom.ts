@@ -13,7 +13,8 @@ import { vgaFont } from "../devices/vga_font.ts";
 import { addressText } from "../hv/core/hex.ts";
 import { Assembler, offset } from "./assembler.ts";
 import { ROM_BASE, ROM_BYTES } from "./rom_area.ts";
-import { emitStubs, type ServiceName, type StubLabel, STUBS_START } from "./stubs.ts";
+import type { ServiceName, StubLabel } from "./stub_names.ts";
+import { emitStubs, STUBS_START } from "./stubs.ts";
 import { checksumFor } from "./table_writer.ts";
 
 export { ROM_BASE, ROM_BYTES };

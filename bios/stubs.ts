@@ -10,65 +10,11 @@
 
 import { type Assembler, word } from "./assembler.ts";
 import { PM_PORTS } from "./pci_setup.ts";
+import { type Emit, FIRMWARE_PORT, type ServiceName } from "./stub_names.ts";
 import { emitHardwareInterrupts } from "./stubs_hardware.ts";
 
-/** Where the stubs call the firmware. No device of a PC is there; one byte, write only. */
-export const FIRMWARE_PORT = 0xa8;
 /** Offset in the ROM where the stubs lie. */
 export const STUBS_START = 0xa000;
-
-/** What a stub asks for. */
-export type ServiceName =
-  | "reset"
-  | "post"
-  | "optionRom"
-  | "int09"
-  | "int09Key"
-  | "int10"
-  | "int13"
-  | "int14"
-  | "int15"
-  | "int15Wait"
-  | "int16"
-  | "int17"
-  | "int19"
-  | "int1a"
-  | "int70"
-  | "int74"
-  | "monitor"
-  | "bios32"
-  | "pciBios32";
-
-/** Places to which a service may send the guest. */
-export type StubLabel =
-  | "coldStart"
-  | "warmJump"
-  | "warmJumpEoi"
-  | "retry13"
-  | "retry19"
-  | "bootNow"
-  | "wait14"
-  | "wait15"
-  | "spin15"
-  | "wait16"
-  | "idle16"
-  | "keyHook"
-  | "keyBreak"
-  | "keyPrint"
-  | "keyPause"
-  | "keyNothing"
-  | "reboot"
-  | "powerOff"
-  | "alarm"
-  | "farReturn"
-  | "mouseDone"
-  | "optionRomNext"
-  | "monitor"
-  | "monitorWait"
-  | "monitorCpuid"
-  | "startMonitor"
-  | "bootAgain"
-  | "pciBios32";
 
 /** Ports and values with which POST starts the interrupt controllers and the timer. */
 const CHIP_SETUP: readonly (readonly [port: number, value: number])[] = [
@@ -110,9 +56,6 @@ export function emitStubs(a: Assembler): Map<number, ServiceName> {
   }
   return services;
 }
-
-/** Emits the call of a service. */
-export type Emit = (name: ServiceName) => void;
 
 /** Reset, cold start, warm restarts of programs that left protected mode by a reset. */
 function emitStart(a: Assembler, service: Emit): void {

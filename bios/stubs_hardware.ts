@@ -6,7 +6,7 @@
  */
 
 import { type Assembler, byte, word } from "./assembler.ts";
-import type { Emit } from "./stubs.ts";
+import type { Emit } from "./stub_names.ts";
 
 const TICKS_PER_DAY = 0x1800b0;
 

@@ -1,5 +1,5 @@
 /**
- * Video modes as INT 10h sets them, what the BIOS data area says of them, and scrolling in graphics.
+ * Video modes as INT 10h sets them, and what the BIOS data area says of them.
  *
  * Reference: IBM VGA Technical Reference, BIOS interface; BIOS data area 40:49h-66h, 84h-8Ah.
  */
@@ -7,9 +7,8 @@
 import { setVgaMode, type VgaBus, type VgaMode, vgaMode } from "../devices/vga_modes.ts";
 import { Bda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
-import { fillGraphicsRow, moveGraphicsRow } from "./int10_graphics.ts";
 import { RomOffset } from "./rom.ts";
-import type { Box, TextScreen } from "./text_screen.ts";
+import type { TextScreen } from "./text_screen.ts";
 
 /** Contents of the CGA's mode register (40:65h) for modes 0 to 7. */
 const CGA_MODE = [0x2c, 0x28, 0x2d, 0x29, 0x2a, 0x2e, 0x1e, 0x29];
@@ -74,25 +73,4 @@ function setGraphicsFont({ host: { memory } }: Guest, height: number): void {
     : RomOffset.font16;
   memory.writeU16(0x43 * 4, offset);
   memory.writeU16(0x43 * 4 + 2, 0xf000);
-}
-
-/** INT 10h AH=06h and 07h in graphics modes; the box is in characters. */
-export function scrollGraphics(
-  guest: Guest,
-  screen: TextScreen,
-  box: Box,
-  lines: number,
-  color: number,
-): void {
-  const right = Math.min(box.right, screen.columns - 1);
-  const bottom = Math.min(box.bottom, screen.rows - 1);
-  const height = bottom - box.top + 1;
-  if (height <= 0 || right < box.left) return;
-  const count = lines === 0 ? height : Math.min(Math.abs(lines), height);
-  for (let i = 0; i < height; i++) {
-    const row = lines >= 0 ? box.top + i : bottom - i;
-    const from = lines >= 0 ? row + count : row - count;
-    if (i + count < height) moveGraphicsRow(guest, row, from, box.left, right);
-    else fillGraphicsRow(guest, row, box.left, right, color);
-  }
 }

@@ -1,6 +1,6 @@
 /**
  * The board: an i440FX/PIIX3 PC. Every port, memory range, interrupt line and device of the machine is
- * in this file and the hv/pc_*.ts beside it, and nothing else is.
+ * in this file and in hv/pc/, and nothing else is.
  *
  * Every thread builds it over the same state; only main calls `reset`.
  */
@@ -17,6 +17,7 @@ import type { IoBus } from "./core/io_bus.ts";
 import type { Lock } from "./core/lock.ts";
 import type { Timers } from "./core/timer.ts";
 import { PcBuilder, type PcContext, type ResetKind } from "./pc/builder.ts";
+import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { PcFirmware } from "./pc/firmware.ts";
 import { PcLegacy } from "./pc/legacy.ts";
 import { PcMemory } from "./pc/memory.ts";
@@ -26,6 +27,11 @@ import { type PcDrive, PcStorage } from "./pc/storage.ts";
 const VGA_WINDOW_BYTES = 0x2_0000;
 /** CMOS shutdown codes with which a program gets the processor back after its reset (IBM AT). */
 const RESUME_CODES = [0x05, 0x09, 0x0a];
+
+/** What the threads have that serve the firmware. */
+interface FirmwareContext {
+  readonly BuiltinFirmware?: typeof BuiltinFirmware;
+}
 
 /** See above. */
 export class Pc {
@@ -48,7 +54,7 @@ export class Pc {
   readonly #storage: PcStorage;
   readonly #legacy: PcLegacy;
 
-  constructor(config: BoardConfig, context: PcContext) {
+  constructor(config: BoardConfig, context: PcContext & FirmwareContext) {
     const b = this.#builder = new PcBuilder(config, context);
     const { control } = context;
     const reset = () => {
@@ -67,7 +73,7 @@ export class Pc {
     this.#storage = new PcStorage(b);
     const pci = new PcPci(b, this.#memory, this.#storage, { reset, cpuReset, powerOff });
     this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
-    this.firmware = new PcFirmware(b, this.#memory, this.#storage);
+    this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
 
     this.ports = b.ports;
     this.mmio = b.mmio;

@@ -1,8 +1,7 @@
-/** What the parts of the board (hv/pc_*.ts) are built with: state, locks, lines, buses, timers. */
+/** What the parts of the board (hv/pc/) are built with: state, locks, lines, buses, timers. */
 
 import type { AcceleratedVm } from "../accel/accelerator.ts";
 import type { BoardConfig } from "./board_config.ts";
-import type { BuiltinFirmware } from "./builtin_firmware.ts";
 import type { Control } from "../control.ts";
 import type { Arena } from "../core/arena.ts";
 import type { BlockPort } from "../core/block.ts";
@@ -23,8 +22,6 @@ export interface PcContext {
   readonly vm: AcceleratedVm;
   readonly clock: Clock;
   readonly control: Control;
-  /** The built-in firmware, on threads that need it. */
-  readonly BuiltinFirmware?: typeof BuiltinFirmware;
 }
 
 /** A drive's ports: its controller's and, for the built-in firmware, the firmware's. */
@@ -56,10 +53,7 @@ export class PcBuilder {
   readonly irqs: IrqLines;
   readonly #devices: Device[] = [];
 
-  readonly BuiltinFirmware: PcContext["BuiltinFirmware"];
-
   constructor(config: BoardConfig, context: PcContext) {
-    this.BuiltinFirmware = context.BuiltinFirmware;
     const { arena, memory, vm, clock, control } = context;
     this.config = config;
     this.arena = arena;

@@ -9,10 +9,11 @@ import type { FirmwareDrive, FirmwareHost } from "../../bios/host.ts";
 import { buildMpTable } from "../../bios/mptable.ts";
 import { ROM_BYTES, romImage, type RomTable } from "../../bios/rom.ts";
 import { buildSmbios, placeSmbios } from "../../bios/smbios.ts";
-import { FIRMWARE_PORT } from "../../bios/stubs.ts";
+import { FIRMWARE_PORT } from "../../bios/stub_names.ts";
 import type { RegisterFile, Vcpu } from "../accel/accelerator.ts";
 import type { EntryState } from "../boot/mod.ts";
 import { Request } from "../control.ts";
+import { alignUp } from "../core/align.ts";
 import type { PcBuilder } from "./builder.ts";
 import { ACPI_BYTES, firmwareMemoryMap, RSDP_ADDRESS } from "./firmware_memory.ts";
 import { boardOf, IDENTITY } from "./firmware_tables.ts";
@@ -116,7 +117,7 @@ function buildTables(builder: PcBuilder): RomTable[] {
   const place = (bytesAt: (address: number) => Uint8Array): RomTable => {
     const address = next;
     const bytes = bytesAt(address);
-    next = Math.ceil((address + bytes.length) / TABLE_ALIGNMENT) * TABLE_ALIGNMENT;
+    next = alignUp(address + bytes.length, TABLE_ALIGNMENT);
     return { address, bytes };
   };
   const smbios = buildSmbios(board, IDENTITY);

@@ -17,10 +17,15 @@ export class PcFirmware {
   readonly #memory: PcMemory;
   readonly #builtin: BuiltinFirmware | undefined;
 
-  constructor(builder: PcBuilder, memory: PcMemory, storage: PcStorage) {
+  /** @param Builtin The built-in firmware, on threads that need it. */
+  constructor(
+    builder: PcBuilder,
+    memory: PcMemory,
+    storage: PcStorage,
+    Builtin?: typeof BuiltinFirmware,
+  ) {
     this.#memory = memory;
-    const { BuiltinFirmware } = builder;
-    this.#builtin = BuiltinFirmware && new BuiltinFirmware(builder, memory, storage);
+    this.#builtin = Builtin && new Builtin(builder, memory, storage);
     const contents = fwCfgContents(builder.config);
     const b = builder;
     const lock = b.lock("fw_cfg");

@@ -6,7 +6,7 @@
 import { Firmware } from "../../bios/firmware.ts";
 import type { FirmwareDrive, FirmwareHost } from "../../bios/host.ts";
 import { ROM_BYTES, romCode, romImage } from "../../bios/rom.ts";
-import type { ServiceName } from "../../bios/stubs.ts";
+import type { ServiceName } from "../../bios/stub_names.ts";
 import { I8042, I8042State } from "../../devices/i8042.ts";
 import { Mc146818, Mc146818State } from "../../devices/mc146818.ts";
 import { Ps2Keyboard, Ps2KeyboardState } from "../../devices/ps2_keyboard.ts";

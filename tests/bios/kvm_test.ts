@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Assembler, word } from "../../bios/assembler.ts";
 import { Firmware } from "../../bios/firmware.ts";
 import { ROM_BYTES } from "../../bios/rom.ts";
-import { FIRMWARE_PORT } from "../../bios/stubs.ts";
+import { FIRMWARE_PORT } from "../../bios/stub_names.ts";
 import { createVm, Exit, type Vcpu } from "../../hv/accel/mod.ts";
 import { serveMmio, servePort } from "../../hv/exits.ts";
 import { BiosBench, type BiosBenchOptions } from "./bios_bench.ts";
