@@ -13,7 +13,7 @@
 import type { Device } from "../hv/core/device.ts";
 import { bytes, bytesOf, flag, record, ring, u8 } from "../hv/core/record.ts";
 import { EXTENDED, type KeyCode, KEYS } from "./keymap.ts";
-import { Ps2Answer, type Ps2Device } from "./ps2_device.ts";
+import { Ps2Answer, type Ps2Device, Ps2Output } from "./ps2_device.ts";
 
 /** Commands from the system. */
 const SET_LEDS = 0xed;
@@ -91,9 +91,11 @@ export type Ps2KeyboardState = InstanceType<typeof Ps2KeyboardState>;
 export class Ps2Keyboard implements Device, Ps2Device {
   onData: () => void = () => {};
   readonly #state: Ps2KeyboardState;
+  readonly #output: Ps2Output;
 
   constructor(state: Ps2KeyboardState) {
     this.#state = state;
+    this.#output = new Ps2Output(state);
   }
 
   reset(): void {
@@ -137,15 +139,11 @@ export class Ps2Keyboard implements Device, Ps2Device {
   }
 
   get pending(): boolean {
-    const { answers, queue } = this.#state;
-    return answers.length > 0 || queue.length > 0;
+    return this.#output.pending;
   }
 
   take(): number {
-    const s = this.#state;
-    const byte = s.answers.length > 0 ? s.answers.shift() : s.queue.shift();
-    if (byte >= 0) s.lastSent = byte;
-    return byte;
+    return this.#output.take();
   }
 
   send(byte: number): void {
@@ -158,7 +156,7 @@ export class Ps2Keyboard implements Device, Ps2Device {
   }
 
   #answer(...answer: number[]): void {
-    for (const byte of answer) this.#state.answers.push(byte);
+    this.#output.answer(...answer);
   }
 
   #setDefaults(): void {

@@ -11,7 +11,7 @@
 
 import type { Device } from "../hv/core/device.ts";
 import { bytesOf, flag, i32, record, ring, u8 } from "../hv/core/record.ts";
-import { Ps2Answer, type Ps2Device } from "./ps2_device.ts";
+import { Ps2Answer, type Ps2Device, Ps2Output } from "./ps2_device.ts";
 
 /** Commands from the system. */
 const SCALING_1_1 = 0xe6;
@@ -90,9 +90,11 @@ function scale(count: number): number {
 export class Ps2Mouse implements Device, Ps2Device {
   onData: () => void = () => {};
   readonly #state: Ps2MouseState;
+  readonly #output: Ps2Output;
 
   constructor(state: Ps2MouseState) {
     this.#state = state;
+    this.#output = new Ps2Output(state);
   }
 
   reset(): void {
@@ -126,14 +128,11 @@ export class Ps2Mouse implements Device, Ps2Device {
   }
 
   get pending(): boolean {
-    const { answers, queue } = this.#state;
-    return answers.length > 0 || queue.length > 0;
+    return this.#output.pending;
   }
 
   take(): number {
-    const s = this.#state;
-    const byte = s.answers.length > 0 ? s.answers.shift() : s.queue.shift();
-    if (byte >= 0) s.lastSent = byte;
+    const byte = this.#output.take();
     // No `onData`: it is the controller that is taking.
     if (!this.pending) this.#sample();
     return byte;
@@ -149,7 +148,7 @@ export class Ps2Mouse implements Device, Ps2Device {
   }
 
   #answer(...answer: number[]): void {
-    for (const byte of answer) this.#state.answers.push(byte);
+    this.#output.answer(...answer);
   }
 
   #setDefaults(): void {

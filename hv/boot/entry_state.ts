@@ -71,74 +71,63 @@ const registers = (given: Partial<EntryRegisters>): EntryRegisters => ({
   ...given,
 });
 
+/** What the three modes have in common: one data segment in all data registers, no task, no paging. */
+const common = (data: SegmentState) => ({
+  ds: data,
+  es: data,
+  fs: data,
+  gs: data,
+  ss: data,
+  ldtr,
+  tr,
+  cr3: 0,
+  cr4: 0,
+  efer: 0,
+});
+
 /** Real mode: all data segments at `dataSegment`. */
 export function real16(
   codeSegment: number,
   dataSegment: number,
   given: Partial<EntryRegisters>,
 ): EntryState {
-  const data = realSegment(dataSegment, DATA);
   return {
+    ...common(realSegment(dataSegment, DATA)),
     mode: "real16",
     registers: registers(given),
     cs: realSegment(codeSegment, CODE),
-    ds: data,
-    es: data,
-    fs: data,
-    gs: data,
-    ss: data,
-    ldtr,
-    tr,
     gdtr: { base: 0, limit: 0xffff },
     idtr: { base: 0, limit: 0x3ff },
     cr0: CR0_ET,
-    cr3: 0,
-    cr4: 0,
-    efer: 0,
+  };
+}
+
+/** Flat segments, without interrupts; places a small stack and the descriptor table. */
+function flatState(placement: Placement, given: Partial<EntryRegisters>, codeAccess: number) {
+  const data = flat(BOOT_DS, DATA | GRANULAR | DEFAULT_32);
+  return {
+    ...common(data),
+    registers: registers({ rsp: placeStack(placement), ...given }),
+    cs: flat(BOOT_CS, codeAccess),
+    gdtr: placeGdt(placement, codeAccess, data.access),
+    idtr: { base: 0, limit: 0 },
   };
 }
 
 /** Protected mode, flat, paging off; places the descriptor table and a small stack. */
 export function protected32(placement: Placement, given: Partial<EntryRegisters>): EntryState {
-  const code = CODE | GRANULAR | DEFAULT_32;
-  const data = flat(BOOT_DS, DATA | GRANULAR | DEFAULT_32);
   return {
+    ...flatState(placement, given, CODE | GRANULAR | DEFAULT_32),
     mode: "protected32",
-    registers: registers({ rsp: placeStack(placement), ...given }),
-    cs: flat(BOOT_CS, code),
-    ds: data,
-    es: data,
-    fs: data,
-    gs: data,
-    ss: data,
-    ldtr,
-    tr,
-    gdtr: placeGdt(placement, code, data.access),
-    idtr: { base: 0, limit: 0 },
     cr0: CR0_PE | CR0_ET,
-    cr3: 0,
-    cr4: 0,
-    efer: 0,
   };
 }
 
 /** 64-bit mode with the first 4 GiB mapped to themselves; places tables and a small stack. */
 export function long64(placement: Placement, given: Partial<EntryRegisters>): EntryState {
-  const code = CODE | GRANULAR | LONG;
-  const data = flat(BOOT_DS, DATA | GRANULAR | DEFAULT_32);
   return {
+    ...flatState(placement, given, CODE | GRANULAR | LONG),
     mode: "long64",
-    registers: registers({ rsp: placeStack(placement), ...given }),
-    cs: flat(BOOT_CS, code),
-    ds: data,
-    es: data,
-    fs: data,
-    gs: data,
-    ss: data,
-    ldtr,
-    tr,
-    gdtr: placeGdt(placement, code, data.access),
-    idtr: { base: 0, limit: 0 },
     cr0: (CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_PG) >>> 0,
     cr3: placePageTables(placement),
     cr4: CR4_PAE,

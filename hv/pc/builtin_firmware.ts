@@ -11,6 +11,7 @@ import { ROM_BYTES, romImage, type RomTable } from "../../bios/rom.ts";
 import { buildSmbios, placeSmbios } from "../../bios/smbios.ts";
 import { FIRMWARE_PORT } from "../../bios/stub_names.ts";
 import type { RegisterFile, Vcpu } from "../accel/accelerator.ts";
+import { PlainRegisters } from "../accel/plain_registers.ts";
 import type { EntryState } from "../boot/mod.ts";
 import { Request } from "../control.ts";
 import { alignUp } from "../core/align.ts";
@@ -66,7 +67,7 @@ export class BuiltinFirmware {
    * Main calls it while nothing runs.
    */
   prepareWithoutPost(): void {
-    new Firmware(this.#host(NO_REGISTERS), this.#tables).serve("post");
+    new Firmware(this.#host(new PlainRegisters()), this.#tables).serve("post");
   }
 
   get #tables(): readonly RomTable[] {
@@ -147,26 +148,3 @@ function enterKernel(registers: RegisterFile, entry: EntryState): undefined {
   registers.ss.selector = entry.ss.selector;
   return undefined;
 }
-
-const segment = () => ({ selector: 0, base: 0 });
-
-/** Registers of nobody, for what POST does without a processor. */
-const NO_REGISTERS: RegisterFile = {
-  load() {},
-  store() {},
-  eax: 0,
-  ebx: 0,
-  ecx: 0,
-  edx: 0,
-  esi: 0,
-  edi: 0,
-  ebp: 0,
-  esp: 0,
-  ip: 0,
-  eflags: 0,
-  cs: segment(),
-  ds: segment(),
-  es: segment(),
-  ss: segment(),
-  cr0: 0,
-};

@@ -14,7 +14,8 @@ import { Ps2Mouse, Ps2MouseState } from "../../devices/ps2_mouse.ts";
 import { Vga } from "../../devices/vga.ts";
 import { VGA_MEMORY_BYTES, VGA_WINDOW_BASE } from "../../devices/vga_memory.ts";
 import { VgaState } from "../../devices/vga_registers.ts";
-import type { RegisterFile, Segment } from "../../hv/accel/accelerator.ts";
+import type { RegisterFile } from "../../hv/accel/accelerator.ts";
+import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
 import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/block.ts";
 import type { Geometry } from "../../hv/core/disk_geometry.ts";
 import type { BootDevice } from "../../hv/core/drive_kind.ts";
@@ -28,37 +29,6 @@ const STACK_SEGMENT = 0x3000;
 const STACK_POINTER = 0xff00;
 /** Guest time that passes with each look at the clock. */
 const STEP_NS = 10_000;
-
-/** A segment register in real mode. */
-class FakeSegment implements Segment {
-  selector = 0;
-  get base(): number {
-    return this.selector * 16;
-  }
-}
-
-/** Registers of no processor. */
-export class FakeRegisters implements RegisterFile {
-  eax = 0;
-  ebx = 0;
-  ecx = 0;
-  edx = 0;
-  esi = 0;
-  edi = 0;
-  ebp = 0;
-  esp = 0;
-  ip = 0;
-  eflags = 0x202;
-  cr0 = 0x10;
-  cr3 = 0;
-  cr4 = 0;
-  readonly cs = new FakeSegment();
-  readonly ds = new FakeSegment();
-  readonly es = new FakeSegment();
-  readonly ss = new FakeSegment();
-  load(): void {}
-  store(): void {}
-}
 
 /** Registers to set before a call; 32 bits wide, `ds` and `es` are selectors. */
 export type Call = Partial<
@@ -121,7 +91,7 @@ const LABELS = [
 export class BiosBench {
   readonly bench = new TestBench();
   readonly memory: GuestMemory;
-  readonly fake = new FakeRegisters();
+  readonly fake = new PlainRegisters();
   readonly ports: IoBus;
   readonly mmio: IoBus;
   readonly rom: DeviceMemory;
@@ -201,6 +171,7 @@ export class BiosBench {
       log: (line) => this.log.push(line),
     };
     this.firmware = new Firmware(this.host);
+    this.fake.eflags = 0x202;
   }
 
   /** Runs POST, so that the data areas and the screen are as programs find them. */

@@ -45,6 +45,12 @@ const drain = (host: IdeHost): NonNullable<Subject["events"]>[number] => (random
   for (let n = random.below(3000); n > 0 && (host.altStatus & 8) !== 0; n--) host.in(0, 2);
 };
 
+const ports = ({ channel, master }: IdeHost): Subject["ports"] => [
+  { handler: channel.commandBlock, length: 8, sizes: [1, 2, 4] },
+  { handler: channel.controlBlock, length: 1, sizes: [1] },
+  { handler: master, length: 16, sizes: [1, 2, 4] },
+];
+
 deviceContract("IDE controller with two disks", (bench) => {
   const drives = [0, 1].map((n) =>
     new AtaDisk(bench.state(AtaDiskState, `disk${n}`), bench.disk(`d${n}`, 0x8000), IDENTITY)
@@ -52,11 +58,7 @@ deviceContract("IDE controller with two disks", (bench) => {
   const host = new IdeHost(bench, [drives[0], drives[1]]);
   return {
     device: host,
-    ports: [
-      { handler: host.channel.commandBlock, length: 8, sizes: [1, 2, 4] },
-      { handler: host.channel.controlBlock, length: 1, sizes: [1] },
-      { handler: host.master, length: 16, sizes: [1, 2, 4] },
-    ],
+    ports: ports(host),
     likely,
     events: [scatter(bench), drain(host)],
   };
@@ -85,11 +87,7 @@ deviceContract("IDE controller with a disk and a CD-ROM", (bench) => {
   const host = new IdeHost(bench, [disk, cdrom]);
   return {
     device: host,
-    ports: [
-      { handler: host.channel.commandBlock, length: 8, sizes: [1, 2, 4] },
-      { handler: host.channel.controlBlock, length: 1, sizes: [1] },
-      { handler: host.master, length: 16, sizes: [1, 2, 4] },
-    ],
+    ports: ports(host),
     likely: [...likely, { port: 0, offset: 7, size: 1, values: [0xa0, 0xa1, 0x08, 0xec] }],
     events: [
       scatter(bench),

@@ -1,19 +1,12 @@
 import assert from "node:assert/strict";
 import { KEYS } from "../../devices/keymap.ts";
 import type { KeyCode } from "../../devices/keymap.ts";
-import type { Ps2Device } from "../../devices/ps2_device.ts";
 import { Ps2Keyboard, Ps2KeyboardState } from "../../devices/ps2_keyboard.ts";
 import { deviceContract } from "../support/contract.ts";
 import { TestBench } from "../support/test_bench.ts";
+import { asPort, drain } from "./ps2_bench.ts";
 
 const NAMES = Object.keys(KEYS) as KeyCode[];
-
-/** Everything that the device has to send. */
-function drain(device: Ps2Device): number[] {
-  const bytes: number[] = [];
-  while (device.pending) bytes.push(device.take());
-  return bytes;
-}
 
 function start() {
   const keyboard = new Ps2Keyboard(new TestBench().state(Ps2KeyboardState));
@@ -32,13 +25,9 @@ function start() {
 
 deviceContract("ps2 keyboard", (bench) => {
   const device = new Ps2Keyboard(bench.state(Ps2KeyboardState));
-  const handler = {
-    read: () => device.take() & 0xff,
-    write: (_offset: number, _size: number, value: number) => device.send(value),
-  };
   return {
     device,
-    ports: [{ handler, length: 1, sizes: [1] }],
+    ports: [{ handler: asPort(device), length: 1, sizes: [1] }],
     events: [(random) => device.key(random.pick(NAMES), random.chance(50))],
     likely: [{ port: 0, offset: 0, size: 1, values: [0xf0, 1, 2, 3, 0xf4, 0xfa, 0xfc, 0xff] }],
   };

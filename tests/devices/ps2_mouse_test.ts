@@ -2,31 +2,23 @@ import assert from "node:assert/strict";
 import { Ps2Mouse, Ps2MouseState } from "../../devices/ps2_mouse.ts";
 import { deviceContract } from "../support/contract.ts";
 import { TestBench } from "../support/test_bench.ts";
+import { asPort, drain } from "./ps2_bench.ts";
 
 function start() {
   const mouse = new Ps2Mouse(new TestBench().state(Ps2MouseState));
   mouse.reset();
-  const drain = () => {
-    const bytes: number[] = [];
-    while (mouse.pending) bytes.push(mouse.take());
-    return bytes;
-  };
   const ask = (...bytes: number[]) => {
     for (const byte of bytes) mouse.send(byte);
-    return drain();
+    return drain(mouse);
   };
-  return { mouse, ask, drain };
+  return { mouse, ask, drain: () => drain(mouse) };
 }
 
 deviceContract("ps2 mouse", (bench) => {
   const device = new Ps2Mouse(bench.state(Ps2MouseState));
-  const handler = {
-    read: () => device.take() & 0xff,
-    write: (_offset: number, _size: number, value: number) => device.send(value),
-  };
   return {
     device,
-    ports: [{ handler, length: 1, sizes: [1] }],
+    ports: [{ handler: asPort(device), length: 1, sizes: [1] }],
     events: [
       (random) =>
         device.move(random.below(1000) - 500, random.below(1000) - 500, random.below(30) - 15, 0),
