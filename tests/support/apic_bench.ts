@@ -4,10 +4,20 @@ import { LocalApic } from "../../devices/local_apic.ts";
 import { LocalApicMsrs } from "../../devices/local_apic_msr.ts";
 import { LocalApicState, Reg } from "../../devices/local_apic_registers.ts";
 import { LocalApics } from "../../devices/local_apics.ts";
+import type { Arena } from "../../hv/core/arena.ts";
+import type { Clock } from "../../hv/core/clock.ts";
+import type { Timers } from "../../hv/core/timer.ts";
 import { TestBench } from "./test_bench.ts";
 
 /** Width of physical addresses that the MSRs allow. */
 export const ADDRESS_BITS = 40;
+
+/** Where the state is: a bench has it, or an arena that several threads share. */
+export interface ApicParts {
+  readonly arena: Arena;
+  readonly clock: Clock;
+  readonly timers: Timers;
+}
 
 /** See above. Building writes nothing. */
 export class ApicBench {
@@ -20,24 +30,26 @@ export class ApicBench {
   readonly wakes: number[] = [];
 
   constructor(
-    { cpus = 1, bench = new TestBench(), suppressesEoi = false }: {
+    { cpus = 1, bench = new TestBench(), parts = bench, suppressesEoi = false }: {
       cpus?: number;
       bench?: TestBench;
+      parts?: ApicParts;
       suppressesEoi?: boolean;
     } = {},
   ) {
     this.bench = bench;
     for (let index = 0; index < cpus; index++) {
-      const lock = bench.arena.lock(`apic${index}`);
-      const apic = new LocalApic(bench.state(LocalApicState, `apic${index}`), {
+      const { arena, clock, timers } = parts;
+      const lock = arena.lock(`apic${index}`);
+      const apic = new LocalApic(arena.allocate(LocalApicState, `apic${index}`), {
         index,
         bus: this.bus,
         endOfInterrupt: (vector) => this.ended.push(vector),
         wake: () => this.wakes[index]++,
         suppressesEoi,
-        clock: bench.clock,
+        clock,
         lock,
-        timer: bench.timer(`apic${index}`, lock),
+        timer: timers.create(`apic${index}`, lock),
         tscDeadlineNs: (low, high) => high * 2 ** 32 + low,
       });
       this.wakes.push(0);
