@@ -37,6 +37,8 @@ const OUT_LENGTH = 2;
 export class Firmware implements IoHandler {
   readonly #guest: Guest;
   readonly #services: Readonly<Record<ServiceName, () => void>>;
+  /** A service is under way on this thread. */
+  #isServing = false;
 
   /** @param tables ACPI, SMBIOS and MP tables; those outside of the ROM are put into RAM by POST. */
   constructor(host: FirmwareHost, tables: readonly RomTable[] = []) {
@@ -72,13 +74,22 @@ export class Firmware implements IoHandler {
     return 0xff;
   }
 
-  /** A stub calls; from anywhere else nothing happens. */
+  /**
+   * A stub calls; from anywhere else nothing happens. A service that writes to ports which the guest
+   * names (COM1's base in the BIOS data area) could come back here, and does not.
+   */
   write(_offset: number, _size: number, _value: number): void {
+    if (this.#isServing) return;
     const { registers } = this.#guest;
     registers.load();
     const service = serviceAt(registers.cs.base + registers.ip);
     if (service === undefined) return;
-    this.#services[service]();
+    this.#isServing = true;
+    try {
+      this.#services[service]();
+    } finally {
+      this.#isServing = false;
+    }
     registers.store();
   }
 
