@@ -15,10 +15,11 @@
 import type { Clock } from "../hv/core/clock.ts";
 import type { Device, IoHandler } from "../hv/core/device.ts";
 import type { IrqLine } from "../hv/core/irq.ts";
-import { DataRate, driveTracks } from "../hv/core/floppy_formats.ts";
+import { DataRate } from "../hv/core/floppy_formats.ts";
 import { bytesOf } from "../hv/core/record.ts";
 import type { Timer } from "../hv/core/timer.ts";
 import type { DmaChannel } from "./i8237.ts";
+import { ControlCommands } from "./i82077_control.ts";
 import { Execution, type FloppyDrive } from "./i82077_execution.ts";
 import * as fdc from "./i82077_state.ts";
 import { Command, decode, type I82077State, Phase, Stage } from "./i82077_state.ts";
@@ -63,23 +64,12 @@ const MSR_COMMAND_BUSY = 0x10;
 const DIR_DISK_CHANGE = 0x80;
 const DIR_PS2_ONES = 0x78;
 const DIR_PS2_NOT_HIGH_DENSITY = 0x01;
-/** CONFIGURE (5.2.7). */
-const CONFIGURE_IMPLIED_SEEK = 0x40;
-const CONFIGURE_NO_FIFO = 0x20;
-const CONFIGURE_NO_POLLING = 0x10;
 /**
  * After a reset the data sheet has implied seeks off. Here they are on, as in QEMU, for older SeaBIOS reads
  * any cylinder without a SEEK and without CONFIGURE; drivers that do seek notice nothing.
  */
-const CONFIGURE_AFTER_RESET = CONFIGURE_IMPLIED_SEEK | CONFIGURE_NO_FIFO;
-/** PERPENDICULAR MODE (5.2.11). */
-const PERPENDICULAR_OVERWRITE = 0x80;
-const PERPENDICULAR_DRIVES = 0x3c;
+const CONFIGURE_AFTER_RESET = fdc.CONFIGURE_IMPLIED_SEEK | fdc.CONFIGURE_NO_FIFO;
 
-/** What VERSION answers (5.2.8). */
-const ENHANCED_CONTROLLER = 0x90;
-/** Steps that RECALIBRATE makes at most (5.2.2). */
-const RECALIBRATE_STEPS = 79;
 /**
  * How long seeks, resets and commands that fail at once take, ns: enough for a driver that clears its
  * flag after it has sent the command, on any processor.
@@ -115,6 +105,7 @@ export class I82077 implements Device {
   readonly #dma: DmaChannel;
   readonly #drives: readonly (FloppyDrive | undefined)[];
   readonly #ps2: boolean;
+  readonly #controls: ControlCommands;
   readonly #execution: Execution;
 
   constructor({ state, clock, timer, irq, dma, drives, ps2 = false }: Collaborators) {
@@ -125,6 +116,13 @@ export class I82077 implements Device {
     this.#dma = dma;
     this.#drives = drives;
     this.#ps2 = ps2;
+    this.#controls = new ControlCommands({
+      state,
+      drives,
+      later: () => this.#later(DELAY_NS),
+      setInterrupt: (level) => this.#setInterrupt(level),
+      answer: (result) => this.#answer(result),
+    });
     this.#execution = new Execution({
       state,
       drives,
@@ -259,7 +257,7 @@ export class I82077 implements Device {
     state.seeking = 0;
     state.seekEnd = 0;
     state.pcn.fill(0);
-    state.perpendicular &= PERPENDICULAR_DRIVES;
+    state.perpendicular &= fdc.PERPENDICULAR_DRIVES;
     if (!state.locked) {
       state.configuration = CONFIGURE_AFTER_RESET;
       state.precompensationTrack = 0;
@@ -284,7 +282,7 @@ export class I82077 implements Device {
     if (state.resetting) {
       state.resetting = false;
       // Polling finds the ready lines of all four drives changed (3.2).
-      if ((state.configuration & CONFIGURE_NO_POLLING) === 0) {
+      if ((state.configuration & fdc.CONFIGURE_NO_POLLING) === 0) {
         state.polls = 4;
         this.#setInterrupt(true);
       }
@@ -322,7 +320,8 @@ export class I82077 implements Device {
     }
     if (state.commandLength < form.length) return;
     state.commandLength = 0;
-    this.#execute(form.command);
+    if (this.#controls.execute(form.command)) return;
+    this.#startExecution(form.command);
   }
 
   #readFifo(): number {
@@ -363,128 +362,15 @@ export class I82077 implements Device {
     this.#setInterrupt(true);
   }
 
-  #execute(command: Command): void {
+  #startExecution(command: Command): void {
     const state = this.#state;
-    const [code, first, second, third] = state.command;
+    const [, first, cylinder] = state.command;
     const drive = first & 3;
-    switch (command) {
-      case Command.specify:
-        state.specify[0] = first;
-        state.specify[1] = second;
-        return;
-      case Command.senseDriveStatus:
-        return this.#answer([this.#driveStatus(first & 7)]);
-      case Command.senseInterruptStatus:
-        return this.#senseInterrupt();
-      case Command.recalibrate:
-        return this.#recalibrate(drive);
-      case Command.seek:
-        return this.#seek(drive, second, second - state.pcn[drive]);
-      case Command.relativeSeek: {
-        const steps = code & 0x40 ? second : -second;
-        return this.#seek(drive, (state.pcn[drive] + steps) & 0xff, steps);
-      }
-      case Command.configure:
-        state.configuration = second & 0x7f;
-        state.precompensationTrack = third;
-        return;
-      case Command.version:
-        return this.#answer([ENHANCED_CONTROLLER]);
-      case Command.dumpreg:
-        return this.#answer([
-          ...state.pcn,
-          ...state.specify,
-          state.lastEot,
-          (state.locked ? 0x80 : 0) | state.perpendicular,
-          state.configuration,
-          state.precompensationTrack,
-        ]);
-      case Command.perpendicularMode:
-        // D3-D0 change only with OW set.
-        state.perpendicular = first & PERPENDICULAR_OVERWRITE
-          ? first & 0x3f
-          : (state.perpendicular & PERPENDICULAR_DRIVES) | (first & 3);
-        return;
-      case Command.lock:
-        state.locked = (code & 0x80) !== 0;
-        return this.#answer([state.locked ? 0x10 : 0]);
-      default:
-        return this.#startExecution(command, drive, second);
-    }
-  }
-
-  #startExecution(command: Command, drive: number, cylinder: number): void {
-    const state = this.#state;
     state.phase = Phase.execution;
     state.stage = Stage.none;
     const seeks = command !== Command.readId && command !== Command.formatTrack &&
-      (state.configuration & CONFIGURE_IMPLIED_SEEK) !== 0;
-    if (seeks) this.#step(drive, cylinder, cylinder - state.pcn[drive]);
+      (state.configuration & fdc.CONFIGURE_IMPLIED_SEEK) !== 0;
+    if (seeks) this.#controls.step(drive, cylinder, cylinder - state.pcn[drive]);
     this.#execution.start();
-  }
-
-  /** 4.4.4. */
-  #driveStatus(select: number): number {
-    const number = select & 3;
-    const drive = this.#drives[number];
-    const atTrack0 = drive !== undefined && this.#state.track[number] === 0;
-    const writeProtected = drive !== undefined && drive.port.present && drive.port.readOnly;
-    return fdc.ST3_ALWAYS | select | (atTrack0 ? fdc.ST3_TRACK_0 : 0) |
-      (writeProtected ? fdc.ST3_WRITE_PROTECTED : 0);
-  }
-
-  /** 5.2.4: what the interrupt was for, one cause at a time. */
-  #senseInterrupt(): void {
-    const state = this.#state;
-    let drive: number;
-    let status: number;
-    if (state.polls > 0) {
-      drive = 4 - state.polls--;
-      status = fdc.ST0_POLLING | drive;
-    } else if (state.seekEnd !== 0) {
-      drive = [0, 1, 2, 3].find((n) => state.seekEnd & (1 << n))!;
-      status = state.seekStatus[drive];
-      state.seekEnd &= ~(1 << drive);
-    } else {
-      return this.#answer([fdc.ST0_INVALID]);
-    }
-    this.#answer([status, state.pcn[drive]]);
-    this.#setInterrupt(false);
-    if (state.seekEnd !== 0) this.#setInterrupt(true);
-  }
-
-  /** 5.2.2: steps outwards until the drive says track 0, but not more than 79 times. */
-  #recalibrate(drive: number): void {
-    const state = this.#state;
-    this.#step(drive, 0, -RECALIBRATE_STEPS);
-    const found = this.#drives[drive] !== undefined && state.track[drive] === 0;
-    const status = found ? 0 : fdc.ST0_ABNORMAL | fdc.ST0_EQUIPMENT_CHECK;
-    this.#moving(drive, status);
-  }
-
-  /** 5.2.3, 5.2.9. */
-  #seek(drive: number, newCylinder: number, steps: number): void {
-    this.#step(drive, newCylinder, steps);
-    this.#moving(drive, 0);
-  }
-
-  #moving(drive: number, status: number): void {
-    const state = this.#state;
-    state.seekStatus[drive] = status | fdc.ST0_SEEK_END | drive;
-    state.seekEnd &= ~(1 << drive);
-    state.seeking |= 1 << drive;
-    this.#later(DELAY_NS);
-  }
-
-  /** Steps the head, as far as the drive's stops let it; a step resets the disk change line. */
-  #step(number: number, newCylinder: number, steps: number): void {
-    const state = this.#state;
-    state.pcn[number] = newCylinder;
-    const drive = this.#drives[number];
-    if (drive === undefined) return;
-    const before = state.track[number];
-    const last = driveTracks(drive.type) - 1;
-    state.track[number] = Math.min(last, Math.max(0, before + steps));
-    if (state.track[number] !== before && drive.port.present) drive.port.state.changed = false;
   }
 }

@@ -1,6 +1,6 @@
 /**
  * 82077AA: the bits of its status registers, its commands and its state, shared by the register side
- * (i82077.ts) and the execution phase (i82077_execution.ts).
+ * (i82077.ts), the control commands (i82077_control.ts) and the execution phase (i82077_execution.ts).
  */
 
 import { bytes, flag, record, u16, u32, u8 } from "../hv/core/record.ts";
@@ -36,6 +36,14 @@ export const COMMAND_MFM = 0x40;
 export const COMMAND_SKIP = 0x20;
 /** Of the second byte of VERIFY: the last byte says how many sectors. */
 export const VERIFY_ENABLE_COUNT = 0x80;
+
+/** Of CONFIGURE (5.2.7). */
+export const CONFIGURE_IMPLIED_SEEK = 0x40;
+export const CONFIGURE_NO_FIFO = 0x20;
+export const CONFIGURE_NO_POLLING = 0x10;
+/** Of PERPENDICULAR MODE (5.2.11). */
+export const PERPENDICULAR_OVERWRITE = 0x80;
+export const PERPENDICULAR_DRIVES = 0x3c;
 
 /** Command codes without their option bits (table 5-1). */
 export const Command = {
