@@ -100,6 +100,8 @@ export class Machine implements AsyncDisposable {
   #disposal: Promise<void> | undefined;
   /** Life-cycle changes happen one after the other. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** The threads have ended: nothing more comes from them. */
+  #released = false;
   #panic: string | undefined;
   /** Characters of the console in which panics were looked for, and where this life begins. */
   #lookedTo = 0;
@@ -283,6 +285,8 @@ export class Machine implements AsyncDisposable {
       this.#media[Symbol.dispose]();
       this.#doorbell[Symbol.dispose]();
     });
+    this.#released = true;
+    this.#thread.control.notify(Event.phase);
     this.#waiter.changed();
   }
 
@@ -375,10 +379,10 @@ export class Machine implements AsyncDisposable {
     return this.#workers.until(() => hasReached(control.ioPhase, phase), timeoutMs);
   }
 
-  /** Carries out what workers leave for main, until the machine is disposed of. */
+  /** Carries out what workers leave for main, until there are none any more. */
   async #pump(): Promise<void> {
     const { control } = this.#thread;
-    while (this.#state !== "disposed") {
+    while (!this.#released) {
       await control.event();
       const events = control.takeEvents();
       if (events & Event.stream) this.#moveStreams();
