@@ -8,16 +8,14 @@
  * Reference: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2.
  */
 
-import { alignUp } from "../hv/core/align.ts";
+import { CodeBuffer } from "./assembler_code.ts";
 import {
-  BASES,
   type Immediate,
   LabelOffset,
   Memory,
   type Register,
   type RegisterInfo,
   registerInfo,
-  SEGMENT_PREFIX,
   segmentNumber,
   type SegmentRegister,
 } from "./assembler_operands.ts";
@@ -44,122 +42,39 @@ const CONDITIONS = [
 ];
 const ALU = { add: 0, or: 1, adc: 2, sbb: 3, and: 4, sub: 5, xor: 6, cmp: 7 };
 
-interface Fixup {
-  readonly at: number;
-  readonly name: string;
-  readonly addend: number;
-  readonly kind: "word" | "relative8" | "relative16";
-}
-
-/** See above. Emits into an image whose offset 0 is offset 0 of the code segment. */
-export class Assembler {
-  /** The image; what was not emitted is zero. */
-  readonly image: Uint8Array;
-  readonly #labels = new Map<string, number>();
-  readonly #fixups: Fixup[] = [];
-  #at = 0;
-
-  /** @param length Bytes of the image, at most 65536. */
-  constructor(length: number) {
-    this.image = new Uint8Array(length);
-  }
-
-  /** Offset of the next byte. */
-  get here(): number {
-    return this.#at;
-  }
-
-  /** Goes on at `position`, forwards or backwards. */
-  org(position: number): void {
-    this.#at = position;
-  }
-
-  /** Goes on at the next multiple of `alignment`. */
-  align(alignment: number): void {
-    this.#at = alignUp(this.#at, alignment);
-  }
-
-  /** Names this place. */
-  label(name: string): void {
-    if (this.#labels.has(name)) throw new Error(`Cannot define label ${name} twice`);
-    this.#labels.set(name, this.#at);
-  }
-
-  /** Offset of a label that has been defined. */
-  offsetOf(name: string): number {
-    const position = this.#labels.get(name);
-    if (position === undefined) throw new Error(`Cannot find label ${name}: it is not defined`);
-    return position;
-  }
-
-  /** Fills in every reference to a label; call it once, at the end. */
-  link(): void {
-    for (const { at, name, addend, kind } of this.#fixups) {
-      const target = this.offsetOf(name) + addend;
-      if (kind === "word") this.#putWord(at, target);
-      else if (kind === "relative16") this.#putWord(at, target - (at + 2));
-      else {
-        const distance = target - (at + 1);
-        if (distance < -128 || distance > 127) {
-          throw new Error(`Cannot jump ${distance} bytes to ${name} with a short jump`);
-        }
-        this.image[at] = distance;
-      }
-    }
-    this.#fixups.length = 0;
-  }
-
-  /** Bytes as they are; strings give their Latin-1 codes. */
-  db(...values: (number | string | ArrayLike<number>)[]): void {
-    for (const value of values) {
-      if (typeof value === "number") this.#emit(value);
-      else if (typeof value === "string") {
-        for (let i = 0; i < value.length; i++) this.#emit(value.charCodeAt(i));
-      } else for (let i = 0; i < value.length; i++) this.#emit(value[i]);
-    }
-  }
-
-  /** Little-endian words. */
-  dw(...values: Immediate[]): void {
-    for (const value of values) this.#emitWord(value);
-  }
-
-  /** Little-endian doublewords. */
-  dd(...values: number[]): void {
-    for (const value of values) this.db(value, value >>> 8, value >>> 16, value >>> 24);
-  }
-
+/** See above. */
+export class Assembler extends CodeBuffer {
   /** MOV between registers, segment registers, memory and immediates. */
   mov(
     to: Register | SegmentRegister | Memory,
     from: Register | SegmentRegister | Memory | Immediate,
   ) {
-    if (segmentNumber(to) >= 0) return this.#modrm([0x8e], segmentNumber(to), from, 2);
-    if (segmentNumber(from) >= 0) return this.#modrm([0x8c], segmentNumber(from), to, 2);
+    if (segmentNumber(to) >= 0) return this.modrm([0x8e], segmentNumber(to), from, 2);
+    if (segmentNumber(from) >= 0) return this.modrm([0x8c], segmentNumber(from), to, 2);
     const target = registerInfo(to as string);
     if (typeof from === "number" || from instanceof LabelOffset) {
       if (target !== undefined) {
-        this.#operandSize(target.size);
-        this.#emit((target.size === 1 ? 0xb0 : 0xb8) + target.number);
-        return this.#emitImmediate(from, target.size);
+        this.operandSize(target.size);
+        this.emit((target.size === 1 ? 0xb0 : 0xb8) + target.number);
+        return this.emitImmediate(from, target.size);
       }
       const { size } = to as Memory;
-      this.#modrm([size === 1 ? 0xc6 : 0xc7], 0, to, size);
-      return this.#emitImmediate(from, size);
+      this.modrm([size === 1 ? 0xc6 : 0xc7], 0, to, size);
+      return this.emitImmediate(from, size);
     }
     const source = registerInfo(from as string);
     const wide = (info: RegisterInfo) => info.size === 1 ? 0 : 1;
     if (source !== undefined) {
       if (source.number === 0 && to instanceof Memory && to.base === undefined) {
-        return this.#moffs(0xa2 + wide(source), to, source.size);
+        return this.moffs(0xa2 + wide(source), to, source.size);
       }
-      return this.#modrm([0x88 + wide(source)], source.number, to, source.size);
+      return this.modrm([0x88 + wide(source)], source.number, to, source.size);
     }
     if (target === undefined) throw new Error("Cannot encode mov: it needs a register");
     if (target.number === 0 && from instanceof Memory && from.base === undefined) {
-      return this.#moffs(0xa0 + wide(target), from, target.size);
+      return this.moffs(0xa0 + wide(target), from, target.size);
     }
-    this.#modrm([0x8a + wide(target)], target.number, from, target.size);
+    this.modrm([0x8a + wide(target)], target.number, from, target.size);
   }
 
   /** ADD, OR, ADC, SBB, AND, SUB, XOR or CMP. */
@@ -174,32 +89,32 @@ export class Assembler {
       const size = target?.size ?? (to as Memory).size;
       const short = size > 1 && typeof from === "number" && from >= -128 && from <= 127;
       if (!short && target?.number === 0) {
-        this.#operandSize(size);
-        this.#emit(code * 8 + (size === 1 ? 4 : 5));
-      } else this.#modrm([size === 1 ? 0x80 : short ? 0x83 : 0x81], code, to, size);
-      return short ? this.#emit(from as number) : this.#emitImmediate(from, size);
+        this.operandSize(size);
+        this.emit(code * 8 + (size === 1 ? 4 : 5));
+      } else this.modrm([size === 1 ? 0x80 : short ? 0x83 : 0x81], code, to, size);
+      return short ? this.emit(from as number) : this.emitImmediate(from, size);
     }
     const source = registerInfo(from as string);
     if (source !== undefined) {
-      return this.#modrm([code * 8 + (source.size === 1 ? 0 : 1)], source.number, to, source.size);
+      return this.modrm([code * 8 + (source.size === 1 ? 0 : 1)], source.number, to, source.size);
     }
     if (target === undefined) throw new Error(`Cannot encode ${operation}: it needs a register`);
-    this.#modrm([code * 8 + (target.size === 1 ? 2 : 3)], target.number, from, target.size);
+    this.modrm([code * 8 + (target.size === 1 ? 2 : 3)], target.number, from, target.size);
   }
 
   /** TEST with a register or an immediate. */
   test(to: Register | Memory, from: Register | Immediate): void {
     if (typeof from === "string") {
       const source = registerInfo(from)!;
-      return this.#modrm([source.size === 1 ? 0x84 : 0x85], source.number, to, source.size);
+      return this.modrm([source.size === 1 ? 0x84 : 0x85], source.number, to, source.size);
     }
     const target = registerInfo(to as string);
     const size = target?.size ?? (to as Memory).size;
     if (target?.number === 0) {
-      this.#operandSize(size);
-      this.#emit(size === 1 ? 0xa8 : 0xa9);
-    } else this.#modrm([size === 1 ? 0xf6 : 0xf7], 0, to, size);
-    this.#emitImmediate(from, size);
+      this.operandSize(size);
+      this.emit(size === 1 ? 0xa8 : 0xa9);
+    } else this.modrm([size === 1 ? 0xf6 : 0xf7], 0, to, size);
+    this.emitImmediate(from, size);
   }
 
   /** INC. */
@@ -215,7 +130,7 @@ export class Assembler {
   /** NEG. */
   neg(to: Register | Memory): void {
     const size = registerInfo(to as string)?.size ?? (to as Memory).size;
-    this.#modrm([size === 1 ? 0xf6 : 0xf7], 3, to, size);
+    this.modrm([size === 1 ? 0xf6 : 0xf7], 3, to, size);
   }
 
   /** SHL by a constant. */
@@ -233,30 +148,30 @@ export class Assembler {
     const source = registerInfo(from)!;
     const target = registerInfo(to as string);
     if (source.size > 1 && target?.number === 0) {
-      this.#operandSize(source.size);
-      return this.#emit(0x90 + source.number);
+      this.operandSize(source.size);
+      return this.emit(0x90 + source.number);
     }
-    this.#modrm([source.size === 1 ? 0x86 : 0x87], source.number, to, source.size);
+    this.modrm([source.size === 1 ? 0x86 : 0x87], source.number, to, source.size);
   }
 
   /** PUSH of a register, segment register, word or doubleword in memory, or 16-bit immediate. */
   push(from: Register | SegmentRegister | Memory | Immediate): void {
     const segment = segmentNumber(from);
     if (segment >= 4) return this.db(0x0f, 0x80 + segment * 8);
-    if (segment >= 0) return this.#emit(0x06 + segment * 8);
-    if (from instanceof Memory) return this.#modrm([0xff], 6, from, from.size);
+    if (segment >= 0) return this.emit(0x06 + segment * 8);
+    if (from instanceof Memory) return this.modrm([0xff], 6, from, from.size);
     if (typeof from === "string") return this.#pushPop(0x50, from);
     if (typeof from === "number" && from >= -128 && from <= 127) return this.db(0x6a, from);
-    this.#emit(0x68);
-    this.#emitWord(from as Immediate);
+    this.emit(0x68);
+    this.emitWord(from as Immediate);
   }
 
   /** POP. */
   pop(to: Register | SegmentRegister | Memory): void {
     const segment = segmentNumber(to);
     if (segment >= 4) return this.db(0x0f, 0x81 + segment * 8);
-    if (segment >= 0) return this.#emit(0x07 + segment * 8);
-    if (to instanceof Memory) return this.#modrm([0x8f], 0, to, to.size);
+    if (segment >= 0) return this.emit(0x07 + segment * 8);
+    if (to instanceof Memory) return this.modrm([0x8f], 0, to, to.size);
     this.#pushPop(0x58, to as string);
   }
 
@@ -277,86 +192,86 @@ export class Assembler {
 
   /** JMP near to a label. */
   jmp(label: string): void {
-    this.#emit(0xe9);
-    this.#refer(label, "relative16");
+    this.emit(0xe9);
+    this.refer(label, "relative16");
   }
 
   /** JMP short to a label. */
   jmpShort(label: string): void {
-    this.#emit(0xeb);
-    this.#refer(label, "relative8");
+    this.emit(0xeb);
+    this.refer(label, "relative8");
   }
 
   /** JMP far to a constant segment:offset. */
   jmpFar(segment: number, target: Immediate): void {
-    this.#emit(0xea);
-    this.#emitWord(target);
-    this.#emitWord(segment);
+    this.emit(0xea);
+    this.emitWord(target);
+    this.emitWord(segment);
   }
 
   /** JMP far through a pointer in memory. */
   jmpFarThrough(pointer: Memory): void {
-    this.#modrm([0xff], 5, pointer, 2, true);
+    this.modrm([0xff], 5, pointer, 2, true);
   }
 
   /** CALL near to a label. */
   call(label: string): void {
-    this.#emit(0xe8);
-    this.#refer(label, "relative16");
+    this.emit(0xe8);
+    this.refer(label, "relative16");
   }
 
   /** CALL far through a pointer in memory. */
   callFarThrough(pointer: Memory): void {
-    this.#modrm([0xff], 3, pointer, 2, true);
+    this.modrm([0xff], 3, pointer, 2, true);
   }
 
   /** Jcc short, by condition: "z", "nz", "c", "nc", "b", "ae", … */
   jcc(condition: string, label: string): void {
     const code = CONDITIONS.findIndex((names) => names.includes(condition));
     if (code < 0) throw new Error(`Cannot encode j${condition}: there is no such condition`);
-    this.#emit(0x70 + code);
-    this.#refer(label, "relative8");
+    this.emit(0x70 + code);
+    this.refer(label, "relative8");
   }
 
   /** LOOP short to a label. */
   loop(label: string): void {
-    this.#emit(0xe2);
-    this.#refer(label, "relative8");
+    this.emit(0xe2);
+    this.refer(label, "relative8");
   }
 
   /** LGDT from memory. */
   lgdt(from: Memory): void {
-    this.#modrm([0x0f, 0x01], 2, from, 2, true);
+    this.modrm([0x0f, 0x01], 2, from, 2, true);
   }
 
   /** LIDT from memory. */
   lidt(from: Memory): void {
-    this.#modrm([0x0f, 0x01], 3, from, 2, true);
+    this.modrm([0x0f, 0x01], 3, from, 2, true);
   }
 
-  nop = () => this.#emit(0x90);
-  pusha = () => this.#emit(0x60);
-  popa = () => this.#emit(0x61);
-  pushf = () => this.#emit(0x9c);
-  popf = () => this.#emit(0x9d);
-  ret = () => this.#emit(0xc3);
-  retf = () => this.#emit(0xcb);
-  iret = () => this.#emit(0xcf);
-  hlt = () => this.#emit(0xf4);
-  cmc = () => this.#emit(0xf5);
-  clc = () => this.#emit(0xf8);
-  stc = () => this.#emit(0xf9);
-  cli = () => this.#emit(0xfa);
-  sti = () => this.#emit(0xfb);
-  cld = () => this.#emit(0xfc);
-  std = () => this.#emit(0xfd);
-  rep = () => this.#emit(0xf3);
-  lodsb = () => this.#emit(0xac);
-  lodsw = () => this.#emit(0xad);
-  stosb = () => this.#emit(0xaa);
-  stosw = () => this.#emit(0xab);
-  movsb = () => this.#emit(0xa4);
-  movsw = () => this.#emit(0xa5);
+  nop = () => this.emit(0x90);
+  pusha = () => this.emit(0x60);
+  popa = () => this.emit(0x61);
+  pushf = () => this.emit(0x9c);
+  popf = () => this.emit(0x9d);
+  ret = () => this.emit(0xc3);
+  retf = () => this.emit(0xcb);
+  iret = () => this.emit(0xcf);
+  hlt = () => this.emit(0xf4);
+  cmc = () => this.emit(0xf5);
+  clc = () => this.emit(0xf8);
+  stc = () => this.emit(0xf9);
+  cli = () => this.emit(0xfa);
+  sti = () => this.emit(0xfb);
+  cld = () => this.emit(0xfc);
+  std = () => this.emit(0xfd);
+  rep = () => this.emit(0xf3);
+  lodsb = () => this.emit(0xac);
+  lodsw = () => this.emit(0xad);
+  stosb = () => this.emit(0xaa);
+  stosw = () => this.emit(0xab);
+  movsb = () => this.emit(0xa4);
+  movsw = () => this.emit(0xa5);
   pause = () => this.db(0xf3, 0x90);
   cpuid = () => this.db(0x0f, 0xa2);
   rdtsc = () => this.db(0x0f, 0x31);
@@ -366,96 +281,34 @@ export class Assembler {
   /** MOV CR0, EAX. */
   movCr0Eax = () => this.db(0x0f, 0x22, 0xc0);
 
-  #emit(value: number): void {
-    if (this.#at >= this.image.length) throw new Error("Cannot emit: the image is full");
-    this.image[this.#at++] = value;
-  }
-
-  #emitWord(value: Immediate): void {
-    if (value instanceof LabelOffset) return this.#refer(value.name, "word", value.addend);
-    this.db(value, value >> 8);
-  }
-
-  #emitImmediate(value: Immediate, size: number): void {
-    if (size === 2) return this.#emitWord(value);
-    if (value instanceof LabelOffset) throw new Error("Cannot use a label in a byte or doubleword");
-    if (size === 1) this.#emit(value);
-    else this.dd(value);
-  }
-
-  #putWord(at: number, value: number): void {
-    this.image[at] = value;
-    this.image[at + 1] = value >> 8;
-  }
-
-  #refer(name: string, kind: Fixup["kind"], addend = 0): void {
-    this.#fixups.push({ at: this.#at, name, addend, kind });
-    for (let i = kind === "relative8" ? 1 : 2; i > 0; i--) this.#emit(0);
-  }
-
-  #operandSize(size: number): void {
-    if (size === 4) this.#emit(0x66);
-  }
-
-  #moffs(opcode: number, { segment, displacement, size }: Memory, registerSize: number): void {
-    if (size !== registerSize) throw new Error("Cannot encode mov: the sizes differ");
-    if (segment !== undefined) this.#emit(SEGMENT_PREFIX[segment]);
-    this.#operandSize(size);
-    this.#emit(opcode);
-    this.#emitWord(displacement);
-  }
-
-  /** Prefixes, opcode, ModR/M byte and displacement; `anySize` for pointers and table registers. */
-  #modrm(opcode: number[], field: number, operand: unknown, size: number, anySize = false): void {
-    if (operand instanceof Memory) {
-      if (!anySize && operand.size !== size) throw new Error("Cannot encode: the sizes differ");
-      const { segment, base, displacement } = operand;
-      if (segment !== undefined) this.#emit(SEGMENT_PREFIX[segment]);
-      this.#operandSize(size);
-      this.db(...opcode);
-      const constant = displacement instanceof LabelOffset ? undefined : displacement;
-      if (base === undefined) this.#emit(field * 8 + 6);
-      else if (constant === 0 && base !== "bp") return this.#emit(field * 8 + BASES.indexOf(base));
-      else if (constant !== undefined && constant >= -128 && constant <= 127) {
-        return this.db(0x40 + field * 8 + BASES.indexOf(base), constant);
-      } else this.#emit(0x80 + field * 8 + BASES.indexOf(base));
-      return this.#emitWord(displacement);
-    }
-    const info = registerInfo(operand as string);
-    if (info === undefined) throw new Error(`Cannot encode operand ${operand}`);
-    if (info.size !== size) throw new Error("Cannot encode: the sizes differ");
-    this.#operandSize(size);
-    this.db(...opcode, 0xc0 + field * 8 + info.number);
-  }
-
   #incDec(to: Register | Memory, shortForm: number, field: number): void {
     const info = registerInfo(to as string);
     if (info !== undefined && info.size > 1) {
-      this.#operandSize(info.size);
-      return this.#emit(shortForm + info.number);
+      this.operandSize(info.size);
+      return this.emit(shortForm + info.number);
     }
     const size = info?.size ?? (to as Memory).size;
-    this.#modrm([size === 1 ? 0xfe : 0xff], field, to, size);
+    this.modrm([size === 1 ? 0xfe : 0xff], field, to, size);
   }
 
   #shift(field: number, to: Register | Memory, count: number): void {
     const size = registerInfo(to as string)?.size ?? (to as Memory).size;
-    this.#modrm([(size === 1 ? 0xd0 : 0xd1) - (count === 1 ? 0 : 0x10)], field, to, size);
-    if (count !== 1) this.#emit(count);
+    this.modrm([(size === 1 ? 0xd0 : 0xd1) - (count === 1 ? 0 : 0x10)], field, to, size);
+    if (count !== 1) this.emit(count);
   }
 
   #pushPop(shortForm: number, name: string): void {
     const info = registerInfo(name);
     if (info === undefined || info.size === 1) throw new Error(`Cannot push or pop ${name}`);
-    this.#operandSize(info.size);
-    this.#emit(shortForm + info.number);
+    this.operandSize(info.size);
+    this.emit(shortForm + info.number);
   }
 
   #inOut(opcode: number, register: "al" | "ax" | "eax", port: number | "dx"): void {
     const { size } = registerInfo(register)!;
-    this.#operandSize(size);
+    this.operandSize(size);
     const wide = size === 1 ? 0 : 1;
-    if (port === "dx") this.#emit(opcode + 8 + wide);
+    if (port === "dx") this.emit(opcode + 8 + wide);
     else this.db(opcode + wide, port);
   }
 }
