@@ -3,13 +3,22 @@
  * page, those across two pages, devices, pages with code), and those of services.
  */
 
-import { SLOW_INTENT, SLOW_WRITE, Status } from "./codegen/operation.ts";
+import {
+  AddressKind,
+  OP,
+  SLOW_INTENT,
+  SLOW_STACK,
+  SLOW_WRITE,
+  Status,
+} from "./codegen/operation.ts";
 import type { DeviceLog } from "./device_log.ts";
 import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
 import { AccessKind, CR0_PG, CR4_SMAP, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
 import { PAGE_HAS_CODE, PAGE_WRITTEN, type PhysicalMap } from "./physical_map.ts";
 import {
   AT,
+  Seg,
+  segmentAt,
   type SoftState,
   TLB_BASE,
   TLB_BYTES,
@@ -34,6 +43,7 @@ export class LinearMemory {
   watcher: CodeWatcher = { invalidate: () => {} };
   readonly #state: SoftState;
   readonly #words: Int32Array;
+  readonly #data: DataView;
   readonly #paging: Paging;
   readonly #map: PhysicalMap;
   readonly #log: DeviceLog;
@@ -52,6 +62,7 @@ export class LinearMemory {
   ) {
     this.#state = state;
     this.#words = words;
+    this.#data = new DataView(words.buffer);
     this.#paging = paging;
     this.#map = map;
     this.#log = log;
@@ -112,7 +123,7 @@ export class LinearMemory {
   /** The import `slow`: the access of `slowAddress` and `slowValue` that `info` describes. */
   slow(info: number): Status {
     try {
-      return this.#slow(info & 0xff, (info & SLOW_WRITE) !== 0, (info & SLOW_INTENT) !== 0);
+      return this.#slow(info);
     } catch (error) {
       if (error instanceof GuestFault) return Status.exception;
       if (error instanceof GuestAccess) return Status.access;
@@ -124,15 +135,27 @@ export class LinearMemory {
     return this.#state.cpl === 3 ? Privilege.user : Privilege.supervisor;
   }
 
-  #slow(size: number, isWrite: boolean, intent: boolean): Status {
+  /** Does an operand at an address that is not canonical give #SS? */
+  #isStack(info: number): boolean {
+    if ((info & SLOW_STACK) !== 0) return true;
+    const { op } = this.#state;
+    return this.#data.getUint8(op + OP.kind) === AddressKind.plain &&
+      this.#data.getUint16(op + OP.segment, true) === segmentAt(Seg.ss);
+  }
+
+  #slow(info: number): Status {
+    const size = info & 0xff;
+    const isWrite = (info & SLOW_WRITE) !== 0;
+    const intent = (info & SLOW_INTENT) !== 0;
+    const stack = this.#isStack(info);
     const words = this.#words;
     const low = words[AT.slowAddress >> 2];
     const high = this.#high(words[(AT.slowAddress >> 2) + 1]);
     const kind = isWrite || intent ? AccessKind.write : AccessKind.read;
     if ((low & (PAGE - 1)) + size > PAGE) {
-      return this.#across(high, low, size, isWrite, kind);
+      return this.#across(high, low, { size, isWrite, kind, stack });
     }
-    const physical = this.#paging.translate(high, low, kind, this.#privilege());
+    const physical = this.#paging.translate(high, low, kind, this.#privilege(), stack);
     const offset = this.#map.offsetOf(physical);
     if (offset >= 0 && (!isWrite || this.#map.lastWritable)) {
       const page = Math.floor(offset / PAGE);
@@ -216,19 +239,23 @@ export class LinearMemory {
   #across(
     high: number,
     low: number,
-    size: number,
-    isWrite: boolean,
-    kind: AccessKind,
+    { size, isWrite, kind, stack }: {
+      readonly size: number;
+      readonly isWrite: boolean;
+      readonly kind: AccessKind;
+      readonly stack: boolean;
+    },
   ): Status {
     const privilege = this.#privilege();
     const inFirst = PAGE - (low & (PAGE - 1));
-    const first = this.#paging.translate(high, low, kind, privilege);
+    const first = this.#paging.translate(high, low, kind, privilege, stack);
     const nextLow = low + inFirst | 0;
     const second = this.#paging.translate(
       nextLow === 0 ? high + 1 | 0 : high,
       nextLow,
       kind,
       privilege,
+      stack,
     );
     const item = this.#item;
     item.setInt32(0, this.#words[AT.slowValue >> 2], true);

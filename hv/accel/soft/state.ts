@@ -47,6 +47,8 @@ export const Pending = {
   remap: 1 << 3,
   /** One instruction at a time: trap flag, or the shadow of STI and MOV SS. */
   step: 1 << 4,
+  /** A device or the firmware has written memory that holds decoded code. */
+  code: 1 << 5,
 } as const;
 
 /** Code size of the block mode key, and of instructions. */

@@ -132,7 +132,7 @@ export class SoftVcpu implements Vcpu {
       return exit;
     }
     const done = status !== Status.exception && status !== Status.failed &&
-      status !== Status.shutdown;
+      status !== Status.shutdown && status !== Status.interrupted;
     if (done && trap && exit === NO_EXIT) {
       state.dr6 |= DR6_SINGLE_STEP;
       return this.#deliver({ vector: Vector.debug });
@@ -148,6 +148,10 @@ export class SoftVcpu implements Vcpu {
     if ((pending & Pending.remap) !== 0) {
       cpu.unrequest(Pending.remap);
       cpu.flushTranslations();
+    }
+    if ((pending & Pending.code) !== 0) {
+      cpu.unrequest(Pending.code);
+      cpu.blocks.flush();
     }
     if ((pending & Pending.kick) !== 0) {
       cpu.unrequest(Pending.kick);

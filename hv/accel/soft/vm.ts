@@ -2,7 +2,7 @@
 
 import type { AcceleratedVm, MemorySlot, VmHandle } from "../accelerator.ts";
 import { FEATURES } from "./cpuid.ts";
-import { PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
+import { PAGE_BYTES, PAGE_HAS_CODE, PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
 import { SERVICES } from "./services/mod.ts";
 import { AT, Pending } from "./state.ts";
 import { SoftVcpu } from "./vcpu.ts";
@@ -48,6 +48,21 @@ export class SoftVm implements AcceleratedVm {
   setIrq(_gsi: number, _level: boolean): void {}
 
   sendMsi(_address: number, _data: number): void {}
+
+  /**
+   * To be told of every write to the machine's memory that does not come from a processor (DMA, the
+   * firmware, a loader): `length` bytes from `offset` in the memory, before or after the fact as long
+   * as no processor runs what lies there in between. Costs next to nothing where there is no code.
+   */
+  hostWrote(offset: number, length: number): void {
+    const last = Math.floor((offset + length - 1) / PAGE_BYTES);
+    for (let page = Math.floor(offset / PAGE_BYTES); page <= last; page++) {
+      if ((this.#map.pages[page] & PAGE_HAS_CODE) !== 0) {
+        this.#requestAll(Pending.code);
+        return;
+      }
+    }
+  }
 
   openVcpu(index: number): SoftVcpu {
     const state = this.#detail.states[index];

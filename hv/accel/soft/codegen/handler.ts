@@ -18,6 +18,7 @@ import {
   OP,
   OP_BYTES,
   SLOW_INTENT,
+  SLOW_STACK,
   SLOW_WRITE,
   Status,
 } from "./operation.ts";
@@ -232,7 +233,7 @@ export class Handler {
   }
 
   /** What lies at a linear address, in a variable; `intent`: the same is written next. */
-  loadMemory(linear: Value, size: Size, intent = false): Value {
+  loadMemory(linear: Value, size: Size, intent = false, flags = 0): Value {
     const type = typeOf(size);
     const bytes = size >> 3;
     const result = this.code.local(type);
@@ -242,14 +243,14 @@ export class Handler {
       this.code.set(result, load(this.env.guest, type, size, this.#place(linear, entry, table)));
     }, () => {
       this.setField(64, AT.slowAddress, linear);
-      this.#slow(bytes | (intent ? SLOW_INTENT : 0));
+      this.#slow(bytes | (intent ? SLOW_INTENT : 0) | flags);
       this.code.set(result, this.field(type, size, AT.slowValue));
     });
     return result;
   }
 
   /** Writes the low `size` bits of `value` to a linear address. */
-  storeMemory(linear: Value, value: Value, size: Size): void {
+  storeMemory(linear: Value, value: Value, size: Size, flags = 0): void {
     const bytes = size >> 3;
     const entry = this.#tlbEntry(linear);
     this.code.if(this.#hit(linear, entry, bytes, TLB_TABLE_BYTES), () => {
@@ -258,7 +259,7 @@ export class Handler {
     }, () => {
       this.setField(64, AT.slowAddress, linear);
       this.setField(64, AT.slowValue, v.extendU(value));
-      this.#slow(bytes | SLOW_WRITE);
+      this.#slow(bytes | SLOW_WRITE | flags);
     });
   }
 
@@ -306,13 +307,14 @@ export class Handler {
   /** Pushes the low `size` bits of `value`. */
   push(value: Value, size: Size = this.size): void {
     const pointer = this.let(v.sub(this.stackPointer(), v.i64(size >> 3)));
-    this.storeMemory(this.stackLinear(pointer, size >> 3, true), value, size);
+    this.storeMemory(this.stackLinear(pointer, size >> 3, true), value, size, SLOW_STACK);
     this.setStackPointer(pointer);
   }
 
   /** What is on top of the stack; `dropped` takes it away, once nothing can fault. */
   top(size: Size = this.size): Value {
-    return this.loadMemory(this.stackLinear(this.stackPointer(), size >> 3, false), size);
+    const linear = this.stackLinear(this.stackPointer(), size >> 3, false);
+    return this.loadMemory(linear, size, false, SLOW_STACK);
   }
 
   drop(bytes: number | Value): void {
@@ -366,6 +368,13 @@ export class Handler {
   /** #GP(0) unless CS allows `rip`. */
   checkRip(rip: Value): void {
     this.code.if(v.gtU(rip, this.field(I64, 64, AT.ripLimit)), () => this.raise(13, true));
+  }
+
+  /** As `checkRip`, of a target that may be any 64 bits: it must be canonical, too. */
+  checkTarget(rip: Value): void {
+    if (this.size < 64) return this.checkRip(rip);
+    const canonical = v.shrS(v.shl(rip, v.i64(16)), v.i64(16));
+    this.code.if(v.ne(canonical, rip), () => this.raise(13, true));
   }
 
   /** Goes on at `rip`, which must have been checked. */

@@ -72,6 +72,8 @@ export const Status = {
   accessDone: 8,
   /** As pending, but RIP is the operation's: in the middle of a string instruction. */
   pendingHere: 9,
+  /** As `enter`, after a software interrupt: no single-step trap follows. */
+  interrupted: 10,
 } as const;
 /** One of `Status`. */
 export type Status = typeof Status[keyof typeof Status];
@@ -80,3 +82,5 @@ export type Status = typeof Status[keyof typeof Status];
 export const SLOW_WRITE = 1 << 8;
 /** A read whose page must be writable: a read-modify-write comes. */
 export const SLOW_INTENT = 1 << 9;
+/** An access to the stack by PUSH and the like: an address that is not canonical gives #SS. */
+export const SLOW_STACK = 1 << 10;

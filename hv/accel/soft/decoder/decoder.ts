@@ -53,6 +53,8 @@ export class Instruction {
   repeat = 0;
   /** Segment that a prefix names, or -1. */
   segment = -1;
+  /** The same, with those that have no effect in 64-bit mode but on which exception comes. */
+  named = -1;
   opcode = 0;
   modrm = 0;
   /** Is there a memory operand by ModRM? */
@@ -92,7 +94,7 @@ export class Instruction {
       this.#operandPrefix =
       this.#vex =
         false;
-    this.segment = -1;
+    this.segment = this.named = -1;
     this.base = this.index = NO_REGISTER;
     this.scale =
       this.displacement =
@@ -154,10 +156,11 @@ export class Instruction {
         case 0x3e:
           // ES, CS, SS and DS have no effect in 64-bit mode, not even on an FS before them.
           if (bits !== 64) this.segment = SEGMENT_PREFIXES.get(byte)!;
+          this.named = SEGMENT_PREFIXES.get(byte)!;
           break;
         case 0x64:
         case 0x65:
-          this.segment = SEGMENT_PREFIXES.get(byte)!;
+          this.segment = this.named = SEGMENT_PREFIXES.get(byte)!;
           break;
         default:
           if (bits === 64 && (byte & 0xf0) === 0x40) {

@@ -184,6 +184,7 @@ function setAddressing(instruction: Instruction, bits: number, { data, op, start
   data.setInt32(op + OP.displacement, displacement, true);
 
   const given = instruction.segment;
+  const stack = base === RSP || base === RBP;
   if (bits === 64) {
     const based = given >= 0;
     const kind = addressSize === 32
@@ -192,10 +193,13 @@ function setAddressing(instruction: Instruction, bits: number, { data, op, start
       ? AddressKind.based
       : AddressKind.plain;
     data.setUint8(op + OP.kind, kind);
-    data.setUint16(op + OP.segment, based ? segmentAt(given) : AT.zero, true);
+    // Plain addresses have no base; the segment says whether #SS or #GP is for them.
+    const stacked = kind === AddressKind.plain &&
+      (instruction.named === Seg.ss || stack);
+    const segment = stacked ? segmentAt(Seg.ss) : based ? segmentAt(given) : AT.zero;
+    data.setUint16(op + OP.segment, segment, true);
     return;
   }
-  const stack = base === RSP || base === RBP;
   const usesStack = instruction.hasMemory && stack;
   const segment = given >= 0 ? given : usesStack ? Seg.ss : Seg.ds;
   data.setUint8(

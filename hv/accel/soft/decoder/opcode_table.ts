@@ -232,7 +232,7 @@ NP.0f01=d1 xsetbv :32 feature=xsave end
 0f08 invd :32
 0f09 invd :32
 0f0b ud
-0f0d nop Ev
+0f0dm nop Ev
 0f18 nop Ev
 0f19 nop Ev
 0f1a nop Ev
@@ -265,7 +265,8 @@ F3.0fae/0r rdfsbase Ry o64 feature=fsgsbase
 F3.0fae/1r rdgsbase Ry o64 feature=fsgsbase
 F3.0fae/2r wrfsbase Ry o64 feature=fsgsbase
 F3.0fae/3r wrgsbase Ry o64 feature=fsgsbase
-NP.0fae/7m nop Eb feature=clflush
+NP.0fae/7m clflush Eb feature=clflush
+66.0fae/7m clflush Eb feature=clflushopt
 NP.0fae/5r nop Ed feature=sse2
 NP.0fae/6r nop Ed feature=sse2
 NP.0fae/7r nop Ed feature=sse

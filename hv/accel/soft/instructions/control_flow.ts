@@ -24,7 +24,7 @@ const absolute = (h: Handler, operand: number): Value => h.let(v.extendU(h.read(
 
 const returnNear = (h: Handler, release: Value | number): void => {
   const target = h.let(v.extendU(h.top()));
-  h.checkRip(target);
+  h.checkTarget(target);
   h.drop(release);
   h.jump(target);
 };
@@ -72,7 +72,7 @@ export const CONTROL_FLOW: readonly Definition[] = [
   defineJump("jmp", ["i"], (h) => h.jumpLinked(relative(h), OP.linkTaken)),
   defineJump("jmp", ["r", "m"], (h) => {
     const target = absolute(h, 0);
-    h.checkRip(target);
+    h.checkTarget(target);
     h.jump(target);
   }),
   defineJump("call", ["i"], (h) => {
@@ -84,7 +84,7 @@ export const CONTROL_FLOW: readonly Definition[] = [
   }),
   defineJump("call", ["r", "m"], (h) => {
     const target = absolute(h, 0);
-    h.checkRip(target);
+    h.checkTarget(target);
     const back = h.nextRip();
     h.push(h.size === 64 ? back : h.cut(v.wrap(back)));
     h.jump(target);

@@ -4,7 +4,7 @@
  */
 
 import * as flags from "../codegen/flags.ts";
-import { AddressKind, OP } from "../codegen/operation.ts";
+import { AddressKind, OP, SLOW_STACK } from "../codegen/operation.ts";
 import type { Handler, Size } from "../codegen/handler.ts";
 import { AT } from "../state.ts";
 import * as v from "../wasm/value.ts";
@@ -149,11 +149,14 @@ export const DATA_MOVES: readonly Definition[] = [
   }, WORD_SIZES),
   define("leave", [""], (h) => {
     const frame = h.let(h.register(RBP, 64));
-    const value = h.loadMemory(h.stackLinear(frame, h.size >> 3, false), h.size);
+    const linear = h.stackLinear(frame, h.size >> 3, false);
+    const value = h.loadMemory(linear, h.size, false, SLOW_STACK);
     h.setStackPointer(v.add(frame, v.i64(h.size >> 3)));
     h.setRegister(RBP, value, h.size);
   }, WORD_SIZES),
   ...setcc,
   ...cmov,
-  define("nop", ["", "r", "m"], () => {}, WORD_SIZES),
+  define("nop", [""], () => {}),
+  // There are no caches, but an address that cannot be read faults.
+  define("clflush", ["m"], (h) => void h.read(0), [8]),
 ];

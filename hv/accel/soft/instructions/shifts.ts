@@ -150,9 +150,10 @@ const double = (left: boolean) => (h: Handler) => {
         r = h.let(wide(v.wrap(v.shrU(joined, count))));
       }
     } else {
-      // 48 bits: destination, source, destination.
+      // 48 bits, the source twice: counts above 16, undefined in the manuals, rotate it in again.
+      const twice = h.let(v.or(v.shl(b, v.i64(16)), b));
       const joined = h.let(
-        v.or(v.or(v.shl(a, v.i64(32)), v.shl(b, v.i64(16))), a),
+        left ? v.or(v.shl(a, v.i64(32)), twice) : v.or(v.shl(twice, v.i64(16)), a),
       );
       if (left) {
         before = v.shrU(v.shl(joined, v.sub(count, v.i64(1))), v.i64(32));

@@ -101,8 +101,9 @@ const ITERATIONS: Readonly<Record<string, Iteration>> = {
   },
   cmps: {
     body: (h) => {
-      const a = h.loadMemory(source(h), h.size);
+      // In this order: when neither can be read, it is ES:rDI that faults.
       const b = h.loadMemory(destination(h, false), h.size);
+      const a = h.loadMemory(source(h), h.size);
       flags.setSubFlags(h, a, b, h.let(h.cut(v.sub(a, b))));
     },
     moves: [RSI, RDI],

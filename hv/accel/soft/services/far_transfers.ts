@@ -356,7 +356,9 @@ function interrupt(cpu: Cpu, vector: number, checked: boolean): Status {
   const here = cpu.operationRip();
   state.rip = cpu.nextRip();
   // Should the delivery fault, the instruction is where the guest returns to.
-  return deliver(cpu, { vector, software: true, faultRip: here }) ? Status.enter : Status.shutdown;
+  return deliver(cpu, { vector, software: true, faultRip: here })
+    ? Status.interrupted
+    : Status.shutdown;
 }
 
 const immediateTarget = (cpu: Cpu): Target => ({

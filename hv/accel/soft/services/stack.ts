@@ -3,6 +3,7 @@
 import { Status } from "../codegen/operation.ts";
 import type { Service } from "../cpu.ts";
 import { fault, Vector } from "../faults.ts";
+import { Seg, segmentAt } from "../state.ts";
 import { AC, ARITHMETIC, DF, ID, IF, IOPL, NT, RF, TF, VIF, VIP, VM } from "../flags_word.ts";
 
 const RSP = 4;
@@ -64,24 +65,25 @@ export const STACK_SERVICES = {
     const frameBytes = Number(whole & 0xffffn);
     const level = Number(whole >> 32n & 31n);
     const pointer = state.general[RSP];
-    const writes: [bigint, bigint][] = [];
-    const pushAt = (n: number, value: bigint) =>
-      writes.push([cpu.stackLinear(-n * bytes, bytes, true), value]);
+    // In order: what was pushed before a fault stays below the stack pointer.
+    const pushAt = (n: number, value: bigint) => {
+      const linear = cpu.stackLinear(-n * bytes, bytes, true);
+      cpu.memory.write(linear, bytes, BigInt.asUintN(size, value), cpu.privilege, true);
+    };
     pushAt(1, state.general[RBP]);
     const frame = BigInt.asUintN(64, pointer - BigInt(bytes));
     for (let i = 1; i < level; i++) {
-      const display = Number(state.general[RBP] - pointer) - i * bytes;
-      pushAt(1 + i, cpu.peek(display, bytes));
+      const display = BigInt.asUintN(64, state.general[RBP] - BigInt(i * bytes)) & state.stackMask;
+      const linear = cpu.isLong64
+        ? display
+        : cpu.segmentLinear(segmentAt(Seg.ss), display, bytes, false);
+      pushAt(1 + i, cpu.memory.read(linear, bytes, cpu.privilege, true));
     }
     if (level > 0) pushAt(1 + level, frame);
     const total = (1 + level) * bytes + frameBytes;
-    for (const [linear] of writes) cpu.memory.checkWrite(linear, bytes, cpu.privilege, true);
     // The processor touches where the stack will end, so that a missing page is found here.
     cpu.memory.checkWrite(cpu.stackLinear(-total, bytes, true), bytes, cpu.privilege, true);
-    for (const [linear, value] of writes) {
-      cpu.writeData(linear, bytes, BigInt.asUintN(size, value));
-    }
-    cpu.setGeneral(RBP, cpu.isLong64 ? 64 : size, frame & state.stackMask);
+    cpu.setGeneral(RBP, size, BigInt.asUintN(size, frame & state.stackMask));
     cpu.moveStack(-total);
     return Status.next;
   },

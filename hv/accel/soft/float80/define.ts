@@ -1,0 +1,34 @@
+/** Puts 80-bit arithmetic into a module. */
+
+import type { ModuleBuilder } from "../wasm/module_builder.ts";
+import { defineAddition } from "./add.ts";
+import { defineBcd } from "./bcd.ts";
+import { defineComparison } from "./compare.ts";
+import { defineConstants } from "./constants.ts";
+import { defineIntegers } from "./integers.ts";
+import { Float80Library } from "./library.ts";
+import { defineMultiplication } from "./multiply.ts";
+import { defineNans } from "./nan.ts";
+import { defineNarrow } from "./narrow.ts";
+import { defineRemainder } from "./remainder.ts";
+import { defineRounding } from "./round.ts";
+import { defineScaling } from "./scale.ts";
+import { defineSquareRoot } from "./square_root.ts";
+
+/** Declares and writes every function of signatures.ts; after the module's imports. */
+export function defineFloat80(module: ModuleBuilder): Float80Library {
+  const lib = new Float80Library(module);
+  defineRounding(lib);
+  defineNans(lib);
+  defineAddition(lib);
+  defineMultiplication(lib);
+  defineSquareRoot(lib);
+  defineComparison(lib);
+  defineRemainder(lib);
+  defineIntegers(lib);
+  defineNarrow(lib);
+  defineBcd(lib);
+  defineScaling(lib);
+  defineConstants(lib);
+  return lib;
+}

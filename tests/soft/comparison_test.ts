@@ -1,0 +1,32 @@
+/** The software CPU against the real processor; `long_run.ts` does the same for longer. */
+
+import assert from "node:assert/strict";
+import { seeded } from "../support/random.ts";
+import { Comparison } from "./comparison.ts";
+
+const CASES = 2500;
+
+function kvmIsThere(): boolean {
+  try {
+    Deno.openSync("/dev/kvm", { read: true, write: true }).close();
+    return true;
+  } catch {
+    console.log("skipped: the comparison with the real processor needs /dev/kvm");
+    return false;
+  }
+}
+
+Deno.test({
+  name:
+    "user-mode instructions leave what the real processor leaves (random operands, 64-bit mode)",
+  ignore: !kvmIsThere(),
+  fn: () => {
+    seeded((random) => {
+      const comparison = new Comparison();
+      comparison.fill(random);
+      for (let i = 0; i < CASES; i++) {
+        assert.equal(comparison.step(random), undefined);
+      }
+    });
+  },
+});

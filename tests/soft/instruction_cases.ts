@@ -1,0 +1,216 @@
+/** Random instructions with random operands for the comparison with the real processor. */
+
+import {
+  type Entry,
+  OpcodeMap,
+  OPCODES,
+  type Variant,
+} from "../../hv/accel/soft/decoder/opcode_map.ts";
+import { FEATURES } from "../../hv/accel/soft/cpuid.ts";
+import type { Random } from "../support/random.ts";
+import { type Case, DATA } from "./user_machine.ts";
+
+/** What shows the host's own state, takes time, or is not of this level. */
+const LEFT_OUT = new Set([
+  "cpuid",
+  "rdtsc",
+  "rdtscp",
+  "rdpid",
+  "rdpmc",
+  "rdrand",
+  "rdseed",
+  "syscall",
+  "sysenter",
+  "sysret",
+  "sysexit",
+  "int",
+  "int1",
+  "iret",
+  "sgdt",
+  "sidt",
+  "sldt",
+  "str",
+  "smsw",
+  "lar",
+  "lsl",
+  "verr",
+  "verw",
+  "movToSegment",
+  "movFromSegment",
+  "pushSegment",
+  "popSegment",
+  "loadFarPointer",
+  "callFarMemory",
+  "jmpFarMemory",
+  "retFar",
+  "retFarImmediate",
+  "xgetbv",
+  "rdfsbase",
+  "rdgsbase",
+  "wrfsbase",
+  "wrgsbase",
+  "ud",
+  "ud0",
+  "ud1",
+  "fwait",
+  "rsm",
+  "movFromControl", // registers that do not exist: #GP or #UD, as the emulator likes
+  "movToControl",
+  "movFromDebug",
+  "movToDebug",
+  "invd", // the host's emulator answers for some of the privileged ones
+]);
+
+interface Choice {
+  readonly map: number;
+  readonly opcode: number;
+  readonly variant: Variant;
+}
+
+/** Everything that the comparison covers. */
+export const CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index) =>
+  (opcode?.variants ?? [])
+    .filter(({ entry }) =>
+      !LEFT_OUT.has(entry.name) && !entry.invalid64 && entry.feature !== "smap" &&
+      (entry.feature === undefined || FEATURES.has(entry.feature))
+    )
+    .map((variant) => ({ map: index >> 8, opcode: index & 255, variant }))
+);
+
+const BOUNDARIES = [
+  0n,
+  1n,
+  2n,
+  0x7fn,
+  0x80n,
+  0xffn,
+  0x100n,
+  0x7fffn,
+  0x8000n,
+  0xffffn,
+  0x7fff_ffffn,
+  0x8000_0000n,
+  0xffff_ffffn,
+  0x1_0000_0000n,
+  0x7fff_ffff_ffff_ffffn,
+  0x8000_0000_0000_0000n,
+  0xffff_ffff_ffff_ffffn,
+  0xffff_ffff_8000_0000n,
+];
+
+const random64 = (random: Random): bigint => BigInt(random.u32()) << 32n | BigInt(random.u32());
+
+function randomRegister(random: Random): bigint {
+  const kind = random.below(10);
+  if (kind < 5) return BigInt(DATA + random.below(0x4000)) & (kind < 3 ? ~7n : ~0n);
+  if (kind < 7) return BigInt(random.below(70));
+  return kind < 9 ? random.pick(BOUNDARIES) : random64(random);
+}
+
+/** A case of `choice`, with what it is for messages. */
+export function makeCase(random: Random, choice: Choice): Case & { readonly entry: Entry } {
+  const registers = Array.from({ length: 16 }, () => randomRegister(random));
+  // A pointer that makes pushes and pops reach memory most of the time.
+  if (random.chance(90)) registers[4] = BigInt(DATA + 0x800 + random.below(0x1000));
+  const { entry } = choice.variant;
+  if (/^(movs|stos|lods|scas|cmps|ins|outs)$/.test(entry.name) && random.chance(90)) {
+    registers[1] = BigInt(random.below(20));
+    for (const n of [6, 7]) registers[n] = BigInt(DATA + random.below(0x3100));
+  }
+  const flags = (random.u32() & 0xcd5 & ~(random.chance(80) ? 0x400 : 0)) | 2;
+  return { bytes: encode(random, choice), registers, flags, entry };
+}
+
+/** The bytes of an instruction: random prefixes, operands and immediate. */
+export function encode(random: Random, { map, opcode, variant }: Choice): number[] {
+  const { entry, prefix } = variant;
+  const bytes: number[] = [];
+  const vex = map > OpcodeMap.vex;
+  if (random.chance(3)) bytes.push(random.pick([0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65]));
+  if (!vex) {
+    const canRepeat = /^(movs|stos|lods|scas|cmps)$/.test(entry.name);
+    if (prefix > 0) bytes.push(prefix);
+    else if (canRepeat && random.chance(60)) bytes.push(random.pick([0xf2, 0xf3]));
+    // Near branches of 16 bits differ between makers.
+    if (prefix <= 0 && prefix !== 0 && !entry.forced64 && random.chance(25)) bytes.unshift(0x66);
+    if (random.chance(4)) bytes.unshift(0x67);
+    if (entry.lockable && random.chance(20)) bytes.push(0xf0);
+    if (random.chance(60)) bytes.push(0x40 + random.below(16));
+    if (map === OpcodeMap.map0F) bytes.push(0x0f);
+    else if (map === OpcodeMap.map0F38) bytes.push(0x0f, 0x38);
+  } else {
+    const wide = random.below(2) << 7;
+    const pp = prefix === 0x66 ? 1 : prefix === 0xf3 ? 2 : prefix === 0xf2 ? 3 : 0;
+    bytes.push(0xc4, random.below(8) << 5 | map - OpcodeMap.vex);
+    bytes.push(wide | random.below(16) << 3 | pp);
+    // Registers that are not operands must be 1111.
+    if (!entry.operands.some(({ kind }) => kind === "V")) bytes[bytes.length - 1] |= 0x78;
+  }
+  bytes.push(opcode);
+  const operands = entry.operands;
+  const needsModrm = OPCODES[map * 256 + opcode]!.hasModrm;
+  if (needsModrm) addModrm(random, variant, bytes);
+  for (const { kind, size } of operands) {
+    if (kind === "I" || kind === "J") addImmediate(random, kind, size, bytes);
+    if (kind === "O") {
+      const low = random.chance(80) ? DATA + random.below(0x3000) : random.u32();
+      for (let i = 0; i < 8; i++) bytes.push(i < 4 ? low >>> (8 * i) & 0xff : 0);
+    }
+    if (kind === "Q") bytes.push(random.below(64), 0, random.chance(70) ? 0 : random.below(4));
+  }
+  return bytes;
+}
+
+function addModrm(random: Random, { reg, mod, modrm }: Variant, bytes: number[]): void {
+  if (modrm >= 0) {
+    bytes.push(modrm);
+    return;
+  }
+  let value = random.below(256);
+  const inMemory = mod === "m" || mod === "" && random.chance(55);
+  value = inMemory ? random.below(3) << 6 | value & 0x3f : value | 0xc0;
+  if (reg >= 0) value = value & 0xc7 | reg << 3;
+  bytes.push(value);
+  if (!inMemory) return;
+  let displacement = value >> 6 === 1 ? 1 : value >> 6 === 2 ? 4 : 0;
+  let absolute = false;
+  if ((value & 7) === 4) {
+    const sib = random.below(256);
+    bytes.push(sib);
+    if ((sib & 7) === 5 && value >> 6 === 0) {
+      displacement = 4;
+      absolute = true;
+    }
+  } else if ((value & 7) === 5 && value >> 6 === 0) displacement = 4;
+  if (displacement === 1) bytes.push(random.below(256));
+  if (displacement === 4) {
+    const near = absolute ? DATA + random.below(0x3000) : random.below(0x4000) - 0x2000;
+    const far = value >> 6 === 0 && !absolute ? 0xe800 + random.below(0x3000) : near;
+    for (let i = 0; i < 4; i++) bytes.push(far >> (8 * i) & 0xff);
+  }
+}
+
+function addImmediate(random: Random, kind: string, size: string, bytes: number[]): void {
+  const has66 = bytes.includes(0x66);
+  const wide = bytes.some((byte) => (byte & 0xf8) === 0x48);
+  const count = size === "b" || size === "s"
+    ? 1
+    : size === "w"
+    ? 2
+    : size === "v" && wide
+    ? 8
+    : size === "d" || !has66
+    ? 4
+    : 2;
+  // Targets stay in the page of INT3s, mostly; what is too many bytes here is the next instruction.
+  const value = kind === "J" && count === 4
+    ? random.below(0x1000) - 0x820
+    : random.chance(30)
+    ? Number(random.pick(BOUNDARIES) & 0xffff_ffffn)
+    : random.u32();
+  if (kind === "J" && count === 1) {
+    bytes.push(random.below(0x80)); // forwards: a loop to itself would never end
+    return;
+  }
+  for (let i = 0; i < count; i++) bytes.push(i < 4 ? value >>> (8 * i) & 0xff : random.below(256));
+}
