@@ -7,6 +7,8 @@
  * through the FIFO. A DMA channel that is not ready is asked again for half a second, then it is an
  * overrun; so nothing that a guest programs keeps the controller busy for ever.
  *
+ * The file is long because its commands are steps of one run, which they begin, pass and end together.
+ *
  * The images hold sectors only: an ID field is what the place on the medium says (N = 2), data marks
  * are never deleted ones, and the recording is MFM.
  */

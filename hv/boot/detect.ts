@@ -1,3 +1,5 @@
+/** Which kind of kernel a file is, and what it is otherwise. */
+
 import { BootError } from "./boot_error.ts";
 import { elfComplaint, isElf, parseElf } from "./elf.ts";
 import { ImageReader } from "./image_reader.ts";

@@ -1,9 +1,11 @@
-import { BootError } from "./boot_error.ts";
-
 /**
  * Little-endian reads from a kernel's file, each checked: what lies outside of the file is a
  * `BootError` that says the file is cut off. Kernels are hostile; nothing else reads their bytes.
  */
+
+import { BootError } from "./boot_error.ts";
+
+/** See above. */
 export class ImageReader {
   readonly bytes: Uint8Array;
   readonly name: string;

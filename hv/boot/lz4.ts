@@ -7,6 +7,7 @@
 
 import { PackedDataError } from "./packed_data_error.ts";
 
+/** With these four bytes, little-endian, a legacy frame begins. */
 export const LZ4_LEGACY_MAGIC = 0x184c2102;
 const MIN_MATCH = 4;
 

@@ -1,6 +1,8 @@
+/** Where in guest RAM a kernel and what belongs to it are put. */
+
+import { alignUp } from "../core/align.ts";
 import { E820Type } from "../core/e820.ts";
 import { addressText } from "../core/hex.ts";
-import { alignUp } from "../core/align.ts";
 import { BootError } from "./boot_error.ts";
 import type { BootRequest, BootSegment } from "./plan.ts";
 

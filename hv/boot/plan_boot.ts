@@ -1,3 +1,5 @@
+/** From a kernel and wishes to the plan by which a machine starts it. */
+
 import { describeFile, detectKernel } from "./detect.ts";
 import { ImageReader } from "./image_reader.ts";
 import {

@@ -1,4 +1,4 @@
-/** Imports go one way (ARCHITECTURE.md, "Layers"): this holds the tree to it. */
+/** How the tree is built (ARCHITECTURE.md, "Layers"): this holds it to that. */
 
 import assert from "node:assert/strict";
 
@@ -72,6 +72,26 @@ Deno.test("imports go one way", () => {
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+Deno.test("imports make no circle", () => {
+  const targets = new Map(files.map((path) => [path, imports(path)]));
+  const done = new Set<string>();
+  const visit = (path: string, trail: readonly string[]): void => {
+    const from = trail.indexOf(path);
+    assert.ok(from < 0, `${[...trail.slice(from), path].join(" imports ")}`);
+    if (done.has(path)) return;
+    for (const target of targets.get(path) ?? []) visit(target, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of files) visit(path, []);
+});
+
+Deno.test("every file begins by saying what it is", () => {
+  const silent = files.filter((path) => {
+    return !Deno.readTextFileSync(new URL(path, ROOT)).startsWith("/**");
+  });
+  assert.deepEqual(silent, []);
 });
 
 Deno.test("hv/core uses neither Deno nor the foreign-function interface", () => {
