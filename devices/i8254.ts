@@ -72,6 +72,16 @@ export class I8254 implements Device, IoHandler, PitChannel2 {
     this.#wiring.irq.set(true);
   }
 
+  /** After the state was loaded from elsewhere: line and timer follow it. */
+  refresh(): void {
+    this.#follow();
+  }
+
+  /** Ticks of the input clock since guest time 0. */
+  get tick(): number {
+    return this.#tick;
+  }
+
   setGate2(level: boolean): void {
     this.#counters[2].setGate(level, this.#tick);
   }

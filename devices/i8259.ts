@@ -64,6 +64,11 @@ export class I8259 implements Device, InterruptSink {
     this.#update();
   }
 
+  /** After the state was loaded from elsewhere: cascade and output follow it. */
+  refresh(): void {
+    this.#update();
+  }
+
   /** Level of interrupt line `irq`; those above 15 are not the PIC's, nor is 2. */
   setIrq(irq: number, level: boolean): void {
     if (irq < 0 || irq > 15 || irq === CASCADE) return;

@@ -72,6 +72,12 @@ export const IoApicState = record("ioapic", 1, {
 /** A view of `IoApicState`. */
 export type IoApicState = InstanceType<typeof IoApicState>;
 
+/** Is an input with this entry (bits 31-0) level-triggered? Only fixed and lowest-priority ones are. */
+export function isLevelTriggered(entry: number): boolean {
+  const mode = (entry >>> MODE_SHIFT) & 7;
+  return (entry & LEVEL) !== 0 && mode <= DeliveryMode.lowestPriority;
+}
+
 /** See above. 32 bits wide at multiples of 16 bytes; narrower accesses work on the low bytes. */
 export class IoApic implements Device, IoHandler, InterruptSink {
   readonly #state: IoApicState;
@@ -168,15 +174,9 @@ export class IoApic implements Device, IoHandler, InterruptSink {
     this.#requestLevel(pin);
   }
 
-  /** Is the input level-triggered? Only fixed and lowest-priority interrupts are (3.2.4). */
-  #isLevel(entry: number): boolean {
-    const mode = (entry >>> MODE_SHIFT) & 7;
-    return (entry & LEVEL) !== 0 && mode <= DeliveryMode.lowestPriority;
-  }
-
   #requestLevel(pin: number): void {
     const s = this.#state;
-    if (s.lines & (1 << pin) && this.#isLevel(s.low[pin])) this.#request(pin);
+    if (s.lines & (1 << pin) && isLevelTriggered(s.low[pin])) this.#request(pin);
   }
 
   /** The input asks: masked edges are forgotten, as are levels that still await their EOI. */
@@ -184,7 +184,7 @@ export class IoApic implements Device, IoHandler, InterruptSink {
     const s = this.#state;
     const entry = s.low[pin];
     if (entry & MASKED) return;
-    const levelTriggered = this.#isLevel(entry);
+    const levelTriggered = isLevelTriggered(entry);
     if (levelTriggered && entry & REMOTE_IRR) return;
     const accepted = this.#bus.deliver({
       destination: wideDestination(s.high[pin] >>> DESTINATION_SHIFT),

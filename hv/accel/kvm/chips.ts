@@ -26,8 +26,10 @@ const irqchip = (name: string, id: number): Chip => ({
 });
 
 const CHIPS: readonly Chip[] = [
-  irqchip("kvm.pic0", s.KVM_IRQCHIP_PIC_MASTER),
+  // The slave first: a master that is set looks for a request of the slave, which must not be the
+  // one from before.
   irqchip("kvm.pic1", s.KVM_IRQCHIP_PIC_SLAVE),
+  irqchip("kvm.pic0", s.KVM_IRQCHIP_PIC_MASTER),
   irqchip("kvm.ioapic", s.KVM_IRQCHIP_IOAPIC),
   {
     name: "kvm.pit",
