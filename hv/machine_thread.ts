@@ -4,7 +4,7 @@
  */
 
 import type { AcceleratedVm, VmHandle } from "./accel/accelerator.ts";
-import { openVm } from "./accel/mod.ts";
+import { openVm } from "./accel/open.ts";
 import type { BoardConfig } from "./pc/board_config.ts";
 import { Control } from "./control.ts";
 import { Arena } from "./core/arena.ts";

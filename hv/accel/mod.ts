@@ -8,10 +8,10 @@
 import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
 import { createKvmVm } from "./kvm/create.ts";
 import { emulatesRealMode } from "./kvm/host.ts";
-import { KvmVm } from "./kvm/vm.ts";
 
 export * from "./accelerator.ts";
 export * from "./cpu_state.ts";
+export { openVm } from "./open.ts";
 export { currentThreadId } from "../sys/thread.ts";
 
 /** What a machine is made of. */
@@ -34,12 +34,6 @@ export interface VmOptions {
 export function createVm(options: VmOptions): AcceleratedVm {
   const { accelerator, memory, cpus, cpu = "host" } = options;
   if (accelerator === "kvm") return createKvmVm({ memory, cpus, cpu });
-  throw new Error("Cannot use the software CPU: this build has none");
-}
-
-/** Opens, on the calling thread, the machine that `handle` stands for. */
-export function openVm(handle: VmHandle): AcceleratedVm {
-  if (handle.accelerator === "kvm") return new KvmVm(handle, false);
   throw new Error("Cannot use the software CPU: this build has none");
 }
 

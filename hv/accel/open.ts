@@ -1,0 +1,13 @@
+/**
+ * Opening, on another thread, a machine that main has made. Apart from hv/accel/mod.ts, so that these
+ * threads do not load what only making one needs.
+ */
+
+import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
+import { KvmVm } from "./kvm/vm.ts";
+
+/** Opens, on the calling thread, the machine that `handle` stands for. */
+export function openVm(handle: VmHandle): AcceleratedVm {
+  if (handle.accelerator === "kvm") return new KvmVm(handle, false);
+  throw new Error("Cannot use the software CPU: this build has none");
+}
