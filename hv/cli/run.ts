@@ -4,16 +4,13 @@ import type { MachineOptions } from "../config.ts";
 import { type ExitStatus, Machine } from "../machine.ts";
 import { showBytes } from "../sizes.ts";
 import { type ConnectedEnd, connectEnd } from "./character_end.ts";
-import { withImage } from "./image_kind.ts";
 import { ExitCode } from "./option_table.ts";
 import type { CharacterEnd, RunRequest } from "./parse.ts";
 import { TerminalSession } from "./terminal_session.ts";
 
 /** Runs a machine until it ends, time is up or the user ends it; gives the exit code. */
 export async function run(request: RunRequest): Promise<number> {
-  const options = request.image === undefined
-    ? request.options
-    : withImage(request.options, request.image);
+  const options = await optionsOf(request);
   const { display, serial } = ends(request, options);
   const machine = await Machine.start(options);
   try {
@@ -22,6 +19,13 @@ export async function run(request: RunRequest): Promise<number> {
   } finally {
     await machine[Symbol.asyncDispose]();
   }
+}
+
+/** The machine's options, with the image that was named alone as what it is. */
+async function optionsOf({ image, options }: RunRequest): Promise<MachineOptions> {
+  if (image === undefined) return options;
+  const { withImage } = await import("./image_kind.ts");
+  return withImage(options, image);
 }
 
 /** What is on the terminal: the screen unless a kernel was given, whose console is serial. */
