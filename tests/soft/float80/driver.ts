@@ -102,6 +102,7 @@ function one(
     c.if(v.eqz(v.and(unmasked, i32(stopping))), then);
   };
   const before = Flag.IE | Flag.DE | Flag.ZE;
+  report(i32(0));
   put(REPLY.st0, a);
   put(REPLY.st1, b);
   for (const at of [0, 2]) {

@@ -2,7 +2,7 @@
  * Runs x87 instructions on the real FPU: reads records of 24 bytes from standard input (operation,
  * control word, two operands of 10 bytes) and writes one of 40 bytes for each (status word, abridged
  * tag word, ST0, ST1, memory operand). State is taken with FXSAVE, which does not wait, so that
- * unmasked exceptions are seen and never delivered. Operations are numbered as in cases.ts.
+ * unmasked exceptions are seen and never delivered. Operations are numbered as in operations.ts.
  */
 #include <stdint.h>
 #include <string.h>
@@ -11,6 +11,8 @@
 struct request { uint16_t op, cw; uint8_t a[10], b[10]; } __attribute__((packed));
 struct reply { uint16_t fsw; uint8_t ftw, pad; uint8_t st0[10], st1[10], mem[10], pad2[6]; }
   __attribute__((packed));
+
+_Static_assert(sizeof(struct request) == 24 && sizeof(struct reply) == 40, "as in driver.ts");
 
 static uint8_t area[512] __attribute__((aligned(64)));
 static uint8_t mem[16] __attribute__((aligned(16)));

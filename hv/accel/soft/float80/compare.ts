@@ -9,7 +9,6 @@ import {
   type Float80Library,
   isDenormal,
   isNanOrUnsupported,
-  isUnmasked,
   isUnsupported,
   isZero,
 } from "./library.ts";
@@ -20,7 +19,8 @@ const UNORDERED = Flag.C0 | Flag.C2 | Flag.C3;
 
 /**
  * Adds FCOM and FUCOM, whose result is C0, C2, C3 as in the status word with the exceptions (FCOMI
- * and FUCOMI put them into CF, PF, ZF), and FXAM of a register that is not empty.
+ * and FUCOMI put them into CF, PF, ZF), and FXAM of a register that is not empty. The codes are set
+ * even when DE is raised and unmasked, as in the processors.
  */
 export function defineComparison(lib: Float80Library): void {
   lib.define("compare", (c, ...operands) => compare(c, operands, false));
@@ -40,7 +40,7 @@ export function defineComparison(lib: Float80Library): void {
   });
 }
 
-function compare(c: Code, [aM, aSe, bM, bSe, control]: Local[], quiet: boolean): void {
+function compare(c: Code, [aM, aSe, bM, bSe]: Local[], quiet: boolean): void {
   c.if(v.or(isNanOrUnsupported(aM, aSe), isNanOrUnsupported(bM, bSe)), () => {
     if (quiet) {
       const isQuiet = (m: Local, se: Local) =>
@@ -54,8 +54,6 @@ function compare(c: Code, [aM, aSe, bM, bSe, control]: Local[], quiet: boolean):
   });
   const denormal = v.or(isDenormal(aM, aSe), isDenormal(bM, bSe));
   const flag = c.let(v.shl(denormal, i32(Math.log2(Flag.DE))));
-  const stops = v.and(flag, v.shl(isUnmasked(control, Flag.DE), i32(1)));
-  c.if(stops, () => c.return(flag));
   const equal = () => c.return(v.or(flag, i32(Flag.C3)));
   c.if(v.and(isZero(aM, aSe), isZero(bM, bSe)), equal);
   const aSign = v.and(aSe, i32(SIGN));

@@ -60,7 +60,7 @@ export function defineRemainder(lib: Float80Library): void {
     const carry = c.local(v.I32);
     c.if(v.geS(distance, i32(0)), () => {
       const some = v.or(v.and(distance, i32(31)), i32(32));
-      c.set(steps, v.select(partial, v.sub(some, i32(1)), distance));
+      c.set(steps, v.select(partial, some, distance));
       c.set(exponent, v.sub(exponent, steps));
       c.block((done) => {
         c.loop((again) => {

@@ -103,9 +103,7 @@ export function defineRounding(lib: Float80Library): void {
         c.set(flagsOut, v.or(flagsOut, flags(Flag.UE)));
         // Only FSCALE gets so far down.
         c.if(v.leS(exponent, i32(0)), () => {
-          const away = isAway(sign, control);
-          const all = anyOf(flagsOut, flags(Flag.PE), flagIf(away, Flag.C1), sign);
-          c.return(v.extendU(away), all);
+          c.return(i64(0), anyOf(flagsOut, flags(Flag.PE), sign));
         });
       }, () => {
         lib.into(c, [high, low], "shiftRightJam", high, low, v.sub(i32(1), exponent));
@@ -134,11 +132,16 @@ export function defineRounding(lib: Float80Library): void {
       c.set(exponent, v.add(exponent, i32(1)));
     });
     c.if(v.geS(exponent, i32(EXPONENT_MAX)), () => {
-      const masked = v.eqz(isUnmasked(control, Flag.OE));
-      const beyond = v.geS(exponent, i32(EXPONENT_MAX + WRAP));
+      const unmasked = c.let(isUnmasked(control, Flag.OE));
+      // Only FSCALE gets so far.
+      const beyond = c.let(v.and(unmasked, v.geS(exponent, i32(EXPONENT_MAX + WRAP))));
       c.set(flagsOut, v.or(flagsOut, flags(Flag.OE)));
-      c.if(v.or(masked, beyond), () => {
-        const toInfinity = v.or(v.eqz(has(control, Control.rounding)), isAway(sign, control));
+      c.if(v.or(v.eqz(unmasked), beyond), () => {
+        const toInfinity = anyOf(
+          beyond,
+          v.eqz(has(control, Control.rounding)),
+          isAway(sign, control),
+        );
         c.set(flagsOut, v.or(flagsOut, flags(Flag.PE)));
         c.if(toInfinity, () => {
           c.return(
