@@ -7,13 +7,8 @@ import assert from "node:assert/strict";
 import { romCode } from "../../bios/rom.ts";
 import type { DiskImage } from "../../devices/disk/disk_image.ts";
 import { serveBlockPort } from "../../devices/disk/serve_block_port.ts";
-import type {
-  AcceleratedVm,
-  MemorySlot,
-  RegisterFile,
-  Segment,
-  Vcpu,
-} from "../../hv/accel/accelerator.ts";
+import type { AcceleratedVm, MemorySlot, Vcpu } from "../../hv/accel/accelerator.ts";
+import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
 import { Control } from "../../hv/control.ts";
 import { Arena } from "../../hv/core/arena.ts";
 import { GuestMemory } from "../../hv/core/guest_memory.ts";
@@ -96,42 +91,10 @@ class BoardVm implements AcceleratedVm {
   [Symbol.dispose](): void {}
 }
 
-class BoardSegment implements Segment {
-  base = 0;
-  #selector = 0;
-  get selector(): number {
-    return this.#selector;
-  }
-  set selector(selector: number) {
-    this.#selector = selector & 0xffff;
-    this.base = this.#selector * 16;
-  }
-}
-
 const GENERAL = ["eax", "ebx", "ecx", "edx", "esi", "edi", "ebp", "esp"] as const;
 
 /** Registers as a guest may leave them. */
-export class BoardRegisters implements RegisterFile {
-  eax = 0;
-  ebx = 0;
-  ecx = 0;
-  edx = 0;
-  esi = 0;
-  edi = 0;
-  ebp = 0;
-  esp = 0;
-  ip = 0;
-  eflags = 2;
-  readonly cs = new BoardSegment();
-  readonly ds = new BoardSegment();
-  readonly es = new BoardSegment();
-  readonly ss = new BoardSegment();
-  cr0 = 0;
-  cr3 = 0;
-  cr4 = 0;
-  load(): void {}
-  store(): void {}
-
+export class BoardRegisters extends PlainRegisters {
   /** Anything anywhere, small numbers more often than others. */
   shuffle(random: Random): void {
     for (const name of GENERAL) {
