@@ -2,24 +2,11 @@ import assert from "node:assert/strict";
 import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/block.ts";
 import { Lock } from "../../hv/core/lock.ts";
 import { ByteStream, StreamState } from "../../hv/core/stream.ts";
+import { TestThread } from "../support/test_thread.ts";
 import type { Job } from "./shared_memory_worker.ts";
 
-/** Another thread. */
-class Thread implements Disposable {
-  readonly #worker = new Worker(new URL("./shared_memory_worker.ts", import.meta.url), {
-    type: "module",
-  });
-  do(job: Job): Promise<number> {
-    return new Promise((resolve, reject) => {
-      this.#worker.onmessage = ({ data }) => resolve(data);
-      this.#worker.onerror = (event) => reject(new Error(event.message));
-      this.#worker.postMessage(job);
-    });
-  }
-  [Symbol.dispose](): void {
-    this.#worker.terminate();
-  }
-}
+const newThread = () =>
+  new TestThread<Job, number>(new URL("./shared_memory_worker.ts", import.meta.url));
 
 /** Lets other threads go on until `condition` holds; the time limit is the test runner's. */
 async function until(condition: () => boolean): Promise<void> {
@@ -51,8 +38,8 @@ Deno.test("a lock that is free is taken without waiting, and given back", () => 
 
 Deno.test("two threads that count under a lock lose no count", async () => {
   const { buffer, words } = lockWords();
-  using one = new Thread();
-  using two = new Thread();
+  using one = newThread();
+  using two = newThread();
   const times = 20_000;
   await Promise.all([one, two].map((thread) => thread.do({ kind: "count", buffer, times })));
   assert.equal(words[1], 2 * times);
@@ -61,7 +48,7 @@ Deno.test("two threads that count under a lock lose no count", async () => {
 
 Deno.test("whoever waits for a lock says so, and gets it when it is given back", async () => {
   const { buffer, words, lock } = lockWords();
-  using thread = new Thread();
+  using thread = newThread();
   lock.acquire();
   const done = thread.do({ kind: "lock", buffer });
   await until(() => Atomics.load(words, 0) === 2);
@@ -74,8 +61,8 @@ Deno.test("whoever waits for a lock says so, and gets it when it is given back",
 
 Deno.test("of several that wait, each gets the lock in its turn", async () => {
   const { buffer, words, lock } = lockWords();
-  using one = new Thread();
-  using two = new Thread();
+  using one = newThread();
+  using two = newThread();
   lock.acquire();
   const done = [one, two].map((thread) => thread.do({ kind: "lock", buffer }));
   await until(() => Atomics.load(words, 0) === 2);
@@ -88,7 +75,7 @@ Deno.test("of several that wait, each gets the lock in its turn", async () => {
 Deno.test("a stream between two threads loses and doubles no byte, full or empty", async () => {
   const buffer = new SharedArrayBuffer(StreamState.byteLength);
   const consumer = new ByteStream(new StreamState(buffer), () => {});
-  using thread = new Thread();
+  using thread = newThread();
   const length = 300_000;
   let finished = false;
   const done = thread.do({ kind: "produce", buffer, length }).then(() => finished = true);
@@ -108,7 +95,7 @@ Deno.test("a stream between two threads loses and doubles no byte, full or empty
 Deno.test("a thread that waits for a disk request wakes when it is finished", async () => {
   const buffer = new SharedArrayBuffer(BlockPortState.byteLength);
   const port = new BlockPort(new BlockPortState(buffer), () => {});
-  using thread = new Thread();
+  using thread = newThread();
   port.start(BlockOp.read, 0, 512);
   const done = thread.do({ kind: "wait", buffer });
   port.finish(BlockResult.outOfRange);

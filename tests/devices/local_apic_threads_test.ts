@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { DeliveryMode } from "../../devices/apic_message.ts";
 import { Latch } from "../../devices/local_apic_registers.ts";
+import { TestThread } from "../support/test_thread.ts";
 import { attach, type Counts, type Job, meet, sendAll } from "./local_apic_worker.ts";
 
 const CPUS = 2;
@@ -10,29 +11,16 @@ const TIMES = 20_000;
 /** Vectors of the level-triggered interrupts, which the processors' own are below. */
 const FIRST_LEVEL = 0xe0;
 
-class Processor implements Disposable {
-  readonly #worker = new Worker(new URL("./local_apic_worker.ts", import.meta.url), {
-    type: "module",
-  });
-  do(job: Job): Promise<Counts> {
-    return new Promise((resolve, reject) => {
-      this.#worker.onmessage = ({ data }) => resolve(data);
-      this.#worker.onerror = (event) => reject(new Error(event.message));
-      this.#worker.postMessage(job);
-    });
-  }
-  [Symbol.dispose](): void {
-    this.#worker.terminate();
-  }
-}
+const newProcessor = () =>
+  new TestThread<Job, Counts>(new URL("./local_apic_worker.ts", import.meta.url));
 
 Deno.test("two processors and a device send each other interrupts at the same time: exact counts", async () => {
   const arena = new SharedArrayBuffer(1 << 16);
   const words = new SharedArrayBuffer(8);
   const shared = new Int32Array(words);
   const b = attach(arena, CPUS).start();
-  using first = new Processor();
-  using second = new Processor();
+  using first = newProcessor();
+  using second = newProcessor();
   const senders = CPUS + 1;
   const job = { arena, words, cpus: CPUS, senders, times: TIMES };
   const running = Promise.all([first.do({ ...job, index: 0 }), second.do({ ...job, index: 1 })]);
