@@ -58,6 +58,11 @@ export interface MachineOptions {
    * kernel's panic.
    */
   readonly panicPatterns?: readonly RegExp[];
+  /**
+   * Told, in one line, what fails on the host while the guest goes on, such as a disk that is full;
+   * default: nobody.
+   */
+  readonly onWarning?: (line: string) => void;
 }
 
 /** A drive with its place on the board. */
@@ -83,7 +88,11 @@ export interface ResolvedConfig {
   readonly testDevices: boolean;
   readonly noReboot: boolean;
   readonly panicPatterns: readonly RegExp[];
+  readonly onWarning: (line: string) => void;
 }
+
+/** RAM of a machine whose user says nothing about it. */
+export const DEFAULT_MEMORY = "256M";
 
 /** CD-ROMs take these IDE positions first, as users of other machines expect. */
 const CDROM_UNITS = [2, 3, 1, 0];
@@ -132,7 +141,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   place("cdrom", cdroms, CDROM_UNITS);
   place("disk", disks, DISK_UNITS);
   return {
-    ramBytes: parseMemory(options.memory ?? "256M"),
+    ramBytes: parseMemory(options.memory ?? DEFAULT_MEMORY),
     cpus: wholeNumber("processors", options.cpus ?? 1, 1, MAX_CPUS),
     accelerator: options.accelerator ?? "auto",
     cpu: options.cpu ?? "host",
@@ -146,6 +155,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     serialPorts: wholeNumber("serial ports", options.serialPorts ?? 1, 0, 4),
     testDevices: options.testDevices ?? false,
     noReboot: options.noReboot ?? false,
+    onWarning: options.onWarning ?? (() => {}),
     panicPatterns: options.panicPatterns ?? [/Kernel panic - not syncing[^\n]*\n/],
   };
 }

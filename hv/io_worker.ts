@@ -8,6 +8,7 @@ import { attachMachine, type MachineSeed, type MachineThread } from "./machine_t
 import { attachDisk, type DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
+import { DiskWarnings } from "./disk_warnings.ts";
 import { EventFd, waitReadable } from "./sys/mod.ts";
 
 /** What main posts to start the thread. */
@@ -19,16 +20,30 @@ export interface IoWorkerStart {
 
 declare const self: {
   onmessage: ((event: MessageEvent<IoWorkerStart>) => void) | null;
+  postMessage(message: IoWarning): void;
   close(): void;
 };
+
+/** What the thread posts: a line for the user. */
+export interface IoWarning {
+  readonly warning: string;
+}
+
+const warn = (warning: string) => self.postMessage({ warning });
 
 function serveDisks(
   { pc, memory }: MachineThread,
   images: readonly (DiskImage | undefined)[],
+  onError: readonly ((error: Error) => void)[],
 ): void {
   for (const { ports, medium } of pc.drives) {
     for (const { port, lock } of ports) {
-      serveBlockPort(port, { image: images[medium], memory, lock });
+      serveBlockPort(port, {
+        image: images[medium],
+        memory,
+        lock,
+        onError: onError[medium],
+      });
     }
   }
 }
@@ -38,11 +53,15 @@ function run({ seed, media }: IoWorkerStart): void {
   const { control, pc } = thread;
   const doorbell = new EventFd(seed.doorbell);
   const images = media.map((handle) => handle && attachDisk(handle));
+  const warnings = new DiskWarnings(warn, () => performance.now());
+  const onError = media.map((handle) => (error: Error) =>
+    warnings.failed(handle?.path ?? "a drive", error)
+  );
   control.parkIo();
   for (;;) {
     const requested = control.ioRequested;
     control.ioWakes();
-    serveDisks(thread, images);
+    serveDisks(thread, images, onError);
     const next = pc.timers.run();
     if (requested === Request.stop) break;
     if (requested === Request.park) {
@@ -51,7 +70,7 @@ function run({ seed, media }: IoWorkerStart): void {
     }
     control.ioSleeps(next);
     // What came before the line above did not ring: look once more.
-    serveDisks(thread, images);
+    serveDisks(thread, images, onError);
     const due = pc.timers.run();
     if (control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
@@ -59,8 +78,17 @@ function run({ seed, media }: IoWorkerStart): void {
     doorbell.take();
   }
   // Main closes the images: it has opened them.
-  for (const image of images) image?.flush();
+  for (const [i, image] of images.entries()) flush(image, media[i]?.path ?? "");
   control.setIoPhase(WorkerPhase.ended);
+}
+
+/** What cannot be brought onto the medium is the user's to know; the other images are still flushed. */
+function flush(image: DiskImage | undefined, path: string): void {
+  try {
+    image?.flush();
+  } catch (error) {
+    warn(`${path}: ${(error as Error).message}; what the guest wrote last may be lost`);
+  }
 }
 
 self.onmessage = ({ data }) => {

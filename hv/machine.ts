@@ -18,7 +18,7 @@ import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
 import type { imageFiles } from "./pc/image_files.ts";
 import type { ResetKind } from "./pc/builder.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
-import { HostError } from "./errors.ts";
+import { HostError, UsageError } from "./errors.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { Keyboard } from "./keyboard.ts";
 import {
@@ -31,7 +31,7 @@ import {
 } from "./machine_thread.ts";
 import { Media } from "./media.ts";
 import { Screen } from "./screen.ts";
-import { createEventFd, EventFd } from "./sys/mod.ts";
+import { createEventFd, discardPages, EventFd } from "./sys/mod.ts";
 import { Waiter } from "./waiter.ts";
 import { WorkerSet } from "./worker_set.ts";
 
@@ -130,7 +130,7 @@ export class Machine implements AsyncDisposable {
   static async create(options: MachineOptions = {}): Promise<Machine> {
     const config = resolveConfig(options);
     // The workers' modules load while the rest is made ready.
-    const workers = new WorkerSet(config.cpus);
+    const workers = new WorkerSet(config.cpus, config.onWarning);
     if (config.drives.length > 0) workers.loadIo();
     const undo: Disposable[] = [workers];
     try {
@@ -156,12 +156,8 @@ export class Machine implements AsyncDisposable {
     undo.push(this.#media);
     const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
     const memory = allocateMemory(config.ramBytes);
-    this.#vm = createVm({
-      accelerator: "kvm",
-      memory: memory.memory,
-      cpus: config.cpus,
-      cpu: config.cpu,
-    });
+    undo.push({ [Symbol.dispose]: () => release(memory) });
+    this.#vm = createMachine(config, memory);
     undo.push(this.#vm);
     const doorbell = new EventFd(createEventFd());
     this.#doorbell = doorbell;
@@ -277,6 +273,8 @@ export class Machine implements AsyncDisposable {
       const ended = await this.#untilPhase(WorkerPhase.ended, { again: () => this.#kickAll() });
       control.requestIo(Request.stop);
       const ioEnded = await this.#untilIoPhase(WorkerPhase.ended);
+      // The I/O worker's last message may say that an image could not be flushed.
+      await new Promise((resolve) => setTimeout(resolve, 0));
       this.#workers[Symbol.dispose]();
       // A thread that is still in the kernel holds on to what it uses: better a leak than a crash.
       if (!ended || !ioEnded) return;
@@ -284,6 +282,7 @@ export class Machine implements AsyncDisposable {
       this.#vm[Symbol.dispose]();
       this.#media[Symbol.dispose]();
       this.#doorbell[Symbol.dispose]();
+      release(this.#thread.memory);
     });
     this.#released = true;
     this.#thread.control.notify(Event.phase);
@@ -548,6 +547,21 @@ async function loadFirmware({ bios }: ResolvedConfig): Promise<{
 
 function hasReached(phase: number, wanted: number): boolean {
   return phase === wanted || phase === WorkerPhase.ended || phase === WorkerPhase.absent;
+}
+
+/** Gives guest memory back at once: the garbage collector may come much later, if at all. */
+function release({ memory }: GuestMemory): void {
+  discardPages(new Uint8Array(memory.buffer));
+}
+
+function createMachine({ cpus, cpu }: ResolvedConfig, { memory }: GuestMemory): AcceleratedVm {
+  try {
+    return createVm({ accelerator: "kvm", memory, cpus, cpu });
+  } catch (error) {
+    const { name, message } = error as Error;
+    if (name === "CpuError") throw new UsageError(message, { cause: error });
+    throw new HostError(message, { cause: error });
+  }
 }
 
 function allocateMemory(ramBytes: number): GuestMemory {

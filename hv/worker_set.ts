@@ -2,7 +2,7 @@
 
 import { HostError } from "./errors.ts";
 import type { DiskHandle } from "../devices/disk/disk_handle.ts";
-import type { IoWorkerStart } from "./io_worker.ts";
+import type { IoWarning, IoWorkerStart } from "./io_worker.ts";
 import type { MachineSeed } from "./machine_thread.ts";
 import type { VcpuWorkerStart } from "./vcpu_worker.ts";
 
@@ -17,11 +17,17 @@ export class WorkerSet implements Disposable {
   readonly failure: Promise<Error>;
   readonly #vcpus: Worker[];
   readonly #looks = new Set<() => void>();
+  readonly #onWarning: (line: string) => void;
   readonly #setFailure: (error: Error) => void;
   #io: Worker | undefined;
 
-  /** Begins to load the modules of the processors' workers. */
-  constructor(cpus: number) {
+  /**
+   * Begins to load the modules of the processors' workers.
+   *
+   * @param onWarning Told of what the I/O worker has for the user.
+   */
+  constructor(cpus: number, onWarning: (line: string) => void) {
+    this.#onWarning = onWarning;
     const failure = Promise.withResolvers<Error>();
     this.failure = failure.promise;
     this.#setFailure = failure.resolve;
@@ -34,7 +40,9 @@ export class WorkerSet implements Disposable {
 
   /** Begins to load the I/O worker's modules, unless that was done. */
   loadIo(): void {
-    this.#io ??= this.#watched(new Worker(new URL("./io_worker.ts", import.meta.url), MODULE));
+    if (this.#io !== undefined) return;
+    this.#io = this.#watched(new Worker(new URL("./io_worker.ts", import.meta.url), MODULE));
+    this.#io.onmessage = ({ data }: MessageEvent<IoWarning>) => this.#onWarning(data.warning);
   }
 
   /** Has the I/O worker attach to the machine; once. */

@@ -2,6 +2,7 @@
 
 import type { GuestConsole } from "../console.ts";
 import { HostError } from "../errors.ts";
+import { say } from "./say.ts";
 import type { CharacterEnd } from "./parse.ts";
 
 /** An end that is connected; `close` writes what is left. */
@@ -40,7 +41,7 @@ function connectFile(console: GuestConsole, path: string): ConnectedEnd {
     } catch (error) {
       // A full disk costs the log, not the machine.
       broken = true;
-      globalThis.console.error(`hv: writing ${path} has failed: ${(error as Error).message}`);
+      say(`hv: writing ${path} has failed: ${(error as Error).message}`);
     }
   });
   return {
@@ -55,29 +56,24 @@ function connectFile(console: GuestConsole, path: string): ConnectedEnd {
 /** One client at a time; what the guest sends while there is none is only in the history. */
 function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
   const listener = listen(path);
-  let client: Deno.UnixConn | undefined;
-  const stop = console.listen((bytes) => {
-    client?.write(bytes).catch(() => {});
-  });
+  let client: Client | undefined;
+  const stop = console.listen((bytes) => client?.send(bytes));
   const serve = async () => {
     for await (const connection of listener) {
-      client = connection;
+      client = new Client(connection);
       const buffer = new Uint8Array(4096);
       try {
         for (;;) {
           const length = await connection.read(buffer);
           if (length === null) break;
           console.send(buffer.slice(0, length));
+          await console.roomFor();
         }
       } catch {
         // The client has gone: wait for the next.
       }
+      client.close();
       client = undefined;
-      try {
-        connection.close();
-      } catch {
-        // Closed already.
-      }
     }
   };
   const served = serve().catch(() => {});
@@ -90,6 +86,52 @@ function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
       await Deno.remove(path).catch(() => {});
     },
   };
+}
+
+/** What a client may leave unread before it is cut off: the guest does not wait for it. */
+const CLIENT_BYTES = 4 << 20;
+
+/** The other end of a socket: what it is sent goes out whole and in order, at its own pace. */
+class Client {
+  readonly #connection: Deno.UnixConn;
+  #queue: Uint8Array[] = [];
+  #queuedBytes = 0;
+  #isWriting = false;
+
+  constructor(connection: Deno.UnixConn) {
+    this.#connection = connection;
+  }
+
+  send(bytes: Uint8Array): void {
+    if (this.#queuedBytes + bytes.length > CLIENT_BYTES) return this.close();
+    this.#queue.push(bytes);
+    this.#queuedBytes += bytes.length;
+    if (!this.#isWriting) void this.#write();
+  }
+
+  close(): void {
+    this.#queue = [];
+    try {
+      this.#connection.close();
+    } catch {
+      // Closed already.
+    }
+  }
+
+  async #write(): Promise<void> {
+    this.#isWriting = true;
+    try {
+      for (let bytes = this.#queue.shift(); bytes !== undefined; bytes = this.#queue.shift()) {
+        for (let done = 0; done < bytes.length;) {
+          done += await this.#connection.write(bytes.subarray(done));
+        }
+        this.#queuedBytes -= bytes.length;
+      }
+      this.#isWriting = false;
+    } catch {
+      // The client has gone: nothing more is written to it.
+    }
+  }
 }
 
 function listen(path: string): Deno.UnixListener {

@@ -34,8 +34,12 @@ function add(drives: MachineOptions["disk"], path: string): MachineOptions["disk
 
 function readHead(path: string): { head: Uint8Array; size: number; isBlock: boolean } {
   try {
-    const { size, isDirectory, isBlockDevice } = Deno.statSync(path);
+    const { size, isFile, isDirectory, isBlockDevice } = Deno.statSync(path);
     if (isDirectory) throw new UsageError(`Cannot run ${path}: it is a directory, not an image`);
+    // Opening a FIFO would wait for a writer.
+    if (!isFile && !isBlockDevice) {
+      throw new UsageError(`Cannot run ${path}: it is neither a regular file nor a block device`);
+    }
     using file = Deno.openSync(path);
     const head = new Uint8Array(HEAD_BYTES);
     let length = 0;

@@ -1,6 +1,7 @@
 /** From the words of the command line to an exit code. Only here are errors shown and codes chosen. */
 
 import { HostError, UsageError } from "../errors.ts";
+import { say } from "./say.ts";
 import { VERSION } from "../version.ts";
 import { commandHelp, COMMANDS, ExitCode, programHelp } from "./option_table.ts";
 import { nearestName, parseCommand, parseRun } from "./parse.ts";
@@ -39,7 +40,7 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
       console.log(programHelp(VERSION));
       return ExitCode.ok;
     case undefined:
-      console.error(programHelp(VERSION));
+      say(programHelp(VERSION));
       return ExitCode.usage;
     default: {
       const nearest = nearestName(command, COMMANDS.map(({ name }) => name));
@@ -61,15 +62,15 @@ const HOST_ERRORS = ["HostError", "SysError"];
 function report(error: unknown): number {
   const { name, message } = error instanceof Error ? error : new Error(String(error));
   if (error instanceof UsageError || USAGE_ERRORS.includes(name)) {
-    console.error(`hv: ${message}`);
+    say(`hv: ${message}`);
     return ExitCode.usage;
   }
   if (error instanceof HostError || HOST_ERRORS.includes(name)) {
-    console.error(`hv: ${message}`);
+    say(`hv: ${message}`);
     return ExitCode.hostError;
   }
   // A fault of ours: the trace is what we need to mend it.
-  console.error(
+  say(
     `hv: internal error, please report it: ${error instanceof Error ? error.stack : error}`,
   );
   return ExitCode.hostError;

@@ -1,21 +1,23 @@
 /** `hv run`: a machine, connected to this terminal, from its start to its end. */
 
-import type { MachineOptions } from "../config.ts";
+import { DEFAULT_MEMORY, type MachineOptions } from "../config.ts";
 import { type ExitStatus, Machine } from "../machine.ts";
-import { showBytes } from "../sizes.ts";
+import { parseMemory, showBytes } from "../sizes.ts";
 import { type ConnectedEnd, connectEnd } from "./character_end.ts";
 import { ExitCode } from "./option_table.ts";
 import type { CharacterEnd, RunRequest } from "./parse.ts";
+import { say } from "./say.ts";
 import { TerminalSession } from "./terminal_session.ts";
 
 /** Runs a machine until it ends, time is up or the user ends it; gives the exit code. */
 export async function run(request: RunRequest): Promise<number> {
   const options = await optionsOf(request);
   const { display, serial } = ends(request, options);
-  const machine = await Machine.start(options);
+  const onWarning = (line: string) => say(`hv: ${line}`);
+  const machine = await Machine.create({ ...options, onWarning });
   try {
-    console.error(`hv: ${startLine(machine, options)}`);
-    return await live(machine, request, display, serial);
+    const line = startLine(machine, options);
+    return await live(machine, { request, display, serial, line });
   } finally {
     await machine[Symbol.asyncDispose]();
   }
@@ -39,15 +41,21 @@ function ends(request: RunRequest, options: MachineOptions) {
 }
 
 function startLine(machine: Machine, { memory, cpus = 1 }: MachineOptions): string {
-  const ram = typeof memory === "number" ? showBytes(memory) : memory ?? "256M";
+  const ram = showBytes(parseMemory(memory ?? DEFAULT_MEMORY));
   return `${cpus} processor${cpus === 1 ? "" : "s"}, ${ram} of memory; ${machine.accelerator}`;
+}
+
+interface Session {
+  readonly request: RunRequest;
+  readonly display: "none" | "text";
+  readonly serial: readonly CharacterEnd[];
+  /** What to tell the user when the guest starts. */
+  readonly line: string;
 }
 
 async function live(
   machine: Machine,
-  request: RunRequest,
-  display: "none" | "text",
-  serial: readonly CharacterEnd[],
+  { request, display, serial, line }: Session,
 ): Promise<number> {
   const connected: ConnectedEnd[] = [];
   const session = new TerminalSession(machine, {
@@ -69,7 +77,10 @@ async function live(
     const debug = machine.consoles.find(({ name }) => name === "debugcon")!;
     connected.push(connectEnd(debug, request.debugConsole));
     for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+    // Now that everything is connected, nothing of the guest's output is lost.
+    say(`hv: ${line}`);
     session.start();
+    await machine.resume();
     session.quit.then(() => cut.resolve(ExitCode.ok));
     if (request.timeoutMs !== undefined) {
       timeout = setTimeout(() => cut.resolve(ExitCode.timeout), request.timeoutMs);
@@ -89,10 +100,10 @@ async function live(
 
 async function cutShort(machine: Machine, code: number, timeoutMs = 0): Promise<number> {
   if (code === ExitCode.timeout) {
-    console.error(`hv: the machine was ended after its time limit of ${timeoutMs / 1000} s`);
-    console.error(await machine.describe());
+    say(`hv: the machine was ended after its time limit of ${timeoutMs / 1000} s`);
+    say(await machine.describe());
   } else if (code === ExitCode.interrupted) {
-    console.error("hv: interrupted");
+    say("hv: interrupted");
   }
   return code;
 }
@@ -102,10 +113,10 @@ function ending({ reason, code, message }: ExitStatus): number {
     case "debug-exit":
       return code;
     case "triple-fault":
-      console.error(`hv: ${message}`);
+      say(`hv: ${message}`);
       return ExitCode.tripleFault;
     case "failed":
-      console.error(`hv: ${message}`);
+      say(`hv: ${message}`);
       return ExitCode.guestFailed;
     default:
       return ExitCode.ok;

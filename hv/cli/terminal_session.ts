@@ -10,6 +10,7 @@ import type { Machine } from "../machine.ts";
 import { colorDepth } from "./terminal_colors.ts";
 import { TERMINAL_HELP, type TerminalCommand, TerminalCommands } from "./terminal_commands.ts";
 import { TerminalKeys, type TypedKey } from "./terminal_keys.ts";
+import { say } from "./say.ts";
 import { TERMINAL_ENTER, TERMINAL_LEAVE, TerminalScreen } from "./terminal_screen.ts";
 
 /** How often the screen is looked at, ms. */
@@ -121,6 +122,10 @@ export class TerminalSession {
       const length = await Deno.stdin.read(buffer).catch(() => null);
       if (length === null) return; // a pipe has ended: the guest goes on
       this.#received(buffer.slice(0, length));
+      if (this.#isInputTerminal) continue;
+      // A pipe may bring more than the guest takes: it is read as the guest goes on.
+      await this.#consoles[0]?.roomFor();
+      await this.#typing;
     }
   }
 
@@ -203,11 +208,16 @@ function terminalSize(): { columns: number; rows: number } {
   }
 }
 
-/** Writes all of it; an output that is gone does not end the machine. */
+let isOutputGone = false;
+
+/** Writes all of it; an output that is gone or full does not end the machine. */
 function write(bytes: Uint8Array): void {
+  if (isOutputGone) return;
   try {
     for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
   } catch (error) {
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    isOutputGone = true;
+    if (error instanceof Deno.errors.BrokenPipe) return;
+    say(`hv: writing to the standard output has failed: ${(error as Error).message}`);
   }
 }

@@ -53,10 +53,15 @@ function findLeaf(
   return leaves.find((one) => one.function === leaf && one.index === index);
 }
 
+/** The expression that says what the processor is to be has a mistake in it. */
+export class CpuError extends Error {
+  override readonly name = "CpuError";
+}
+
 /** Clears what `-name` names; `+name` only asks for it, since `host` has all there is. */
 function applyExpression(leaves: CpuidLeaf[], expression: string): void {
   const [model, ...changes] = expression.split(",").map((part) => part.trim());
-  const problem = (what: string) => new Error(`Cannot use --cpu ${expression}: ${what}`);
+  const problem = (what: string) => new CpuError(`Cannot use --cpu ${expression}: ${what}`);
   if (model !== "host") {
     throw problem(`there is no processor "${model}"; write host, or host,-feature,+feature`);
   }
