@@ -32,7 +32,12 @@ export class Comparison {
     }
     const one = makeCase(random, choice);
     const before = this.#real.data.slice();
-    const real = this.#real.run(one);
+    let real: Outcome;
+    try {
+      real = this.#real.run(one);
+    } catch (error) {
+      throw new Error(describe(one, one.entry.name, [(error as Error).message]));
+    }
     let soft: Outcome;
     try {
       soft = this.#soft.run(one);
@@ -41,7 +46,7 @@ export class Comparison {
       this.#soft.restart();
       return describe(one, one.entry.name, [(error as Error).message]);
     }
-    const differences = compare(real, soft, undefinedFlags(one.entry.name));
+    const differences = compare(one.entry.name, real, soft);
     for (let i = 0; i < before.length; i++) {
       const [a, b] = [this.#real.data[i], this.#soft.data[i]];
       if (a !== b) {
@@ -57,12 +62,14 @@ export class Comparison {
   }
 }
 
-function compare(real: Outcome, soft: Outcome, ignored: number): string[] {
+function compare(name: string, real: Outcome, soft: Outcome): string[] {
   const differences: string[] = [];
   // KVM runs every instruction that gives #GP through its emulator: it makes #UD of those that the
   // emulator does not know, and another order of faults shows where there are several.
   const general = soft.vector === 12 || soft.vector === 13;
+  if (name === "cmps" && real.vector === 13 && soft.vector === 14) return [];
   if (general && (real.vector === 6 || real.vector === 14)) return [];
+  const ignored = undefinedFlags(name);
   const check = (what: string, a: number | bigint, b: number | bigint) => {
     if (a !== b) differences.push(`${what}: ${hex(a)} is right, not ${hex(b)}`);
   };

@@ -204,7 +204,7 @@ function addImmediate(random: Random, kind: string, size: string, bytes: number[
     : 2;
   // Targets stay in the page of INT3s, mostly; what is too many bytes here is the next instruction.
   const value = kind === "J" && count === 4
-    ? random.below(0x1000) - 0x820
+    ? (random.chance(50) ? random.below(0x700) : -0x40 - random.below(0x780))
     : random.chance(30)
     ? Number(random.pick(BOUNDARIES) & 0xffff_ffffn)
     : random.u32();

@@ -108,6 +108,8 @@ export class Blocks {
   /** Decodes one instruction from `bytes` into the temporary block. */
   single(bytes: Uint8Array, length: number, codeSize: number): Decoded {
     const place = this.#place;
+    // Of no page: nothing may be linked from it.
+    this.#words[TEMPORARY_BLOCK + HEADER.page >> 2] = -1;
     place.op = TEMPORARY_BLOCK + BLOCK_HEADER_BYTES;
     place.start = 0;
     const bits = CODE_BITS[codeSize];

@@ -338,16 +338,24 @@ export class Cpu {
     const base = () => data.getBigUint64(at + SEGMENT.base, true);
     switch (kind) {
       case AddressKind.plain:
-        return BigInt.asUintN(64, offset);
+        return this.#canonical(offset, at === segmentAt(Seg.ss));
       case AddressKind.based:
-        return BigInt.asUintN(64, offset + base());
+        return this.#canonical(offset + base(), false);
       case AddressKind.based32:
-        return BigInt.asUintN(64, (offset & 0xffff_ffffn) + base());
+        return this.#canonical((offset & 0xffff_ffffn) + base(), false);
       case AddressKind.segment16:
         return this.segmentLinear(at, offset & 0xffffn, bytes, isWrite);
       default:
         return this.segmentLinear(at, offset & 0xffff_ffffn, bytes, isWrite);
     }
+  }
+
+  #canonical(address: bigint, stack: boolean): bigint {
+    const linear = BigInt.asUintN(64, address);
+    if (BigInt.asUintN(64, BigInt.asIntN(48, linear)) !== linear) {
+      fault(this.state, stack ? Vector.stackFault : Vector.generalProtection, 0);
+    }
+    return linear;
   }
 
   /** Linear address of `offset` in the segment whose record is at `at`, or #GP(0) or #SS(0). */

@@ -28,6 +28,11 @@ class SoftAccess implements Access {
 /** See above. */
 export class DeviceLog {
   readonly access: SoftAccess = new SoftAccess();
+  /**
+   * Set while an exception is delivered: tables and stacks outside of RAM read as ones then, and
+   * writes are dropped, since there is no instruction to begin again.
+   */
+  detached = false;
   readonly #state: SoftState;
 
   constructor(state: SoftState) {
@@ -56,6 +61,10 @@ export class DeviceLog {
     const known = next < state.logCount && state.logKinds[next] === kind &&
       Number(state.logAddresses[next]) === address;
     const { access } = this;
+    if (this.detached) {
+      access.data.setBigUint64(0, 0xffff_ffff_ffff_ffffn, true);
+      return true;
+    }
     if (known) {
       access.data.setBigUint64(0, state.logValues[next], true);
       state.logNext = next + 1;

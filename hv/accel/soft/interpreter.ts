@@ -251,10 +251,11 @@ function enterFunction(env: Environment, find: number): Code {
   const code = new Code([]);
   const { state } = env;
   const field = (type: v.Type, bits: number, offset: number) => at(state, type, bits, zero, offset);
-  // A link holds for this one transition, whatever comes of it.
-  const link = code.let(field(I32, 32, AT.link));
-  code.store(state, 32, zero, zero, AT.link);
-  code.if(field(I32, 32, AT.pending), () => code.return(v.i32(Status.pending)));
+  const forgetLink = () => code.store(state, 32, zero, zero, AT.link);
+  code.if(field(I32, 32, AT.pending), () => {
+    forgetLink();
+    code.return(v.i32(Status.pending));
+  });
   const rip = code.let(field(I64, 64, AT.rip));
   const base = code.let(field(I64, 64, segmentAt(Seg.cs) + SEGMENT.base));
   const linear = code.let(v.add(rip, base));
@@ -270,17 +271,26 @@ function enterFunction(env: Environment, find: number): Code {
     () => code.set(block, at(state, I32, 32, entry, JUMP_CACHE_BASE + 12)),
     () => {
       code.set(block, v.call(find, I32));
-      code.if(v.ltU(block, v.i32(STATUS_LIMIT)), () => code.return(block));
+      code.if(v.ltU(block, v.i32(STATUS_LIMIT)), () => {
+        forgetLink();
+        code.return(block);
+      });
     },
   );
   const first = code.let(v.add(block, v.i32(BLOCK_HEADER_BYTES)));
-  // Blocks of one page find each other again without this, whatever else is mapped.
-  const linkable = v.and(v.ne(link, zero), v.geU(block, v.i32(BLOCKS_BASE)));
-  code.if(linkable, () => {
+  // A link holds for this one transition; `find` clears it when it forgets blocks. Blocks that lie
+  // in one page of memory and one linear page follow each other wherever they are mapped.
+  const link = code.let(field(I32, 32, AT.link));
+  const page = code.let(at(state, I32, 32, block));
+  code.if(link, () => {
     const before = v.add(field(I64, 64, AT.blockRip), base);
     const apart = v.and(v.xor(linear, before), v.i64(PAGE_MASK));
-    code.if(v.eqz(apart), () => code.store(state, 32, link, first));
+    const samePage = v.eq(page, field(I32, 32, AT.blockPage));
+    const linkable = v.and(v.geU(block, v.i32(BLOCKS_BASE)), v.and(samePage, v.eqz(apart)));
+    code.if(linkable, () => code.store(state, 32, link, first));
+    forgetLink();
   });
+  code.store(state, 32, zero, page, AT.blockPage);
   code.store(state, 64, zero, rip, AT.blockRip);
   code.tailCallIndirect(env.handlerType, at(state, I32, 32, first, OP.handler), first);
   return code;
@@ -291,6 +301,7 @@ function startFunction(env: Environment): Code {
   const code = new Code([I32]);
   const first = code.let(v.add(code.parameter(0), v.i32(BLOCK_HEADER_BYTES)));
   code.store(env.state, 64, zero, at(env.state, I64, 64, zero, AT.rip), AT.blockRip);
+  code.store(env.state, 32, zero, at(env.state, I32, 32, code.parameter(0)), AT.blockPage);
   code.tailCallIndirect(env.handlerType, at(env.state, I32, 32, first, OP.handler), first);
   return code;
 }

@@ -60,6 +60,15 @@ const combines = (first: number, second: number): boolean =>
  * double fault could not be delivered.
  */
 export function deliver(cpu: Cpu, event: Event): boolean {
+  cpu.log.detached = true;
+  try {
+    return deliverOrShutDown(cpu, event);
+  } finally {
+    cpu.log.detached = false;
+  }
+}
+
+function deliverOrShutDown(cpu: Cpu, event: Event): boolean {
   let current = event;
   for (;;) {
     try {

@@ -82,6 +82,8 @@ const FIELDS = {
   op: u32,
   /** Where to write the next block's address so that the branch goes there directly; 0: nowhere. */
   link: u32,
+  /** Page of the machine's memory in which the block that runs lies. */
+  blockPage: u32,
   /** Read table of the soft TLB for the current privilege; the write table follows it. */
   tlb: u32,
   /** What blocks depend on: code size, and bit 2 for privilege level 3. */
