@@ -1,14 +1,14 @@
 /** The board against the tables of ARCHITECTURE.md ("The guest's view"). */
 
 import assert from "node:assert/strict";
-import { setUpPci } from "../bios/pci_setup.ts";
-import { FULL_BOARD, TestBoard } from "./support/test_board.ts";
+import { setUpPci } from "../../bios/pci_setup.ts";
+import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
 
 type Range = readonly [first: number, last: number];
 
 /** The ranges in the first column of the table whose heading begins with `heading`. */
 function documented(heading: string): Range[] {
-  const text = Deno.readTextFileSync(new URL("../ARCHITECTURE.md", import.meta.url));
+  const text = Deno.readTextFileSync(new URL("../../ARCHITECTURE.md", import.meta.url));
   const section = text.slice(text.indexOf("## The guest's view"));
   const rows = section.slice(section.indexOf(`| ${heading}`)).split("\n").slice(2);
   const end = rows.findIndex((row) => !row.startsWith("|"));
@@ -73,7 +73,7 @@ Deno.test("every memory range of the board is in ARCHITECTURE.md's table", () =>
 
 Deno.test("the PCI functions are those that ARCHITECTURE.md lists", () => {
   const { pc } = new TestBoard(FULL_BOARD);
-  const text = Deno.readTextFileSync(new URL("../ARCHITECTURE.md", import.meta.url));
+  const text = Deno.readTextFileSync(new URL("../../ARCHITECTURE.md", import.meta.url));
   const listed = [
     ...text.slice(text.indexOf("\nPCI: ")).split("\n\n")[0].matchAll(/(\d\d)\.(\d) /g),
   ]
