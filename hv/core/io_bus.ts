@@ -60,6 +60,9 @@ export class IoBus {
   #windows: Window[] = [];
   #seen = -1;
   #last: Window | undefined;
+  /** Addresses without a device: those around the last one that was asked for in vain. */
+  #gapBase = 0;
+  #gapEnd = 0;
 
   /**
    * @param kind `"port"` or `"memory"`, for errors.
@@ -124,9 +127,9 @@ export class IoBus {
   read(address: number, size: number): number {
     const window = this.#find(address);
     if (window === undefined || address + size > window.end) {
-      if (size > 1) return this.#splitRead(address, size, 1);
-      this.unclaimed++;
-      return 0xff;
+      if (!this.#isGap(address, size)) return this.#splitRead(address, size, 1);
+      this.unclaimed += size;
+      return ONES[size];
     }
     if (size > window.max) return this.#splitRead(address, size, window.max);
     const { device, lock, base, min } = window;
@@ -149,8 +152,8 @@ export class IoBus {
   write(address: number, size: number, value: number): void {
     const window = this.#find(address);
     if (window === undefined || address + size > window.end) {
-      if (size > 1) return this.#splitWrite(address, size, value, 1);
-      this.unclaimed++;
+      if (!this.#isGap(address, size)) return this.#splitWrite(address, size, value, 1);
+      this.unclaimed += size;
       return;
     }
     if (size > window.max) return this.#splitWrite(address, size, value, window.max);
@@ -185,6 +188,7 @@ export class IoBus {
     if (Atomics.load(this.#generation, 0) !== this.#seen) this.#rebuild();
     const last = this.#last;
     if (last !== undefined && address >= last.base && address < last.end) return last;
+    if (this.#isGap(address, 1)) return undefined;
     let low = 0;
     let high = this.#windows.length;
     while (low < high) {
@@ -194,12 +198,19 @@ export class IoBus {
       else if (address >= window.end) low = middle + 1;
       else return this.#last = window;
     }
+    this.#gapBase = low === 0 ? 0 : this.#windows[low - 1].end;
+    this.#gapEnd = low < this.#windows.length ? this.#windows[low].base : this.#limit;
     return undefined;
+  }
+
+  #isGap(address: number, size: number): boolean {
+    return address >= this.#gapBase && address + size <= this.#gapEnd;
   }
 
   #rebuild(): void {
     this.#seen = Atomics.load(this.#generation, 0);
     this.#last = undefined;
+    this.#gapBase = this.#gapEnd = 0;
     const windows: Window[] = [];
     const add = (claim: Omit<Claim, "base" | "length">, base: number, length: number) => {
       const end = base + length;
