@@ -5,7 +5,8 @@ import { addressOf, closeDescriptor, Errno, SysError } from "../../sys/mod.ts";
 import { Chips } from "./chips.ts";
 import { buildCpuid } from "./cpuid.ts";
 import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";
-import { kickTable, type KvmDetail, SlotTable } from "./detail.ts";
+import { kickTable, type KvmDetail, MAX_SLOTS, SlotTable } from "./detail.ts";
+import { makeScratch, mapScratch } from "./gaps/mod.ts";
 import { checkCapability, emulatesRealMode, openKvm } from "./host.ts";
 import * as k from "./ioctl.ts";
 import { call, callValue } from "./ioctl.ts";
@@ -74,6 +75,9 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
   routeInterrupts(vmFd);
   const resetChips = new Chips(vmFd).saveForReset();
 
+  const scratch = emulated ? makeScratch(cpus) : undefined;
+  if (scratch !== undefined) mapScratch(vmFd, MAX_SLOTS, scratch);
+
   const vcpuFds = cpuid.map((leaves, index) => {
     const fd = callValue(vmFd, k.KVM_CREATE_VCPU, index, "fewer processors may be possible");
     fds.push(fd);
@@ -90,7 +94,7 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
     vcpuFds,
     runBytes: callValue(systemFd, k.KVM_GET_VCPU_MMAP_SIZE, 0),
     syncRegisters: checkCapability(systemFd, "KVM_CAP_SYNC_REGS"),
-    emulated,
+    scratch,
     memoryAddress: addressOf(new Uint8Array(memory.buffer)),
     slots: new SharedArrayBuffer(SlotTable.byteLength),
     kicks: new SharedArrayBuffer(kickTable(cpus).byteLength),

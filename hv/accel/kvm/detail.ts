@@ -32,8 +32,8 @@ export interface KvmDetail {
   readonly runBytes: number;
   /** Registers that KVM can put into struct kvm_run (KVM_CAP_SYNC_REGS). */
   readonly syncRegisters: number;
-  /** See `emulatesRealMode`. */
-  readonly emulated: boolean;
+  /** Where `emulatesRealMode`: see gaps/user_step.ts. */
+  readonly scratch: WebAssembly.Memory | undefined;
   /** Host address of offset 0 of the guest's memory. */
   readonly memoryAddress: number;
   /** A `SlotTable`. */

@@ -9,10 +9,12 @@
 
 import { call, KVM_GET_REGS, KVM_GET_SREGS, KVM_SET_REGS, KVM_SET_SREGS } from "./ioctl.ts";
 import { KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, RUN } from "./run_page.ts";
-import { kvm_regs } from "./structs.ts";
+import { kvm_regs, kvm_sregs } from "./structs.ts";
 
 /** Looks at the registers with at most so many exits from one to the next are often. */
 const OFTEN_EXITS = 32;
+
+const INTERRUPT_BITMAP = kvm_sregs.layout.find(({ name }) => name === "interrupt_bitmap")!;
 
 /** Where a processor's registers are: in KVM, or in the shared page. */
 export class RegisterSync {
@@ -58,10 +60,14 @@ export class RegisterSync {
     this.#looked(KVM_SYNC_X86_REGS);
   }
 
-  /** Copies a kvm_sregs into `into`. */
+  /**
+   * Copies a kvm_sregs into `into`, with an empty interrupt bitmap: KVM never clears it in the page, and
+   * would deliver what stands there, long since delivered, when the registers are stored again.
+   */
   loadSpecial(into: Uint8Array): void {
     if ((this.#fresh & KVM_SYNC_X86_SREGS) !== 0) this.#copy(RUN.sync_sregs, into);
     else call(this.#fd(), KVM_GET_SREGS, into);
+    into.fill(0, INTERRUPT_BITMAP.offset, INTERRUPT_BITMAP.offset + INTERRUPT_BITMAP.size);
     this.#looked(KVM_SYNC_X86_SREGS);
   }
 

@@ -16,6 +16,7 @@ import {
 } from "../../sys/mod.ts";
 import { type Access, Exit, type Vcpu } from "../accelerator.ts";
 import type { CpuState } from "../cpu_state.ts";
+import { EmulatorGaps } from "./gaps/mod.ts";
 import { HighInterrupts } from "./high_interrupts.ts";
 import { describeExit, describeRunError, type Position } from "./failure.ts";
 import { call, KVM_RUN, KVM_TRANSLATE } from "./ioctl.ts";
@@ -51,8 +52,8 @@ export interface VcpuContext {
   readonly syncRegisters: number;
   /** One word a processor, see `kickTable`. */
   readonly kicks: Int32Array;
-  /** This host's KVM runs real-mode code in its instruction emulator. */
-  readonly emulated: boolean;
+  /** For a host whose KVM runs privileged code in its instruction emulator: see gaps/user_step.ts. */
+  readonly scratch: WebAssembly.Memory | undefined;
   /** Up to `length` bytes of guest memory at a guest-physical address. */
   readGuest(address: number, length: number): Uint8Array;
   /** A view of guest memory, or undefined unless all of it is mapped in one writable slot. */
@@ -83,6 +84,7 @@ export class KvmVcpu implements Vcpu {
   #runErrno = 0;
   #transfer: StateTransfer | undefined;
   #highInterrupts: HighInterrupts | undefined;
+  #gaps: EmulatorGaps | undefined;
   /** There was an exit since the last interruption: the guest does get on. */
   #getsOn = false;
 
@@ -177,13 +179,13 @@ export class KvmVcpu implements Vcpu {
     this.#live();
     currentThreadId();
     this.#armed = true;
-    if (!this.#context.emulated) return;
-    this.#highInterrupts = new HighInterrupts({
-      fd: this.#fd,
-      registers: this.registers,
-      readGuest: (address, length) => this.#context.readGuest(address, length),
-      guestView: (address, length) => this.#context.guestView(address, length),
-    });
+    const { scratch, readGuest, guestView } = this.#context;
+    if (scratch === undefined) return;
+    const guest = { fd: this.#fd, readGuest, guestView };
+    this.#highInterrupts = new HighInterrupts({ ...guest, registers: this.registers });
+    const interrupted = () => this.#takeKick();
+    const host = { ...guest, index: this.index, page: this.#page, scratch, interrupted };
+    this.#gaps = new EmulatorGaps(host, this.#sync);
   }
 
   #decode(): Exit {
@@ -225,8 +227,27 @@ export class KvmVcpu implements Vcpu {
       default:
         this.#unsettled = false;
         this.#runErrno = 0;
-        return Exit.failed;
+        return this.#fillGap() ? Exit.interrupted : Exit.failed;
     }
+  }
+
+  #takeKick(): void {
+    consumeKicks();
+    Atomics.store(this.#context.kicks, this.index, 0);
+  }
+
+  /** Carries out an instruction that KVM's emulator lacks; what says so stays when that fails. */
+  #fillGap(): boolean {
+    const page = this.#page;
+    if (
+      this.#gaps === undefined ||
+      page.getUint32(RUN.exit_reason, true) !== run.KVM_EXIT_INTERNAL_ERROR ||
+      page.getUint32(RUN.internal_suberror, true) !== run.KVM_INTERNAL_ERROR_EMULATION
+    ) return false;
+    const exit = this.#bytes.slice(RUN.exit_reason, RUN.kvm_valid_regs);
+    if (this.#gaps.fill()) return true;
+    this.#bytes.set(exit, RUN.exit_reason);
+    return false;
   }
 
   #runError(number: number): Exit {
@@ -242,8 +263,7 @@ export class KvmVcpu implements Vcpu {
     this.#sync.ran();
     this.#unsettled = false;
     if (number === Errno.EINTR) {
-      consumeKicks();
-      Atomics.store(this.#context.kicks, this.index, 0);
+      this.#takeKick();
       if (!this.#getsOn) this.#highInterrupts?.step();
       this.#getsOn = false;
       return Exit.interrupted;

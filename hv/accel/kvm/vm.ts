@@ -134,7 +134,7 @@ export class KvmVm implements AcceleratedVm {
       runBytes: this.#detail.runBytes,
       syncRegisters: this.#detail.syncRegisters,
       kicks: this.#kicks,
-      emulated: this.#detail.emulated,
+      scratch: this.#detail.scratch,
       readGuest: (address, length) => this.#readGuest(address, length),
       guestView: (address, length) => this.#guestView(address, length),
     });
