@@ -1,7 +1,4 @@
-/**
- * What firmware tables say of the board, as plain data. `describeBoard` gives the i440FX/PIIX3 board;
- * whoever builds another one changes fields of it.
- */
+/** What firmware tables say of the board, as plain data; hv/pc/firmware_tables.ts gives that of ours. */
 
 import type { AddressRange } from "../hv/core/address_range.ts";
 
@@ -47,52 +44,4 @@ export interface BoardDescription {
   readonly hpetAddress?: number;
   readonly serialPorts: readonly IsaPort[];
   readonly hasFloppy: boolean;
-}
-
-const SERIAL_PORTS: readonly IsaPort[] = [
-  { port: 0x3f8, irq: 4 },
-  { port: 0x2f8, irq: 3 },
-  { port: 0x3e8, irq: 4 },
-  { port: 0x2e8, irq: 3 },
-];
-/** Where the PCI hole ends: the I/O APIC. */
-const PCI_HOLE_END = 0xfec0_0000;
-
-/** What of the board its user chooses. */
-export interface BoardOptions {
-  readonly cpus: number;
-  readonly lowRamBytes: number;
-  readonly highRamBytes: number;
-  /** Serial ports, 0 to 4. */
-  readonly serialPorts?: number;
-  readonly hasFloppy?: boolean;
-}
-
-/** The i440FX/PIIX3 board. */
-export function describeBoard(
-  { cpus, lowRamBytes, highRamBytes, serialPorts = 1, hasFloppy = true }: BoardOptions,
-): BoardDescription {
-  // Where SeaBIOS lets the hole begin as well.
-  const holeBase = lowRamBytes <= 0x8000_0000 ? 0x8000_0000 : 0xc000_0000;
-  return {
-    cpus,
-    cpuSignature: 0x0000_0663,
-    cpuFeatures: 0x0783_fbfd,
-    lowRamBytes,
-    highRamBytes,
-    localApicAddress: 0xfee0_0000,
-    ioApic: { id: 0, address: PCI_HOLE_END },
-    timerGsi: 2,
-    pciIrqs: [5, 10, 11],
-    pirqRouting: [10, 10, 11, 11],
-    pciHole: { base: holeBase, length: PCI_HOLE_END - holeBase },
-    pmBase: 0x600,
-    gpe0Base: 0xafe0,
-    pmTimerBits: 24,
-    sciIrq: 9,
-    smiPort: 0xb2,
-    reset: { port: 0xcf9, value: 0x06 },
-    serialPorts: SERIAL_PORTS.slice(0, serialPorts),
-    hasFloppy,
-  };
 }

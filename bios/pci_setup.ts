@@ -30,7 +30,8 @@ const PAM6 = 0x5f;
 const PAM_RAM = 0x33;
 /** 82371: PIRQRC A to D. */
 const PIRQ_ROUTE = 0x60;
-const PIRQ_IRQS = [10, 10, 11, 11];
+/** Where the firmware leads PIRQA# to PIRQD#; the MP table says the same. */
+export const PIRQ_IRQS = [10, 10, 11, 11] as const;
 /** 82371AB function 3, power management: base register, enable bit. */
 const PM_DEVICE_ID = 0x7113;
 const PM_BASE = 0x40;

@@ -18,7 +18,7 @@ import { alignUp } from "../core/align.ts";
 import type { PcBuilder } from "./builder.ts";
 import { ACPI_BYTES, firmwareMemoryMap, RSDP_ADDRESS } from "./firmware_memory.ts";
 import { boardOf, IDENTITY } from "./firmware_tables.ts";
-import { SERIAL_PORTS } from "./legacy.ts";
+import { FIRMWARE_LOG_PORT, SERIAL_PORTS } from "./layout.ts";
 import type { PcMemory } from "./memory.ts";
 import type { PcStorage } from "./storage.ts";
 import { VERSION } from "../version.ts";
@@ -88,7 +88,7 @@ export class BuiltinFirmware {
         memoryMap: firmwareMemoryMap(config.ramBytes),
         bootOrder: config.bootOrder,
         cpus: config.cpus,
-        serialPorts: SERIAL_PORTS.slice(0, config.serialPorts).map(({ base }) => base),
+        serialPorts: SERIAL_PORTS.slice(0, config.serialPorts).map(({ port }) => port),
         mouse: true,
         vga: true,
         accelerator: config.accelerator === "kvm" ? "KVM" : "software CPU",
@@ -105,7 +105,7 @@ export class BuiltinFirmware {
 
   #log(line: string): void {
     const { ports } = this.#builder;
-    for (const char of `${line}\n`) ports.write(0x402, 1, char.charCodeAt(0) & 0xff);
+    for (const char of `${line}\n`) ports.write(FIRMWARE_LOG_PORT, 1, char.charCodeAt(0) & 0xff);
   }
 }
 

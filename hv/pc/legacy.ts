@@ -22,19 +22,12 @@ import { EndKind, Event } from "../control.ts";
 import type { Lock } from "../core/lock.ts";
 import { ByteStream, StreamState } from "../core/stream.ts";
 import type { PcBuilder, ResetKind } from "./builder.ts";
+import { FIRMWARE_LOG_PORT, SERIAL_PORTS } from "./layout.ts";
 
 const KEYBOARD_IRQ = 1;
 const MOUSE_IRQ = 12;
 const RTC_IRQ = 8;
-/** Serial ports: address and interrupt line. */
-export const SERIAL_PORTS: readonly { readonly base: number; readonly irq: number }[] = [
-  { base: 0x3f8, irq: 4 },
-  { base: 0x2f8, irq: 3 },
-  { base: 0x3e8, irq: 4 },
-  { base: 0x2e8, irq: 3 },
-];
 const DEBUG_PORT = 0xe9;
-const FIRMWARE_DEBUG_PORT = 0x402;
 const DEBUG_EXIT_PORT = 0xf4;
 const CMOS_SHUTDOWN = 0x0f;
 
@@ -135,7 +128,7 @@ export class PcLegacy {
   #addSerialPort(index: number): void {
     const b = this.#builder;
     const name = `com${index + 1}`;
-    const { base, irq } = SERIAL_PORTS[index];
+    const { port, irq } = SERIAL_PORTS[index];
     const lock = b.lock(name);
     const ring = () => b.control.notify(Event.stream);
     const sink = new ByteStream(b.state(StreamState, `${name}.output`), ring);
@@ -148,7 +141,7 @@ export class PcLegacy {
         onRoom: ring,
       }),
     );
-    b.ports.claim({ name, base, length: 8, device: uart, lock });
+    b.ports.claim({ name, base: port, length: 8, device: uart, lock });
     this.streams.push(new CharacterPort(name, sink, lock, uart));
   }
 
@@ -158,7 +151,7 @@ export class PcLegacy {
     for (
       const [name, base] of [["debugcon", DEBUG_PORT], [
         "firmware log",
-        FIRMWARE_DEBUG_PORT,
+        FIRMWARE_LOG_PORT,
       ]] as const
     ) {
       const lock = b.lock(name);

@@ -1,6 +1,6 @@
 /** The board's PCI side: 440FX, PIIX3 with its IDE function, PIIX4 power management. */
 
-import { ACPI_DISABLE, ACPI_ENABLE, AcpiPm, AcpiPmState } from "../../devices/acpi_pm.ts";
+import { AcpiPm, AcpiPmState } from "../../devices/acpi_pm.ts";
 import { I440fx } from "../../devices/pci/i440fx.ts";
 import { PciBus, PciBusState } from "../../devices/pci/pci_bus.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
@@ -12,6 +12,7 @@ import { PirqRouter, PirqRouterState } from "../../devices/pci/pirq_router.ts";
 import { ResetControl, ResetControlState } from "../../devices/reset_control.ts";
 import type { Lock } from "../core/lock.ts";
 import type { PcBuilder } from "./builder.ts";
+import { GPE0_PORT, SCI_IRQ, SMI_PORT } from "./layout.ts";
 import type { PcMemory } from "./memory.ts";
 import type { PcStorage } from "./storage.ts";
 
@@ -23,15 +24,8 @@ const ISA = 0;
 const IDE = 1;
 const PM = 3;
 
-const SCI_IRQ = 9;
 /** Interrupt requests that a PIRQ line can be led to (82371SB, PIRQRC). */
 const PIRQ_IRQS = [3, 4, 5, 6, 7, 9, 10, 11, 12, 14, 15];
-/** Where the ACPI tables say that these are. */
-const GPE0_PORT = 0xafe0;
-const SMI_PORT = 0xb2;
-
-export { ACPI_DISABLE, ACPI_ENABLE, GPE0_PORT, SCI_IRQ, SMI_PORT };
-
 /** What the chip set asks of the machine. */
 export interface PcPciRequests {
   reset(): void;

@@ -6,7 +6,8 @@ import {
   loaderScript,
   placeAcpi,
 } from "../../bios/acpi.ts";
-import { type BoardDescription, describeBoard } from "../../bios/board_description.ts";
+import type { BoardDescription } from "../../bios/board_description.ts";
+import { describeBoard } from "../../hv/pc/firmware_tables.ts";
 
 const MIB = 1 << 20;
 const ADDRESS = 0x07fe_0000;

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describeBoard } from "../../bios/board_description.ts";
+import { describeBoard } from "../../hv/pc/firmware_tables.ts";
 import { buildMpTable } from "../../bios/mptable.ts";
 
 const ADDRESS = 0xf_5a00;

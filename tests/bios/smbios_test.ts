@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { type BoardDescription, describeBoard } from "../../bios/board_description.ts";
+import type { BoardDescription } from "../../bios/board_description.ts";
+import { describeBoard } from "../../hv/pc/firmware_tables.ts";
 import { buildSmbios, EntryPointOffset, placeSmbios } from "../../bios/smbios.ts";
 
 const MIB = 1 << 20;

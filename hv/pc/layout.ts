@@ -1,0 +1,26 @@
+/**
+ * Ports, addresses and interrupt lines of the board that its devices and the tables of its firmware must
+ * agree on. Those of a single device are where that is put on the board.
+ */
+
+import type { IsaPort } from "../../bios/board_description.ts";
+
+/** COM1 to COM4. */
+export const SERIAL_PORTS: readonly IsaPort[] = [
+  { port: 0x3f8, irq: 4 },
+  { port: 0x2f8, irq: 3 },
+  { port: 0x3e8, irq: 4 },
+  { port: 0x2e8, irq: 3 },
+];
+/** The firmware's log, as with Bochs and QEMU. */
+export const FIRMWARE_LOG_PORT = 0x402;
+/** Interrupt line of power management. */
+export const SCI_IRQ = 9;
+/** General purpose events: 4 ports. */
+export const GPE0_PORT = 0xafe0;
+/** APM control of the PIIX4, by which ACPI mode is entered: 2 ports. */
+export const SMI_PORT = 0xb2;
+/** I/O APIC, where the PCI hole ends. */
+export const IO_APIC_ADDRESS = 0xfec0_0000;
+/** Local APICs. */
+export const LOCAL_APIC_ADDRESS = 0xfee0_0000;
