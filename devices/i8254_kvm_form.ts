@@ -38,6 +38,8 @@ const kvm_pit_state2 = record("kvm_pit_state2", 1, {
   flags: u32,
   reserved: u32s(9),
 });
+/** Bits of `flags`. */
+const HPET_LEGACY = 1;
 const SPEAKER_DATA_ON = 2;
 
 /** Which byte is next: low or high alone, or the first or second of both. */
@@ -47,32 +49,43 @@ const BOTH = 3;
 /** What KVM has for the mode of a channel that was never programmed. */
 const NO_MODE = 0xff;
 
-/** The blob. `speakerData` is bit 1 of port 61h. */
-export function saveI8254(state: I8254State, speakerData: boolean): Uint8Array {
+/** What KVM's form has beside the chip. */
+export interface PitSurroundings {
+  /** Bit 1 of port 61h; bit 0 is the gate of channel 2. */
+  readonly speakerData: boolean;
+  /** The HPET has taken the place of channel 0: its interrupt is cut off. */
+  readonly disconnected: boolean;
+}
+
+/** The blob. */
+export function saveI8254(state: I8254State, surroundings: PitSurroundings): Uint8Array {
   const blob = new Uint8Array(kvm_pit_state2.byteLength);
   const kvm = new kvm_pit_state2(blob.buffer);
   for (const [i, counter] of state.counters.entries()) saveCounter(counter, kvm.channels[i]);
-  if (speakerData) kvm.flags = SPEAKER_DATA_ON;
+  kvm.flags = (surroundings.speakerData ? SPEAKER_DATA_ON : 0) |
+    (surroundings.disconnected ? HPET_LEGACY : 0);
   return blob;
 }
 
 /**
  * The reverse of `saveI8254`; the chip's line and timer follow.
  *
- * @returns Bit 1 of port 61h; bit 0 is the gate of channel 2.
  * @throws {Error} For a blob of the wrong length.
  */
 export function restoreI8254(
   pit: I8254,
   state: I8254State,
   blob: Uint8Array,
-): { speakerData: boolean } {
+): PitSurroundings {
   const kvm = new kvm_pit_state2(sizedCopy("8254", blob, kvm_pit_state2.byteLength).buffer);
   for (const [i, counter] of state.counters.entries()) {
     restoreCounter(counter, kvm.channels[i], pit.tick);
   }
   pit.refresh();
-  return { speakerData: (kvm.flags & SPEAKER_DATA_ON) !== 0 };
+  return {
+    speakerData: (kvm.flags & SPEAKER_DATA_ON) !== 0,
+    disconnected: (kvm.flags & HPET_LEGACY) !== 0,
+  };
 }
 
 function saveCounter(s: CounterState, kvm: KvmChannel): void {
