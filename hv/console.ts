@@ -1,7 +1,7 @@
 /** A serial line of the guest, from the host's side: its history, and waiting for text in it. */
 
 import { TextHistory } from "./text_history.ts";
-import type { Waiter, WaitOptions } from "./waiter.ts";
+import { searchFor, type Waiter, type WaitOptions } from "./waiter.ts";
 
 /** Longest history kept, in bytes; beyond it the oldest half is dropped, and said so. */
 const HISTORY_LIMIT = 64 << 20;
@@ -106,9 +106,7 @@ export class GuestConsole {
    * @throws {WaitError} When time is up, the signal aborts, or the guest ends.
    */
   async expect(pattern: RegExp | string, options: WaitOptions = {}): Promise<ConsoleMatch> {
-    const regexp = typeof pattern === "string"
-      ? new RegExp(pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-      : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""));
+    const regexp = searchFor(pattern);
     let searchedFrom = this.#expected;
     return await this.#waiter.until(
       () => {

@@ -1,12 +1,11 @@
 /** The guest's display, from the host's side: its text, pictures of it, waiting for text on it. */
 
-import { CP437 } from "../devices/display/cp437.ts";
 import { renderFrame } from "../devices/display/frame.ts";
 import { encodePng } from "../devices/display/png.ts";
 import type { VgaView } from "../devices/display/scanout.ts";
 import { ScreenWatch } from "../devices/display/screen_watch.ts";
-import { type TextScreen, textScreen } from "../devices/display/text_screen.ts";
-import type { Waiter, WaitOptions } from "./waiter.ts";
+import { textLines, type TextScreen, textScreen } from "../devices/display/text_screen.ts";
+import { searchFor, type Waiter, type WaitOptions } from "./waiter.ts";
 
 /** How often a wait looks at the screen, ms: nobody tells when the guest has drawn something. */
 const POLL_MS = 25;
@@ -36,17 +35,7 @@ export class Screen {
   /** The text now: lines without trailing blanks, without empty lines at the end. */
   text(): string {
     const frame = this.frame();
-    if (frame === undefined) return "";
-    const { columns, rows, cells } = frame;
-    let text = "";
-    for (let row = 0; row < rows; row++) {
-      let line = "";
-      for (let column = 0; column < columns; column++) {
-        line += CP437[cells[row * columns + column] & 0xff];
-      }
-      text += `${line.trimEnd()}\n`;
-    }
-    return text.trimEnd();
+    return frame === undefined ? "" : textLines(frame).join("\n").trimEnd();
   }
 
   /** A picture of the screen now, as a PNG file. */
@@ -60,9 +49,7 @@ export class Screen {
    * @throws {WaitError} When time is up, the signal aborts, or the guest ends.
    */
   waitFor(pattern: RegExp | string, options: WaitOptions = {}): Promise<RegExpExecArray> {
-    const regexp = typeof pattern === "string"
-      ? new RegExp(pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
-      : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""));
+    const regexp = searchFor(pattern);
     const changed = this.watch();
     return this.#waiter.until(
       () => changed() ? regexp.exec(this.text()) ?? undefined : undefined,

@@ -20,6 +20,13 @@ interface Pending {
   check(): void;
 }
 
+/** The expression that looks for `pattern`, without memory of earlier searches; a string is itself. */
+export function searchFor(pattern: RegExp | string): RegExp {
+  return typeof pattern === "string"
+    ? new RegExp(pattern.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"))
+    : new RegExp(pattern.source, pattern.flags.replace(/[gy]/g, ""));
+}
+
 /** What a machine's waits have in common. */
 export class Waiter {
   readonly #pending = new Set<Pending>();
