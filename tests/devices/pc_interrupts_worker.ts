@@ -1,0 +1,63 @@
+/** A processor's thread in pc_interrupts_threads_test.ts: serves one level-triggered line. */
+
+import { Reg } from "../../devices/local_apic_registers.ts";
+import { PcInterrupts } from "../../devices/pc_interrupts.ts";
+import { Arena } from "../../hv/core/arena.ts";
+import { Timers } from "../../hv/core/timer.ts";
+import { FakeClock } from "../support/test_bench.ts";
+
+/** What the test tells the thread. */
+export interface Job {
+  readonly arena: SharedArrayBuffer;
+  readonly words: SharedArrayBuffer;
+}
+
+/** The line, and the vector of its entry. */
+export const LINE = 18;
+export const VECTOR = 0x41;
+
+/** Words that both sides share. */
+export const Word = {
+  /** How often the device has been served. */
+  served: 0,
+  /** The device has nothing more. */
+  done: 1,
+  /** The processor runs. */
+  ready: 2,
+} as const;
+
+/** The chips over `buffer`. */
+export function attach(buffer: SharedArrayBuffer): PcInterrupts {
+  const arena = new Arena(buffer);
+  const clock = new FakeClock();
+  return new PcInterrupts({
+    arena,
+    clock,
+    timers: new Timers(arena, clock, () => {}),
+    cpus: 1,
+    physicalAddressBits: 40,
+    ioapicAddress: 0xfec0_0000,
+    wake: () => {},
+    tscDeadlineNs: () => Infinity,
+  });
+}
+
+function serve({ arena, words }: Job): number {
+  const chips = attach(arena);
+  const shared = new Int32Array(words);
+  let interrupts = 0;
+  Atomics.store(shared, Word.ready, 1);
+  for (;;) {
+    const done = Atomics.load(shared, Word.done) !== 0;
+    const vector = chips.takeInterrupt(0);
+    if (vector < 0 && done) return interrupts;
+    if (vector !== VECTOR) continue;
+    interrupts++;
+    // As a driver: the device first, then the interrupt's end.
+    chips.setIrq(LINE, false);
+    Atomics.add(shared, Word.served, 1);
+    chips.apics[0].write(Reg.EOI, 4, 0);
+  }
+}
+
+self.onmessage = ({ data }: MessageEvent<Job>) => self.postMessage(serve(data));
