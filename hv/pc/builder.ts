@@ -4,8 +4,7 @@ import type { AcceleratedVm } from "../accel/accelerator.ts";
 import type { BoardConfig } from "./board_config.ts";
 import type { Control } from "../control.ts";
 import type { Arena } from "../core/arena.ts";
-import type { BlockPort } from "../core/block.ts";
-import { BlockPort as Port, BlockPortState } from "../core/block.ts";
+import { BlockPort, BlockPortState } from "../core/block.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Device } from "../core/device.ts";
 import type { GuestMemory } from "../core/guest_memory.ts";
@@ -91,7 +90,7 @@ export class PcBuilder {
 
   /** A controller's or the firmware's end of a medium. */
   blockPort(name: string): BlockPort {
-    return new Port(this.state(BlockPortState, name), () => this.control.ringIo());
+    return new BlockPort(this.state(BlockPortState, name), () => this.control.ringIo());
   }
 
   /** Power-on state of every device. */
