@@ -6,7 +6,8 @@ import { CpuState, type SegmentState as CpuSegment } from "./accel/cpu_state.ts"
 import type { BootPlan, EntryState } from "./boot/mod.ts";
 import type { ResolvedConfig } from "./config.ts";
 import type { GuestMemory } from "./core/guest_memory.ts";
-import { HostError, UsageError } from "./errors.ts";
+import { HostError } from "./errors.ts";
+import { readUserFile } from "./user_file.ts";
 import { firmwareMemoryMap, RSDP_ADDRESS } from "./pc/firmware_memory.ts";
 
 /** Larger kernels and initrds than this are a mistake; what fits the guest is checked later. */
@@ -64,22 +65,11 @@ export class DirectKernel {
   }
 }
 
-function readFile(path: string, what: string): Uint8Array {
-  try {
-    const { size, isDirectory } = Deno.statSync(path);
-    if (isDirectory) throw new UsageError(`Cannot use ${path} as ${what}: it is a directory`);
-    if (size > MAX_FILE_BYTES) {
-      throw new UsageError(`Cannot use ${path} as ${what}: ${size} bytes are more than 4 GiB`);
-    }
-    if (size === 0) throw new UsageError(`Cannot use ${path} as ${what}: the file is empty`);
-    return Deno.readFileSync(path);
-  } catch (cause) {
-    if (cause instanceof UsageError) throw cause;
-    if (cause instanceof Deno.errors.NotFound) {
-      throw new UsageError(`Cannot use ${path} as ${what}: there is no such file`, { cause });
-    }
-    throw new HostError(`Cannot read the ${what} ${path}: ${(cause as Error).message}`, { cause });
-  }
+function readFile(path: string, use: string): Uint8Array {
+  return readUserFile(path, use, (size) => {
+    if (size === 0) return "it is empty";
+    return size > MAX_FILE_BYTES ? `${size} bytes are more than 4 GiB` : undefined;
+  });
 }
 
 const SEGMENTS = ["cs", "ds", "es", "fs", "gs", "ss", "ldtr", "tr"] as const;

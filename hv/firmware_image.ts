@@ -1,6 +1,6 @@
 /** The firmware's ROM image: our own, or a file such as SeaBIOS or OVMF. */
 
-import { HostError, UsageError } from "./errors.ts";
+import { readUserFile } from "./user_file.ts";
 
 const KIB = 1024;
 /** What fits below the top of 4 GiB without touching the I/O APIC's neighbourhood. */
@@ -13,25 +13,14 @@ const MAX_BYTES = 4096 * KIB;
  * @throws {HostError} When it cannot be read.
  */
 export function readFirmware(path: string): Uint8Array {
-  let image: Uint8Array;
-  try {
-    const { size, isDirectory } = Deno.statSync(path);
-    if (isDirectory) throw new UsageError(`Cannot use ${path} as firmware: it is a directory`);
-    if (size === 0 || size % (64 * KIB) !== 0 || size > MAX_BYTES) {
-      throw new UsageError(
-        `Cannot use ${path} as firmware: ${size} bytes, where a multiple of 64 KiB up to 4 MiB is ` +
-          "needed",
-      );
-    }
-    image = Deno.readFileSync(path);
-  } catch (cause) {
-    if (cause instanceof UsageError) throw cause;
-    if (cause instanceof Deno.errors.NotFound) {
-      throw new UsageError(`Cannot use ${path} as firmware: there is no such file`, { cause });
-    }
-    throw new HostError(`Cannot read the firmware ${path}: ${(cause as Error).message}`, { cause });
-  }
-  return image;
+  return readUserFile(
+    path,
+    "firmware",
+    (size) =>
+      size === 0 || size % (64 * KIB) !== 0 || size > MAX_BYTES
+        ? `${size} bytes, where a multiple of 64 KiB up to 4 MiB is needed`
+        : undefined,
+  );
 }
 
 /** The display's ROM as distributions name it beside SeaBIOS: for a VGA on the ISA bus. */

@@ -2,6 +2,7 @@
 
 import { alignUp } from "../../hv/core/align.ts";
 import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../hv/sys/mod.ts";
+import { fileProblem } from "../../hv/core/file_problem.ts";
 import { DiskError, type DiskErrorCode, type DiskImage } from "./disk_image.ts";
 import {
   exactFloppyFormat,
@@ -119,7 +120,7 @@ function checkKind(path: string): void {
     if (cause instanceof Deno.errors.NotADirectory) {
       throw new DiskError(path, "missing", "a part of the path is not a directory", { cause });
     }
-    throw new DiskError(path, "host", (cause as Error).message, { cause });
+    throw new DiskError(path, "host", fileProblem(cause), { cause });
   }
   if (info.isDirectory) {
     throw new DiskError(path, "not a disk", "it is a directory; name an image in it");

@@ -1,6 +1,7 @@
 /** The host's ends of the guest's serial ports: nothing, this terminal, a file, a Unix socket. */
 
 import type { GuestConsole } from "../console.ts";
+import { fileProblem } from "../core/file_problem.ts";
 import { HostError } from "../errors.ts";
 import { say } from "./say.ts";
 import type { CharacterEnd } from "./parse.ts";
@@ -29,9 +30,7 @@ function connectFile(console: GuestConsole, path: string): ConnectedEnd {
   try {
     file = Deno.openSync(path, { write: true, create: true, truncate: true });
   } catch (cause) {
-    throw new HostError(`Cannot write the console to ${path}: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new HostError(`Cannot write the console to ${path}: ${endProblem(cause)}`, { cause });
   }
   let broken = false;
   const stop = console.listen((bytes) => {
@@ -41,7 +40,7 @@ function connectFile(console: GuestConsole, path: string): ConnectedEnd {
     } catch (error) {
       // A full disk costs the log, not the machine.
       broken = true;
-      say(`hv: writing ${path} has failed: ${(error as Error).message}`);
+      say(`hv: writing ${path} has failed: ${fileProblem(error)}`);
     }
   });
   return {
@@ -51,6 +50,14 @@ function connectFile(console: GuestConsole, path: string): ConnectedEnd {
       return Promise.resolve();
     },
   };
+}
+
+/** The file is to be made: what is missing is the directory. */
+function endProblem(error: unknown): string {
+  if (error instanceof Deno.errors.NotFound) return "there is no such directory";
+  return /SUN_LEN/.test((error as Error).message)
+    ? "its path is too long for a socket, 107 bytes are possible"
+    : fileProblem(error);
 }
 
 /** One client at a time; what the guest sends while there is none is only in the history. */
@@ -142,7 +149,7 @@ function listen(path: string): Deno.UnixListener {
     if (cause instanceof Deno.errors.AddrInUse && removeDeadSocket(path)) return attempt();
     const why = cause instanceof Deno.errors.AddrInUse
       ? "something is there already"
-      : (cause as Error).message;
+      : endProblem(cause);
     throw new HostError(`Cannot listen on the socket ${path}: ${why}`, { cause });
   }
 }

@@ -3,6 +3,7 @@
 import { detectKernel } from "../boot/mod.ts";
 import type { MachineOptions } from "../config.ts";
 import { exactFloppyFormat } from "../core/floppy_formats.ts";
+import { fileProblem } from "../core/file_problem.ts";
 import { HostError, UsageError } from "../errors.ts";
 
 /** The primary volume descriptor of ISO 9660 stands in sector 16 and says CD001 (ECMA-119, 8.1). */
@@ -50,12 +51,11 @@ function readHead(path: string): { head: Uint8Array; size: number; isBlock: bool
     return { head: head.subarray(0, length), size, isBlock: isBlockDevice === true };
   } catch (cause) {
     if (cause instanceof UsageError) throw cause;
-    if (cause instanceof Deno.errors.NotFound) {
-      throw new UsageError(`Cannot run ${path}: there is no such file`, { cause });
-    }
     if (cause instanceof Deno.errors.PermissionDenied) {
-      throw new HostError(`Cannot run ${path}: no permission to read it`, { cause });
+      throw new HostError(`Cannot run ${path}: permission denied; check its permissions`, {
+        cause,
+      });
     }
-    throw new HostError(`Cannot run ${path}: ${(cause as Error).message}`, { cause });
+    throw new UsageError(`Cannot run ${path}: ${fileProblem(cause)}`, { cause });
   }
 }

@@ -7,6 +7,7 @@
 
 import type { GuestConsole } from "../console.ts";
 import type { Machine } from "../machine.ts";
+import { fileProblem } from "../core/file_problem.ts";
 import { colorDepth } from "./terminal_colors.ts";
 import { TERMINAL_HELP, type TerminalCommand, TerminalCommands } from "./terminal_commands.ts";
 import { TerminalKeys, type TypedKey } from "./terminal_keys.ts";
@@ -218,6 +219,6 @@ function write(bytes: Uint8Array): void {
   } catch (error) {
     isOutputGone = true;
     if (error instanceof Deno.errors.BrokenPipe) return;
-    say(`hv: writing to the standard output has failed: ${(error as Error).message}`);
+    say(`hv: writing to the standard output has failed: ${fileProblem(error)}`);
   }
 }
