@@ -129,7 +129,8 @@ export class LocalApic implements Device, IoHandler {
 
   /** The vector to be served now, or -1: the highest request, if it is above PPR. */
   pending(): number {
-    const vector = this.enabled ? highestBit(this.#irr) : -1;
+    const vector = highestBit(this.#irr);
+    if (vector < 0 || !this.enabled) return -1;
     return vector >> 4 > this.receiver.ppr >> 4 ? vector : -1;
   }
 

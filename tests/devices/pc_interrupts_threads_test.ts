@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import { Reg } from "../../devices/local_apic_registers.ts";
 import { attach, LINE, VECTOR, Word } from "./pc_interrupts_worker.ts";
 
-const TIMES = 1_000;
+const TIMES = 5_000;
 const LEVEL = 0x8000;
 
 Deno.test("a level-triggered line interrupts a processor on another thread once an assertion", async () => {
   const arena = new SharedArrayBuffer(1 << 16);
   const words = new SharedArrayBuffer(12);
   const shared = new Int32Array(words);
-  const chips = attach(arena);
+  const chips = attach(arena, shared);
   chips.reset();
   chips.apics[0].write(Reg.SVR, 4, 0x1ff);
   chips.ioapic.write(0, 4, 0x10 + 2 * LINE);
@@ -23,13 +23,14 @@ Deno.test("a level-triggered line interrupts a processor on another thread once 
       worker.onerror = (event) => reject(new Error(event.message));
     });
     worker.postMessage({ arena, words });
-    while (!Atomics.load(shared, Word.ready)) await new Promise((go) => setTimeout(go, 1));
     for (let i = 0; i < TIMES; i++) {
       chips.setIrq(LINE, true);
       // The next assertion often comes before the end of this one's interrupt.
-      while (Atomics.load(shared, Word.served) === i);
+      Atomics.wait(shared, Word.served, i);
     }
     Atomics.store(shared, Word.done, 1);
+    Atomics.store(shared, Word.woken, 1);
+    Atomics.notify(shared, Word.woken);
     assert.equal(await interrupts, TIMES);
   } finally {
     worker.terminate();

@@ -22,12 +22,12 @@ export const Word = {
   served: 0,
   /** The device has nothing more. */
   done: 1,
-  /** The processor runs. */
-  ready: 2,
+  /** The processor's mark: it has been woken. */
+  woken: 2,
 } as const;
 
-/** The chips over `buffer`. */
-export function attach(buffer: SharedArrayBuffer): PcInterrupts {
+/** The chips over `buffer`, whose processor is woken by its word. */
+export function attach(buffer: SharedArrayBuffer, shared: Int32Array): PcInterrupts {
   const arena = new Arena(buffer);
   const clock = new FakeClock();
   return new PcInterrupts({
@@ -37,25 +37,34 @@ export function attach(buffer: SharedArrayBuffer): PcInterrupts {
     cpus: 1,
     physicalAddressBits: 40,
     ioapicAddress: 0xfec0_0000,
-    wake: () => {},
+    wake: () => {
+      Atomics.store(shared, Word.woken, 1);
+      Atomics.notify(shared, Word.woken);
+    },
     tscDeadlineNs: () => Infinity,
   });
 }
 
 function serve({ arena, words }: Job): number {
-  const chips = attach(arena);
   const shared = new Int32Array(words);
+  const chips = attach(arena, shared);
   let interrupts = 0;
-  Atomics.store(shared, Word.ready, 1);
   for (;;) {
+    // The mark is taken back before the questions, so that nothing is slept through.
+    Atomics.store(shared, Word.woken, 0);
     const done = Atomics.load(shared, Word.done) !== 0;
     const vector = chips.takeInterrupt(0);
-    if (vector < 0 && done) return interrupts;
-    if (vector !== VECTOR) continue;
+    if (vector < 0) {
+      if (done) return interrupts;
+      Atomics.wait(shared, Word.woken, 0);
+      continue;
+    }
+    if (vector !== VECTOR) throw new Error(`vector ${vector} came`);
     interrupts++;
     // As a driver: the device first, then the interrupt's end.
     chips.setIrq(LINE, false);
     Atomics.add(shared, Word.served, 1);
+    Atomics.notify(shared, Word.served);
     chips.apics[0].write(Reg.EOI, 4, 0);
   }
 }
