@@ -3,8 +3,10 @@
 import assert from "node:assert/strict";
 import { seeded } from "../support/random.ts";
 import { Comparison } from "./comparison.ts";
+import { LegacyComparison } from "./legacy_comparison.ts";
 
 const CASES = 2500;
+const LEGACY_CASES = 600;
 
 function kvmIsThere(): boolean {
   try {
@@ -30,3 +32,19 @@ Deno.test({
     });
   },
 });
+
+for (const [mode, name] of [["real", "16-bit real"], ["protected", "32-bit protected"]] as const) {
+  Deno.test({
+    name: `instructions leave what KVM leaves in ${name} mode (random operands)`,
+    ignore: !kvmIsThere(),
+    fn: () => {
+      seeded((random) => {
+        const comparison = new LegacyComparison(mode);
+        comparison.fill(random);
+        for (let i = 0; i < LEGACY_CASES; i++) {
+          assert.equal(comparison.step(random), undefined);
+        }
+      });
+    },
+  });
+}

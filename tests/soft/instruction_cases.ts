@@ -214,3 +214,73 @@ function addImmediate(random: Random, kind: string, size: string, bytes: number[
   }
   for (let i = 0; i < count; i++) bytes.push(i < 4 ? value >>> (8 * i) & 0xff : random.below(256));
 }
+
+/** What KVM's emulator has not, has in its own way, or what would leave the code page. */
+const LEGACY_LEFT_OUT =
+  /^(cpuid|rdtsc.*|rdpmc|rdrand|rdseed|syscall|sysenter|sysexit|int|int1|int3|into|iret|hlt|ud.*)$|Far|Control|Debug|[Ss]egment|^(lgdt|lidt|sgdt|sidt|lldt|ltr|lar|lsl|ver.|lmsw|smsw|str|sldt|arpl|clts|invd|invlpg|rdmsr|wrmsr|rsm|sti|cli|popf|in.*|out.*|fwait|crc32.*|clflush|cmpxchg16b|cmpxchg8b|aam|aad|enter|adcx|adox|popcnt|movbe|tzcnt|lzcnt|mulx|bound|loadAbsolute|jmp|call|ret)$/;
+
+/** See `CHOICES`. */
+export const LEGACY_CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index) =>
+  (opcode?.variants ?? [])
+    .filter(({ entry }) =>
+      !LEGACY_LEFT_OUT.test(entry.name) && !entry.only64 &&
+      (entry.name !== "nop" || (index & 255) === 0x1f) && index >> 8 < OpcodeMap.vex &&
+      (entry.feature === undefined || FEATURES.has(entry.feature))
+    )
+    .map((variant) => ({ map: index >> 8, opcode: index & 255, variant }))
+);
+
+/** The bytes of an instruction for 16- or 32-bit code. */
+export function encodeLegacy(random: Random, { map, opcode, variant }: Choice, bits: 16 | 32) {
+  const { entry, prefix } = variant;
+  const bytes: number[] = [];
+  const operandPrefix = prefix <= 0 && random.chance(40) && !entry.forced64;
+  const addressPrefix = random.chance(20);
+  if (prefix > 0) bytes.push(prefix);
+  else if (operandPrefix) bytes.push(0x66);
+  if (addressPrefix) bytes.push(0x67);
+  if (/^(movs|stos|lods|scas|cmps)$/.test(entry.name) && random.chance(60)) {
+    bytes.push(random.pick([0xf2, 0xf3]));
+  }
+  if (random.chance(5)) bytes.push(random.pick([0x2e, 0x36, 0x3e, 0x26]));
+  if (entry.lockable && random.chance(10)) bytes.push(0xf0);
+  if (map === OpcodeMap.map0F) bytes.push(0x0f);
+  else if (map === OpcodeMap.map0F38) bytes.push(0x0f, 0x38);
+  bytes.push(opcode);
+  const operandBits = (bits === 32) !== operandPrefix ? 32 : 16;
+  const addressBits = (bits === 32) !== addressPrefix ? 32 : 16;
+  if (OPCODES[map * 256 + opcode]!.hasModrm) {
+    if (addressBits === 32) addModrm(random, variant, bytes);
+    else addModrm16(random, variant, bytes);
+  }
+  for (const { kind, size } of entry.operands) {
+    if (kind === "Q") bytes.push(random.below(64), 0, random.chance(70) ? 0 : random.below(4));
+    if (kind === "O") {
+      for (let i = 0; i < addressBits / 8; i++) {
+        bytes.push(i === 1 ? 0x90 : i > 1 ? 0 : random.below(256));
+      }
+    }
+    if (kind !== "I" && kind !== "J") continue;
+    if (kind === "J" && size === "b") {
+      bytes.push(random.below(16));
+      continue;
+    }
+    const count = size === "b" || size === "s" ? 1 : size === "w" ? 2 : operandBits / 8;
+    const value = kind === "J" ? random.below(0x700) : random.u32();
+    for (let i = 0; i < count; i++) bytes.push(value >>> (8 * i) & 0xff);
+  }
+  return bytes;
+}
+
+function addModrm16(random: Random, { reg, mod, modrm }: Variant, bytes: number[]): void {
+  if (modrm >= 0) return void bytes.push(modrm);
+  const inMemory = mod === "m" || mod === "" && random.chance(55);
+  let value = random.below(256);
+  value = inMemory ? random.below(3) << 6 | value & 0x3f : value | 0xc0;
+  if (reg >= 0) value = value & 0xc7 | reg << 3;
+  bytes.push(value);
+  if (!inMemory) return;
+  const count = value >> 6 === 1 ? 1 : value >> 6 === 2 || (value & 7) === 6 ? 2 : 0;
+  const near = value >> 6 === 0 ? 0x8000 + random.below(0x4000) : random.below(0x2000);
+  for (let i = 0; i < count; i++) bytes.push(near >> (8 * i) & 0xff);
+}

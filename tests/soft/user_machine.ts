@@ -143,6 +143,8 @@ export class UserMachine {
       // Everything else is the kernel's: first of all the page tables.
       const isUser = address === LOADER || address === CODE_PAGE || address === REGISTERS ||
         address >= DATA && address < DATA + DATA_BYTES;
+      // A stray store must not change what the next cases run.
+      if (isUser && address < DATA || address === REGISTERS) rights = PRESENT | USER | 0x20n;
       if (!isUser) rights = PRESENT | WRITABLE | 0x60n;
       if (address === DATA + DATA_BYTES || address === CODE_PAGE + 0x1000) rights = 0n;
       if (address >= DATA && address < DATA + DATA_BYTES) rights |= NO_EXECUTE;

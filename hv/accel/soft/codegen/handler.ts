@@ -304,10 +304,11 @@ export class Handler {
     this.setRegister(4, v.or(old, v.and(value, mask)), 64);
   }
 
-  /** Pushes the low `size` bits of `value`. */
-  push(value: Value, size: Size = this.size): void {
+  /** Pushes the low `size` bits of `value`; RSP changes after `check`, which may raise. */
+  push(value: Value, size: Size = this.size, check: () => void = () => {}): void {
     const pointer = this.let(v.sub(this.stackPointer(), v.i64(size >> 3)));
     this.storeMemory(this.stackLinear(pointer, size >> 3, true), value, size, SLOW_STACK);
+    check();
     this.setStackPointer(pointer);
   }
 

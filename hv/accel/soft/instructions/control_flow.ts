@@ -29,6 +29,12 @@ const returnNear = (h: Handler, release: Value | number): void => {
   h.jump(target);
 };
 
+/** The return address goes to memory before the target is looked at, as processors do it. */
+const pushReturn = (h: Handler, check: () => void): void => {
+  const back = h.nextRip();
+  h.push(h.size === 64 ? back : h.cut(v.wrap(back)), h.size, check);
+};
+
 /** The count register by the address size: its value after `change`, which is written. */
 function countDown(h: Handler): Value {
   const kind = h.let(h.opField(I32, 8, OP.kind));
@@ -77,16 +83,12 @@ export const CONTROL_FLOW: readonly Definition[] = [
   }),
   defineJump("call", ["i"], (h) => {
     const target = h.let(h.cutRip(relative(h)));
-    h.checkRip(target);
-    const back = h.nextRip();
-    h.push(h.size === 64 ? back : h.cut(v.wrap(back)));
+    pushReturn(h, () => h.checkRip(target));
     h.jumpLinked(target, OP.linkTaken);
   }),
   defineJump("call", ["r", "m"], (h) => {
     const target = absolute(h, 0);
-    h.checkTarget(target);
-    const back = h.nextRip();
-    h.push(h.size === 64 ? back : h.cut(v.wrap(back)));
+    pushReturn(h, () => h.checkTarget(target));
     h.jump(target);
   }),
   defineJump("ret", [""], (h) => returnNear(h, h.size >> 3)),
