@@ -16,7 +16,7 @@ function tests(how: string, options: MachineOptions, file: string): GuestCase {
       await m.screen.waitFor(/Status: Testing/, { timeoutMs });
       const text = m.screen.text();
       assert.match(text, /Memtest86\+ v\d/);
-      assert.match(text, /Memory  : +16MB/);
+      assert.match(text, /Memory *: +16MB/);
       assert.match(text, new RegExp(`CPU: ${cpus} Cores ${cpus} Threads`));
       assert.match(text, /Errors: 0/);
       // A pass over memory has begun: a pattern and the range that it is written to.
