@@ -11,7 +11,9 @@ import { guestCache } from "./support/guest_cache.ts";
 /** Folder in the cache, and the package; with `dependency`, its first dependency that begins so. */
 const PACKAGES = [
   { folder: "linux-cloud-amd64", name: "linux-image-cloud-amd64", dependency: "linux-image-" },
-] as const;
+  { folder: "isolinux", name: "isolinux" },
+  { folder: "syslinux-common", name: "syslinux-common" },
+] as const satisfies readonly { folder: string; name: string; dependency?: string }[];
 
 async function run(program: string, args: string[], cwd?: string): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(program, { args, cwd }).output();
@@ -29,16 +31,22 @@ async function exists(path: string): Promise<boolean> {
   }
 }
 
-for (const { folder, name, dependency } of PACKAGES) {
+/** The first dependency of a package that begins with `prefix`. */
+async function dependencyOf(name: string, prefix: string): Promise<string> {
+  const depends = await run("apt-cache", ["depends", "--no-recommends", name]);
+  const found = depends.matchAll(/Depends: (\S+)/g).map(([, package_]) => package_)
+    .find((package_) => package_.startsWith(prefix));
+  if (found === undefined) throw new Error(`${name} depends on no ${prefix}*`);
+  return found;
+}
+
+for (const { folder, name, ...rest } of PACKAGES) {
   const target = `${guestCache()}/${folder}`;
   if (await exists(target)) {
     console.log(`${target} is there`);
     continue;
   }
-  const depends = await run("apt-cache", ["depends", "--no-recommends", name]);
-  const real = depends.matchAll(/Depends: (\S+)/g).map(([, found]) => found)
-    .find((found) => found.startsWith(dependency));
-  if (real === undefined) throw new Error(`${name} depends on no ${dependency}*`);
+  const real = "dependency" in rest ? await dependencyOf(name, rest.dependency) : name;
   const work = await Deno.makeTempDir({ prefix: "hv-fetch-" });
   try {
     await run("apt-get", ["download", real], work);
