@@ -1,0 +1,155 @@
+/** Where the guest's serial ports go: pipes, files, sockets; closed, full and slow ones. */
+
+import assert from "node:assert/strict";
+import { hv, hvCommand, outcome, Scratch, startHv } from "../support/hv_process.ts";
+import { kvmTest, type Payload, rom } from "../support/payload.ts";
+
+const COM1 = 0x3f8;
+const COM2 = 0x2f8;
+
+/** Sends `text` to a serial port. */
+function print(p: Payload, port: number, text: string): void {
+  p.mov("dx", port);
+  for (const char of text) {
+    p.mov("al", char.charCodeAt(0));
+    p.out("dx", "al");
+  }
+}
+
+/** Sends what comes to COM1 back until a full stop comes, then ends with 1. */
+const echo = () =>
+  rom((p) => {
+    p.realMode();
+    print(p, COM1, "ready:");
+    p.forever(() => {
+      p.mov("dx", COM1 + 5);
+      p.until("nz", () => {
+        p.in("al", "dx");
+        p.test("al", 1);
+      });
+      p.mov("dx", COM1);
+      p.in("al", "dx");
+      p.out("dx", "al");
+      p.alu("cmp", "al", ".".charCodeAt(0));
+      p.jcc("z", "end");
+    });
+    p.label("end");
+    p.exit(0);
+  });
+
+const run = (image: string, ...args: string[]) => [
+  ...["run", "--memory", "1M", "--display", "none", "--bios", image, "--timeout", "30"],
+  ...args,
+];
+
+kvmTest("a pipe's bytes go to the guest, which reads at its own pace, and back", async () => {
+  using image = echo();
+  const stdin = `${"0123456789".repeat(300)}.`;
+  const { code, stdout } = await hv(run(image.path), { stdin });
+  assert.equal(code, 1);
+  assert.equal(stdout, `ready:${stdin}`);
+});
+
+kvmTest("each serial port goes where it is told to, from its first byte on", async () => {
+  using image = rom((p) => {
+    p.realMode();
+    print(p, COM1, "one");
+    print(p, COM2, "two");
+    print(p, 0xe9, "three");
+    p.exit(3);
+  });
+  using scratch = new Scratch();
+  const two = scratch.file("two", 100, "what was there before");
+  const three = `${scratch.path}/three`;
+  const { code, stdout } = await hv(
+    run(image.path, "--serial", "stdio", "--serial", `file:${two}`, "--debugcon", `file:${three}`),
+  );
+  assert.equal(code, 7);
+  assert.equal(stdout, "one");
+  assert.equal(Deno.readTextFileSync(two), "two");
+  assert.equal(Deno.readTextFileSync(three), "three");
+});
+
+kvmTest(
+  "a socket serves one client after the other, both ways, and goes with the machine",
+  async () => {
+    using image = echo();
+    using scratch = new Scratch();
+    const path = `${scratch.path}/socket`;
+    const process = startHv(run(image.path, "--serial", `unix:${path}`));
+    const connect = async () => {
+      for (;;) {
+        try {
+          return await Deno.connect({ transport: "unix", path });
+        } catch {
+          await new Promise((resolve) => setTimeout(resolve, 20));
+        }
+      }
+    };
+    for (const text of ["first", "second."]) {
+      using client = await connect();
+      await client.write(new TextEncoder().encode(text));
+      let got = "";
+      const buffer = new Uint8Array(100);
+      while (!got.endsWith(text)) {
+        const length = await client.read(buffer);
+        assert.ok(length !== null, `the connection ended after "${got}"`);
+        got += new TextDecoder().decode(buffer.subarray(0, length));
+      }
+    }
+    assert.equal((await outcome(process)).code, 1);
+    assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound);
+  },
+);
+
+kvmTest("a socket that somebody listens on is not taken over", async () => {
+  using image = echo();
+  using scratch = new Scratch();
+  const path = `${scratch.path}/socket`;
+  using _listener = Deno.listen({ transport: "unix", path });
+  const { code, stderr } = await hv(run(image.path, "--serial", `unix:${path}`));
+  assert.equal(code, 4);
+  assert.match(stderr, /something is there already/);
+  assert.ok(Deno.lstatSync(path).isSocket);
+});
+
+const shell = async (script: string) => {
+  const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-c", script] }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code, stdout: text(stdout), stderr: text(stderr) };
+};
+const quoted = (words: readonly string[]) => words.map((word) => `'${word}'`).join(" ");
+
+kvmTest(
+  "outputs that are closed, full or gone do not end the guest, and give no trace",
+  async () => {
+    using image = rom((p) => {
+      p.realMode();
+      for (let i = 0; i < 20; i++) print(p, COM1, "line\n");
+      p.exit(0x10);
+    });
+    const command = quoted(hvCommand(run(image.path)));
+    const cases: [redirection: string, stderr: RegExp][] = [
+      [">&-", /^hv: 1 processor[^\n]*\n$/],
+      [
+        ">/dev/full",
+        /^hv: 1 processor[^\n]*\nhv: writing to the standard output has failed: No space left on device\n$/,
+      ],
+      [">&- 2>&- <&-", /^$/],
+      [">/dev/full 2>/dev/full", /^$/],
+      [
+        "--serial file:/dev/full",
+        /^hv: 1 processor[^\n]*\nhv: writing \/dev\/full has failed: No space left on device\n$/,
+      ],
+    ];
+    for (const [redirection, expected] of cases) {
+      const { code, stderr } = await shell(`${command} ${redirection}`);
+      assert.equal(code, 0x21, redirection);
+      assert.match(stderr, expected, redirection);
+    }
+    const { stdout } = await shell(`{ ${command}; echo "code $?" >&2; } 2>&1 >/dev/null | cat`);
+    assert.match(stdout, /code 33/);
+    const gone = await shell(`{ ${command}; echo "code $?" >&2; } | true`);
+    assert.match(gone.stderr, /^hv: 1 processor[^\n]*\ncode 33\n$/);
+  },
+);
