@@ -1,5 +1,6 @@
 /** Compares the functions with the real FPU, a batch at a time. */
 
+import { Flag } from "../../../hv/accel/soft/float80/format.ts";
 import { BATCH, type Driver, REPLY, REPLY_BYTES, REQUEST, REQUEST_BYTES } from "./driver.ts";
 import { fillRequests, type Random } from "./operands.ts";
 import type { Operation } from "./operations.ts";
@@ -13,6 +14,8 @@ const DE_OR_IE = 3;
 export interface Outcome {
   cases: number;
   failures: number;
+  /** Transcendental results that are off by a unit of the last place, or report otherwise. */
+  near: number;
   /** The first few, in words. */
   readonly examples: string[];
 }
@@ -58,8 +61,34 @@ export function agree(
   // After an unmasked fault nothing has been pushed.
   if (pushes) return unmasked !== 0 || same(REPLY.st0, REPLY.st0 + 10);
   if (!same(REPLY.st0, REPLY.st0 + 10)) return false;
+  if (operation.kind === "twins" && (status & (Flag.C2 | (~control & DE_OR_IE))) === 0) {
+    return same(REPLY.st1, REPLY.st1 + 10);
+  }
   return operation.kind !== "pair" || (status & ~control & 7) !== 0 ||
     same(REPLY.st1, REPLY.st1 + 10);
+}
+
+/** Are these the same value, or neighbours? */
+function isNear(expected: DataView, actual: DataView, at: number): boolean {
+  const order = (view: DataView) => {
+    const exponent = BigInt(view.getUint16(at + 8, true) & 0x7fff);
+    const significand = view.getBigUint64(at, true);
+    return exponent << 63n | (significand & ~(1n << 63n));
+  };
+  if ((expected.getUint8(at + 9) ^ actual.getUint8(at + 9)) & 0x80) return false;
+  const difference = order(expected) - order(actual);
+  return difference >= -1n && difference <= 1n;
+}
+
+/**
+ * Do two replies of a transcendental instruction agree but for one unit of the last place, which the
+ * processor may be off, and its reports of it (C1; underflow and inexact at the end of the range)?
+ */
+export function nearlyAgree(operation: Operation, expected: DataView, actual: DataView): boolean {
+  const difference = expected.getUint16(REPLY.status, true) ^ actual.getUint16(REPLY.status, true);
+  if ((difference & STATUS_BITS & ~(Flag.C1 | Flag.UE | Flag.PE)) !== 0) return false;
+  return isNear(expected, actual, REPLY.st0) &&
+    (operation.kind !== "twins" || isNear(expected, actual, REPLY.st1));
 }
 
 /** Runs a batch of random requests on both. */
@@ -84,6 +113,10 @@ export async function compareBatch(
     const expected = new DataView(reply.buffer, reply.byteOffset + i * REPLY_BYTES, REPLY_BYTES);
     const actual = new DataView(replies.buffer, replies.byteOffset + i * REPLY_BYTES, REPLY_BYTES);
     if (agree(operation, request.getUint16(REQUEST.control, true), expected, actual)) continue;
+    if (operation.transcendental && nearlyAgree(operation, expected, actual)) {
+      outcome.near++;
+      continue;
+    }
     outcome.failures++;
     if (outcome.examples.length < examples) {
       outcome.examples.push(describe(operation, request, expected, actual));

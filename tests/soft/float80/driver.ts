@@ -170,15 +170,13 @@ function one(
       });
       return;
     }
-    case "tangent": {
-      const [m, packed] = lib.results(c, name, ...a, control);
+    case "twins": {
+      const [m1, packed, m0, se0] = lib.results(c, name, ...a, control);
       report(flagsOf(packed));
       unless(packed, before, () => {
+        put(REPLY.st0, [m0, se0]);
         const outOfRange = v.and(flagsOf(packed), i32(Flag.C2));
-        c.if(outOfRange, () => put(REPLY.st0, [m, packed]), () => {
-          put(REPLY.st0, [i64(-(1n << 63n)), i32(0x3fff)]);
-          put(REPLY.st1, [m, packed]);
-        });
+        c.if(v.eqz(outOfRange), () => put(REPLY.st1, [m1, packed]));
       });
       return;
     }

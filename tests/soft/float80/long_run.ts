@@ -23,11 +23,14 @@ let total = 0;
 let failures = 0;
 for (const operation of OPERATIONS) {
   if (names.length > 0 && !names.includes(operation.name)) continue;
-  const outcome: Outcome = { cases: 0, failures: 0, examples: [] };
+  const outcome: Outcome = { cases: 0, failures: 0, near: 0, examples: [] };
   while (outcome.cases < Number(cases)) {
     await compareBatch(driver, oracle, operation, random, outcome);
   }
-  console.log(`${operation.name.padEnd(10)} ${outcome.cases} cases, ${outcome.failures} differ`);
+  const near = operation.transcendental ? `, ${outcome.near} by a unit of the last place` : "";
+  console.log(
+    `${operation.name.padEnd(10)} ${outcome.cases} cases, ${outcome.failures} differ${near}`,
+  );
   for (const example of outcome.examples) console.log(example);
   total += outcome.cases;
   failures += outcome.failures;

@@ -29,7 +29,7 @@ export type Kind =
   | "constant"
   /** Replaces ST0 and pushes. */
   | "pair"
-  | "tangent"
+  | "twins"
   /** ST1 := f(ST1, ST0), pops. */
   | "popping";
 
@@ -81,4 +81,12 @@ export const OPERATIONS: readonly Operation[] = [
   ...["FLD1", "FLDL2T", "FLDL2E", "FLDPI", "FLDLG2", "FLDLN2", "FLDZ"].map((name, i) =>
     operation(25 + i, name, "constant", "constant")
   ),
+  operation(32, "F2XM1", "unary", "exp2m1"),
+  operation(33, "FYL2X", "popping", "yLog2x"),
+  operation(34, "FYL2XP1", "popping", "yLog2xPlus1"),
+  operation(35, "FSIN", "unary", "sin"),
+  operation(36, "FCOS", "unary", "cos"),
+  operation(37, "FSINCOS", "twins", "sincos"),
+  operation(38, "FPTAN", "twins", "tan"),
+  operation(39, "FPATAN", "popping", "atan"),
 ];

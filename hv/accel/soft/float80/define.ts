@@ -2,11 +2,14 @@
 
 import type { ModuleBuilder } from "../wasm/module_builder.ts";
 import { defineAddition } from "./add.ts";
+import { defineArctangent } from "./arctangent.ts";
 import { defineBcd } from "./bcd.ts";
 import { defineComparison } from "./compare.ts";
 import { defineConstants } from "./constants.ts";
+import { defineExponential } from "./exponential.ts";
 import { defineIntegers } from "./integers.ts";
 import { Float80Library } from "./library.ts";
+import { defineLogarithms } from "./logarithm.ts";
 import { defineMultiplication } from "./multiply.ts";
 import { defineNans } from "./nan.ts";
 import { defineNarrow } from "./narrow.ts";
@@ -14,6 +17,8 @@ import { defineRemainder } from "./remainder.ts";
 import { defineRounding } from "./round.ts";
 import { defineScaling } from "./scale.ts";
 import { defineSquareRoot } from "./square_root.ts";
+import { defineTrigonometry } from "./trigonometric.ts";
+import { defineWide } from "./wide.ts";
 
 /** Declares and writes every function of signatures.ts; after the module's imports. */
 export function defineFloat80(module: ModuleBuilder): Float80Library {
@@ -30,5 +35,10 @@ export function defineFloat80(module: ModuleBuilder): Float80Library {
   defineBcd(lib);
   defineScaling(lib);
   defineConstants(lib);
+  defineWide(lib);
+  defineExponential(lib);
+  defineLogarithms(lib);
+  defineArctangent(lib);
+  defineTrigonometry(lib);
   return lib;
 }

@@ -36,6 +36,14 @@ const TABLE = {
   toBcd: UNARY,
   fromBcd: [REAL, REAL],
   constant: [[I32, I32], REAL],
+  exp2m1: UNARY,
+  yLog2x: BINARY,
+  yLog2xPlus1: BINARY,
+  sin: UNARY,
+  cos: UNARY,
+  sincos: [[...REAL, I32], [...REAL, ...REAL]],
+  tan: [[...REAL, I32], [...REAL, ...REAL]],
+  atan: BINARY,
 
   // --- what they are made of ---
   /** (sign, exponent, high, low, control): rounds, with the integer bit in `high` set. */
@@ -64,6 +72,38 @@ const TABLE = {
   remainder: [[...REAL, ...REAL, I32, I32], REAL],
   /** Magnitude rounded to an integer, if below 2^64: it, and PE and C1. */
   integerOf: [[...REAL, I32], REAL],
+
+  // --- transcendental functions: fractions of 128 bits, see wide.ts ---
+  /** (high, low) twice: upper half of the product. */
+  multiplyHigh: [[...WIDE, ...WIDE], WIDE],
+  /** Upper half of the product of 64 bits. */
+  multiplyHigh64: [[I64, I64], [I64]],
+  /** (dividend, divisor with bit 127 set, above the dividend): quotient digit, remainder. */
+  divideDigit: [[...WIDE, ...WIDE], [I64, I64, I64]],
+  /** (dividend, divisor, likewise): fraction. */
+  divideFraction: [[...WIDE, ...WIDE], WIDE],
+  /** (high, low): shifted up to bit 127, the count. */
+  normalizeWide: [WIDE, [I64, I64, I32]],
+  /** (sign, exponent of bit 127, high, low, control): normalizes and rounds, always inexact. */
+  roundWide: [[I32, I32, I64, I64, I32], REAL],
+  /** (mantissa, scale): logarithm's, arc tangent's, sine's and cosine's series. */
+  atanhSeries: [[I64, I64, I32], WIDE],
+  atanSeries: [[I64, I64, I32], WIDE],
+  sinSeries: [[I64, I64, I32], WIDE],
+  cosSeries: [[I64, I64, I32], WIDE],
+  /** (is negative, argument): (2^(x/4) - 1) / x' */
+  expm1Series: [[I32, I64, I64, I64, I64], WIDE],
+  /** (sign of y, exponent of y, significand of y, power, high, low of the other factor, control). */
+  timesLogOf: [[I32, I32, I64, I32, I64, I64, I32], REAL],
+  /** (sign of y, exponent of y, significand of y, sign, exponent, high, low of log2, control). */
+  timesLog: [[I32, I32, I64, I32, I32, I64, I64, I32], REAL],
+  /** (significand, se): mantissa, scale, quadrant (bit 31: the remainder is negative). */
+  reduceAngle: [REAL, [I64, I64, I32, I32]],
+  /** What all of FSIN, FCOS, FSINCOS and FPTAN do first: 0, or 1 and an answer. */
+  angleSpecial: [[...REAL, I32], [I32, I64, I32]],
+  /** (mantissa, scale, quadrant, sign, control). */
+  sinOf: [[I64, I64, I32, I32, I32, I32], REAL],
+  tanOf: [[I64, I64, I32, I32, I32, I32], REAL],
 } satisfies Record<string, Signature>;
 
 /** A function's name. */
