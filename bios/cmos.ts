@@ -59,8 +59,3 @@ export function readTime(ports: BusAccess): { hours: number; minutes: number; se
     }
   }
 }
-
-/** Number 0-99 as binary-coded decimal. */
-export const toBcd = (value: number): number => Math.floor(value / 10) % 10 << 4 | value % 10;
-/** The reverse. */
-export const fromBcd = (value: number): number => (value >>> 4) * 10 + (value & 15);

@@ -5,8 +5,9 @@
  * Specification 2.1.
  */
 
+import { fromBcd, toBcd } from "../hv/core/bcd.ts";
 import { Bda } from "./bda.ts";
-import { Cmos, fromBcd, readClock, readCmos, readTime, StatusB, toBcd, writeCmos } from "./cmos.ts";
+import { Cmos, readClock, readCmos, readTime, StatusB, writeCmos } from "./cmos.ts";
 import type { Guest } from "./guest.ts";
 import { pciBios } from "./pci_bios.ts";
 

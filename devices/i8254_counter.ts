@@ -6,6 +6,7 @@
  * 8254". Ticks are absolute: those of the input clock since guest time 0.
  */
 
+import { fromBcd, toBcd } from "../hv/core/bcd.ts";
 import { f64, flag, nested, record, u16, u32, u8 } from "../hv/core/record.ts";
 
 /** RW1 and RW0 of the control word. */
@@ -59,13 +60,6 @@ export const CounterState = record("i8254.counter", 1, {
 });
 /** A view of `CounterState`. */
 export type CounterState = InstanceType<typeof CounterState>;
-
-const fromBcd = (value: number): number =>
-  (value >> 12) * 1000 + ((value >> 8) & 15) * 100 + ((value >> 4) & 15) * 10 + (value & 15);
-
-const toBcd = (value: number): number =>
-  (Math.floor(value / 1000) % 10 << 12) | (Math.floor(value / 100) % 10 << 8) |
-  (Math.floor(value / 10) % 10 << 4) | (value % 10);
 
 const modulo = (value: number, modulus: number): number => {
   const rest = value % modulus;

@@ -1,5 +1,7 @@
 /** How the MC146818 writes time: BCD or binary digits, 12 or 24 hours, two digits of the year. */
 
+import { fromBcd, toBcd } from "../hv/core/bcd.ts";
+
 /** A moment as the chip's registers have it, in numbers. */
 export interface ClockFields {
   readonly second: number;
@@ -31,12 +33,12 @@ export interface ClockForm {
 
 /** A number below 100 in the chip's digits. */
 export function encode(value: number, { binary }: ClockForm): number {
-  return binary ? value : (Math.floor(value / 10) << 4) | (value % 10);
+  return binary ? value : toBcd(value);
 }
 
 /** The reverse of `encode`; wrong BCD digits count for what they weigh. */
 export function decode(value: number, { binary }: ClockForm): number {
-  return binary ? value : (value >> 4) * 10 + (value & 15);
+  return binary ? value : fromBcd(value);
 }
 
 /** The hour (0 to 23) as register 4 has it. */

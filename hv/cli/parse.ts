@@ -2,6 +2,7 @@
 
 import { parseArgs } from "node:util";
 import type { BootDevice } from "../core/drive_kind.ts";
+import { editDistance } from "../core/edit_distance.ts";
 import type { AcceleratorChoice, DriveOptions, MachineOptions } from "../config.ts";
 import { UsageError } from "../errors.ts";
 import { type CommandSpec, RUN } from "./option_table.ts";
@@ -175,17 +176,4 @@ export function nearestName(given: string, names: readonly string[]): string | u
   return best !== undefined && best.distance <= Math.max(1, given.length / 2.5)
     ? best.name
     : undefined;
-}
-
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const change = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(change, row[j] + 1, next[j - 1] + 1));
-    }
-    row = next;
-  }
-  return row[b.length];
 }

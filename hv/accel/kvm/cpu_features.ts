@@ -5,6 +5,8 @@
  * kernel's Documentation/virt/kvm/x86/cpuid.rst.
  */
 
+import { editDistance } from "../../core/edit_distance.ts";
+
 /** A register of a CPUID leaf. */
 export type CpuidRegister = "eax" | "ebx" | "ecx" | "edx";
 
@@ -184,18 +186,4 @@ export function closeNames(name: string): string[] {
     .sort((a, b) => a.distance - b.distance)
     .slice(0, 3)
     .map(({ candidate }) => candidate);
-}
-
-/** Insertions, deletions and replacements that turn `a` into `b` (Levenshtein). */
-function editDistance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replaced = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
-      next.push(Math.min(replaced, row[j] + 1, next[j - 1] + 1));
-    }
-    row = next;
-  }
-  return row[b.length];
 }
