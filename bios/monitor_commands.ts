@@ -1,5 +1,6 @@
 /** The commands of the ROM monitor. */
 
+import { PciHeader } from "../devices/pci/config_header.ts";
 import { hex } from "../hv/core/hex.ts";
 import { Ebda } from "./bda.ts";
 import { BOOT_KINDS, driveName } from "./boot.ts";
@@ -8,7 +9,7 @@ import type { Console } from "./console.ts";
 import { drivesOf } from "./drives.ts";
 import type { Guest } from "./guest.ts";
 import type { BootDevice } from "../hv/core/drive_kind.ts";
-import { PciConfig, PciHeader } from "./pci_config.ts";
+import { PciConfig } from "./pci_config.ts";
 import { describe } from "./post.ts";
 
 const DUMP_BYTES = 128;
@@ -103,12 +104,12 @@ function pci(guest: Guest, console: Console): void {
   for (const at of config.functions()) {
     const place = `${hex(at.bus, 2)}:${hex(at.device, 2)}.${at.function}`;
     const bars = [0, 1, 2, 3, 4, 5].flatMap((index) => {
-      const bar = config.read(at, PciHeader.bar0 + index * 4, 4);
+      const bar = config.read(at, PciHeader.BAR0 + index * 4, 4);
       return bar === 0 ? [] : [hex(bar, 8)];
     });
-    const irq = config.read(at, PciHeader.interruptPin, 1) === 0
+    const irq = config.read(at, PciHeader.INTPN, 1) === 0
       ? ""
-      : ` irq ${config.read(at, PciHeader.interruptLine, 1)}`;
+      : ` irq ${config.read(at, PciHeader.INTLN, 1)}`;
     const identity = `${hex(at.vendor, 4)}:${hex(at.id, 4)} class ${hex(at.classCode, 6)}`;
     console.print(`  ${place} ${identity}${irq} ${bars.join(" ")}\n`);
   }

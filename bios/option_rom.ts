@@ -5,11 +5,12 @@
  * Reference: IBM PC/AT Technical Reference, "ROM modules"; PCI Firmware Specification 3.0 §5.
  */
 
+import { PciCommand, PciHeader } from "../devices/pci/config_header.ts";
 import { alignUp } from "../hv/core/align.ts";
 import { Ebda } from "./bda.ts";
 import type { Guest } from "./guest.ts";
 import type { ExpansionRom } from "./pci_setup.ts";
-import { PciConfig, PciHeader } from "./pci_config.ts";
+import { PciConfig } from "./pci_config.ts";
 import { romCode } from "./rom.ts";
 
 const START = 0xc8000;
@@ -17,7 +18,6 @@ const END = 0xe0000;
 const STEP = 2048;
 const UNIT = 512;
 const INITIALISE = 3;
-const COMMAND_MEMORY = 2;
 const ROM_ENABLE = 1;
 const CODE_X86 = 0;
 const LAST_IMAGE = 0x80;
@@ -29,9 +29,9 @@ export function prepareOptionRoms(guest: Guest, roms: readonly ExpansionRom[]): 
   host.memory.writeU32(Ebda.optionRom, START);
   let next = START;
   for (const { at, address, size } of roms) {
-    const command = config.read(at, PciHeader.command, 2);
-    config.write(at, PciHeader.command, 2, command | COMMAND_MEMORY);
-    config.write(at, PciHeader.expansionRom, 4, address | ROM_ENABLE);
+    const command = config.read(at, PciHeader.PCICMD, 2);
+    config.write(at, PciHeader.PCICMD, 2, command | PciCommand.memorySpace);
+    config.write(at, PciHeader.ROMBAR, 4, address | ROM_ENABLE);
     const image = findImage((offset) => host.bus.read(address + offset, 1), size);
     if (image !== undefined && next + image.length <= END) {
       for (let i = 0; i < image.length; i++) {
@@ -40,8 +40,8 @@ export function prepareOptionRoms(guest: Guest, roms: readonly ExpansionRom[]): 
       setOrigin(guest, next, at.device << 3 | at.function);
       next = alignUp(next + image.length, STEP);
     }
-    config.write(at, PciHeader.expansionRom, 4, address);
-    config.write(at, PciHeader.command, 2, command);
+    config.write(at, PciHeader.ROMBAR, 4, address);
+    config.write(at, PciHeader.PCICMD, 2, command);
   }
 }
 

@@ -1,25 +1,11 @@
 /** PCI configuration space through mechanism 1 (ports CF8h and CFCh): PCI 2.1 §3.7.4.1. */
 
+import { PciHeader } from "../devices/pci/config_header.ts";
 import type { BusAccess, PciAddress } from "./host.ts";
 
 const ADDRESS = 0xcf8;
 const DATA = 0xcfc;
 const ENABLE = 0x8000_0000;
-
-/** Offsets of the configuration header. */
-export const PciHeader = {
-  vendor: 0x00,
-  device: 0x02,
-  command: 0x04,
-  revision: 0x08,
-  /** Three bytes: interface, subclass, class. */
-  classCode: 0x09,
-  headerType: 0x0e,
-  bar0: 0x10,
-  expansionRom: 0x30,
-  interruptLine: 0x3c,
-  interruptPin: 0x3d,
-} as const;
 
 /** A function found on the bus. */
 export interface PciFunction extends PciAddress {
@@ -55,10 +41,10 @@ export class PciConfig {
     for (let device = 0; device < 32; device++) {
       for (let number = 0; number < 8; number++) {
         const at = { bus: 0, device, function: number };
-        const vendorDevice = this.read(at, PciHeader.vendor, 4);
+        const vendorDevice = this.read(at, PciHeader.VID, 4);
         const vendor = vendorDevice & 0xffff;
         if (vendor !== 0xffff && vendor !== 0) {
-          const classCode = this.read(at, PciHeader.revision, 4) >>> 8;
+          const classCode = this.read(at, PciHeader.RID, 4) >>> 8;
           found.push({ ...at, vendor, id: vendorDevice >>> 16, classCode });
         }
         if (number === 0 && (vendor === 0xffff || !this.#multifunction(at))) break;
@@ -68,7 +54,7 @@ export class PciConfig {
   }
 
   #multifunction(at: PciAddress): boolean {
-    return (this.read(at, PciHeader.headerType, 1) & 0x80) !== 0;
+    return (this.read(at, PciHeader.HEDT, 1) & 0x80) !== 0;
   }
 
   #select({ bus, device, function: number }: PciAddress, register: number): void {

@@ -5,9 +5,10 @@
  * Reference: PCI Local Bus 2.1 §6.2.5 (sizing); Intel 82441FX (PAM) and 82371AB (PIRQ, PM) data sheets.
  */
 
+import { PciCommand, PciHeader } from "../devices/pci/config_header.ts";
 import { alignUp } from "../hv/core/align.ts";
 import { type BusAccess, type PciAddress } from "./host.ts";
-import { PciConfig, type PciFunction, PciHeader } from "./pci_config.ts";
+import { PciConfig, type PciFunction } from "./pci_config.ts";
 
 /** Where memory of PCI devices goes, the end not included. */
 export const PCI_MEMORY_BASE = 0xc000_0000;
@@ -17,10 +18,6 @@ const PCI_PORT_BASE = 0xc000;
 const PCI_PORT_END = 0x1_0000;
 /** Memory is handed out in pages, so that each piece can be mapped by itself. */
 const PAGE = 4096;
-
-const COMMAND_PORTS = 0x0001;
-const COMMAND_MEMORY = 0x0002;
-const COMMAND_MASTER = 0x0004;
 
 const HOST_BRIDGE = { bus: 0, device: 0, function: 0 };
 const ISA_BRIDGE = { bus: 0, device: 1, function: 0 };
@@ -69,11 +66,11 @@ export function setUpPci(ports: BusAccess): ExpansionRom[] {
   for (const at of functions) {
     routeInterrupt(config, at);
     const ours = requests.filter((request) => same(request.at, at));
-    let command = config.read(at, PciHeader.command, 2);
-    if (ours.some(({ kind }) => kind === "port")) command |= COMMAND_PORTS;
-    if (ours.some(({ kind }) => kind === "memory")) command |= COMMAND_MEMORY;
-    if (at.classCode >>> 16 !== 6) command |= COMMAND_MASTER;
-    config.write(at, PciHeader.command, 2, command);
+    let command = config.read(at, PciHeader.PCICMD, 2);
+    if (ours.some(({ kind }) => kind === "port")) command |= PciCommand.ioSpace;
+    if (ours.some(({ kind }) => kind === "memory")) command |= PciCommand.memorySpace;
+    if (at.classCode >>> 16 !== 6) command |= PciCommand.busMaster;
+    config.write(at, PciHeader.PCICMD, 2, command);
   }
   setUpChipset(config, functions);
   return roms;
@@ -85,11 +82,11 @@ const same = (a: PciAddress, b: PciAddress): boolean =>
 /** What the base address registers of a function ask for. */
 function sizeRegisters(config: PciConfig, at: PciFunction): Request[] {
   const requests: Request[] = [];
-  if ((config.read(at, PciHeader.headerType, 1) & 0x7f) !== 0) return requests; // a bridge
-  const command = config.read(at, PciHeader.command, 2);
-  config.write(at, PciHeader.command, 2, command & ~(COMMAND_PORTS | COMMAND_MEMORY));
+  if ((config.read(at, PciHeader.HEDT, 1) & 0x7f) !== 0) return requests; // a bridge
+  const command = config.read(at, PciHeader.PCICMD, 2);
+  config.write(at, PciHeader.PCICMD, 2, command & ~(PciCommand.ioSpace | PciCommand.memorySpace));
   for (let index = 0; index < 6; index++) {
-    const register = PciHeader.bar0 + index * 4;
+    const register = PciHeader.BAR0 + index * 4;
     const mask = probe(config, at, register, 0xffff_ffff);
     if (mask === 0) continue;
     if ((mask & 1) !== 0) {
@@ -102,10 +99,10 @@ function sizeRegisters(config: PciConfig, at: PciFunction): Request[] {
     if (size > 0) requests.push({ at, register, kind: "memory", wide, size });
     if (wide) index++;
   }
-  const rom = lowestBit(probe(config, at, PciHeader.expansionRom, 0xffff_fffe) & 0xffff_f800);
-  const register = PciHeader.expansionRom;
+  const rom = lowestBit(probe(config, at, PciHeader.ROMBAR, 0xffff_fffe) & 0xffff_f800);
+  const register = PciHeader.ROMBAR;
   if (rom > 0) requests.push({ at, register, kind: "memory", wide: false, size: rom });
-  config.write(at, PciHeader.command, 2, command);
+  config.write(at, PciHeader.PCICMD, 2, command);
   return requests;
 }
 
@@ -132,19 +129,19 @@ function assign(config: PciConfig, requests: readonly Request[]): ExpansionRom[]
     next[kind] = address + size;
     config.write(at, register, 4, address);
     if (wide) config.write(at, register + 4, 4, 0);
-    if (register === PciHeader.expansionRom) roms.push({ at, address, size: request.size });
+    if (register === PciHeader.ROMBAR) roms.push({ at, address, size: request.size });
   }
   return roms;
 }
 
 /** INTA-INTD of a device go to PIRQA-PIRQD, turned by the device's number. */
 function routeInterrupt(config: PciConfig, at: PciFunction): void {
-  const pin = config.read(at, PciHeader.interruptPin, 1);
+  const pin = config.read(at, PciHeader.INTPN, 1);
   if (pin === 0 || pin > 4) return;
   const irq = PIRQ_IRQS[(pin - 1 + at.device - 1) & 3];
   // The PIIX4's power management is wired to IRQ 9.
   const power = at.vendor === INTEL && at.id === PM_DEVICE_ID;
-  config.write(at, PciHeader.interruptLine, 1, power ? 9 : irq);
+  config.write(at, PciHeader.INTLN, 1, power ? 9 : irq);
 }
 
 function setUpChipset(config: PciConfig, functions: readonly PciFunction[]): void {

@@ -14,8 +14,9 @@
 
 import type { Device } from "../../hv/core/device.ts";
 import { type ShadowRegisters, SMRAM_DOPEN, SMRAM_SMRAME } from "../../hv/core/memory_map.ts";
+import { PciCommand } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
-import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.ts";
+import { PciFunction, type PciFunctionState } from "./pci_function.ts";
 
 /** Programmable attribute map, PAM0 to PAM6: 59h-5Fh. */
 export const PAM0 = 0x59;

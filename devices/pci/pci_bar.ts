@@ -9,12 +9,11 @@ import type { AddressRange } from "../../hv/core/address_range.ts";
 import type { IoHandler } from "../../hv/core/device.ts";
 import type { AccessWidths } from "../../hv/core/io_bus.ts";
 import type { Lock } from "../../hv/core/lock.ts";
+import { PciHeader } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
 
 /** Number of the expansion ROM among a function's base address registers. */
 export const ROM_BAR = 6;
-const BAR0 = 0x10;
-const EXPANSION_ROM = 0x30;
 const ROM_ENABLE = 1;
 
 const IO_SPACE = 1;
@@ -45,7 +44,7 @@ export const isMemory = (bar: Bar): boolean => bar.kind !== "io";
 
 /** Offset of the register in configuration space. */
 export const barOffset = ({ index }: Bar): number =>
-  index === ROM_BAR ? EXPANSION_ROM : BAR0 + index * 4;
+  index === ROM_BAR ? PciHeader.ROMBAR : PciHeader.BAR0 + index * 4;
 
 /** @throws {Error} When index and size do not fit the kind: a mistake of the device. */
 function check({ name, kind, index, size }: Bar): void {

@@ -14,36 +14,9 @@
 import type { AddressRange } from "../../hv/core/address_range.ts";
 import type { Device } from "../../hv/core/device.ts";
 import { bytes, flag, record } from "../../hv/core/record.ts";
+import { PciCommand, PciHeader } from "./config_header.ts";
 import { type ConfigRegister, ConfigSpace } from "./config_space.ts";
 import { type Bar, barOffset, barRange, barRegisters, isMemory } from "./pci_bar.ts";
-
-/** Offsets of the header's registers. */
-export const PciHeader = {
-  VID: 0x00,
-  DID: 0x02,
-  PCICMD: 0x04,
-  PCISTS: 0x06,
-  RID: 0x08,
-  CLASSC: 0x09,
-  CLS: 0x0c,
-  MLT: 0x0d,
-  HEDT: 0x0e,
-  SVID: 0x2c,
-  SID: 0x2e,
-  CAPPTR: 0x34,
-  INTLN: 0x3c,
-  INTPN: 0x3d,
-} as const;
-
-/** Bits of the command register. */
-export const PciCommand = {
-  ioSpace: 1 << 0,
-  memorySpace: 1 << 1,
-  busMaster: 1 << 2,
-  parityError: 1 << 6,
-  systemError: 1 << 8,
-  interruptDisable: 1 << 10,
-} as const;
 
 /** Bits of the status register. */
 const STATUS_INTERRUPT = 1 << 3;

@@ -12,8 +12,9 @@
  */
 
 import type { Device } from "../../hv/core/device.ts";
+import { PciCommand } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
-import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.ts";
+import { PciFunction, type PciFunctionState } from "./pci_function.ts";
 import { type PirqRouter, PIRQS } from "./pirq_router.ts";
 
 /** Route control of PIRQA#-PIRQD#: 60h-63h. Bit 7: leads nowhere; bits 3-0: interrupt request. */

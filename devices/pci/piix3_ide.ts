@@ -12,8 +12,9 @@
 
 import type { Device, IoHandler } from "../../hv/core/device.ts";
 import type { Lock } from "../../hv/core/lock.ts";
+import { PciCommand } from "./config_header.ts";
 import type { Bar } from "./pci_bar.ts";
-import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.ts";
+import { PciFunction, type PciFunctionState } from "./pci_function.ts";
 
 /** IDE timing of the primary and the secondary channel: 40h, 42h. */
 const IDETIM_PRIMARY = 0x40;

@@ -15,8 +15,9 @@ import type { AddressRange } from "../../hv/core/address_range.ts";
 import type { Device, IoHandler } from "../../hv/core/device.ts";
 import type { IoBus } from "../../hv/core/io_bus.ts";
 import type { Lock } from "../../hv/core/lock.ts";
+import { PciCommand } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
-import { PciCommand, PciFunction, type PciFunctionState } from "./pci_function.ts";
+import { PciFunction, type PciFunctionState } from "./pci_function.ts";
 
 /** Power management base address: 40h, bits 15-6. */
 const PMBA = 0x40;
