@@ -1,9 +1,9 @@
 /** Pausing and resuming: a thousand rounds, nothing runs meanwhile, guest time stands still. */
 
 import assert from "node:assert/strict";
-import { byte, dword, offset, word } from "../../bios/assembler.ts";
+import { Assembler, byte, dword, offset, word } from "../../bios/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
-import { exitCode, kvmTest, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
+import { exitCode, kvmTest, type Payload, rom, ROM_SEGMENT, romFile } from "../support/payload.ts";
 
 const APIC_SPURIOUS = 0xfee0_00f0;
 const ICR_LOW = 0xfee0_0300;
@@ -162,5 +162,67 @@ kvmTest(
       assert.equal(await exitCode(machine), 3);
       assert.equal(machine.readMemory(0x501, 1)![0], 0, "the guest went on after its end");
     }
+  },
+);
+
+/** A diskette whose boot sector reads track 0 `rounds` times by INT 13h and compares what it gets. */
+function readingFloppy(rounds: number): Uint8Array {
+  const a = new Assembler(1440 * 1024);
+  a.jmpFar(0x07c0, offset("start"));
+  a.label("start");
+  a.mov("ax", 0x1000);
+  a.mov("es", "ax");
+  a.mov("cx", rounds);
+  a.label("again");
+  a.push("cx");
+  a.alu("xor", "di", "di");
+  a.mov(dword(0, undefined, "es"), "eax"); // to be overwritten
+  a.mov("ax", 0x0211); // read 17 sectors
+  a.mov("cx", 0x0002);
+  a.mov("dx", 0);
+  a.alu("xor", "bx", "bx");
+  a.int(0x13);
+  a.pop("cx");
+  a.jcc("c", "bad");
+  a.alu("cmp", "al", 17);
+  a.jcc("nz", "bad");
+  a.mov("al", byte(0, undefined, "es"));
+  a.alu("cmp", "al", 1);
+  a.jcc("nz", "bad");
+  a.mov("al", byte(16 * 512, undefined, "es"));
+  a.alu("cmp", "al", 17);
+  a.jcc("nz", "bad");
+  a.loop("again");
+  a.mov("al", 0x10);
+  a.jmpShort("end");
+  a.label("bad");
+  a.mov("al", 0x20);
+  a.label("end");
+  a.out(0xf4, "al");
+  a.label("stop");
+  a.hlt();
+  a.jmpShort("stop");
+  a.link();
+  for (let sector = 1; sector < 2880; sector++) {
+    a.image.fill(sector, sector * 512, sector * 512 + 512);
+  }
+  a.image.set([0x55, 0xaa], 510);
+  return a.image;
+}
+
+kvmTest(
+  "pausing while the firmware waits for a disk loses no request and changes no data",
+  async () => {
+    using floppy = romFile(readingFloppy(2000));
+    await using machine = await Machine.start({ memory: "2M", cpus: 2, floppy: floppy.path });
+    const ended = exitCode(machine, 90_000);
+    let rounds = 0;
+    for (; machine.state !== "ended"; rounds++) {
+      await machine.pause();
+      await machine.resume();
+      await sleep(rounds % 3);
+    }
+    assert.equal(await ended, 0x21);
+    assert.ok(rounds > 50, `${rounds} rounds`);
   },
 );
