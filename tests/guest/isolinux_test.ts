@@ -1,0 +1,55 @@
+/** ISOLINUX and memdisk from Debian's packages, and what is booted through them. */
+
+import { Machine } from "../../hv/mod.ts";
+import { bootableIso } from "../support/iso9660.ts";
+import { fetched, guestTest, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+
+const ISOLINUX = fetched("isolinux/usr/lib/ISOLINUX/isolinux.bin");
+const LDLINUX = fetched("syslinux-common/usr/lib/syslinux/modules/bios/ldlinux.c32");
+const MEMDISK = fetched("syslinux-common/usr/lib/syslinux/memdisk");
+const FREEDOS = sharedImage("freedos-1.44.img");
+const IPXE_ISO = "/usr/lib/ipxe/ipxe.iso";
+const timeoutMs = PATIENCE_MS;
+
+const CONFIGURATION = `PROMPT 1
+SAY hv greets ISOLINUX
+DEFAULT none
+LABEL dos
+  KERNEL /memdisk
+  INITRD /dos.img
+`;
+
+guestTest("ISOLINUX runs", [
+  {
+    name: "ISOLINUX reads its configuration and boots FreeDOS from a disk in memory",
+    needs: [ISOLINUX, LDLINUX, MEMDISK, FREEDOS],
+    async body() {
+      const iso = bootableIso([
+        { name: "ISOLINUX.BIN", bytes: await Deno.readFile(ISOLINUX) },
+        { name: "ISOLINUX.CFG", bytes: new TextEncoder().encode(CONFIGURATION) },
+        { name: "LDLINUX.C32", bytes: await Deno.readFile(LDLINUX) },
+        { name: "MEMDISK", bytes: await Deno.readFile(MEMDISK) },
+        { name: "DOS.IMG", bytes: await Deno.readFile(FREEDOS) },
+      ]);
+      const cdrom = await Deno.makeTempFile({ prefix: "hv-test-" });
+      try {
+        await Deno.writeFile(cdrom, iso);
+        await using m = await Machine.start({ cdrom, memory: "64M", accelerator: "kvm" });
+        await m.screen.waitFor(/ISOLINUX 6[^]*hv greets ISOLINUX[^]*boot:$/, { timeoutMs });
+        await m.keyboard.type("dos\n");
+        await m.screen.waitFor(/MEMDISK/, { timeoutMs });
+        await m.screen.waitFor(/A:\\>$/, { timeoutMs });
+      } finally {
+        await Deno.remove(cdrom);
+      }
+    },
+  },
+  {
+    name: "iPXE's CD-ROM starts ISOLINUX",
+    needs: [IPXE_ISO],
+    async body() {
+      await using m = await Machine.start({ cdrom: IPXE_ISO, memory: "64M", accelerator: "kvm" });
+      await m.screen.waitFor(/ISOLINUX 6\S+ .*Copyright/, { timeoutMs });
+    },
+  },
+]);
