@@ -67,7 +67,8 @@ function compare(name: string, real: Outcome, soft: Outcome): string[] {
   // KVM runs every instruction that gives #GP through its emulator: it makes #UD of those that the
   // emulator does not know, and another order of faults shows where there are several.
   const general = soft.vector === 12 || soft.vector === 13;
-  if (name === "cmps" && real.vector === 13 && soft.vector === 14) return [];
+  // When neither operand of CMPS can be read, processors do not agree with themselves on the order.
+  if (name === "cmps" && real.vector >= 13 && soft.vector === 14) return [];
   if (general && (real.vector === 6 || real.vector === 14)) return [];
   const ignored = undefinedFlags(name);
   const check = (what: string, a: number | bigint, b: number | bigint) => {

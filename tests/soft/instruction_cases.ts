@@ -54,6 +54,10 @@ const LEFT_OUT = new Set([
   "ud1",
   "fwait",
   "rsm",
+  "ldmxcsr",
+  "stmxcsr",
+  "fxsave",
+  "fxrstor",
   "movFromControl", // registers that do not exist: #GP or #UD, as the emulator likes
   "movToControl",
   "movFromDebug",
@@ -118,7 +122,34 @@ export function makeCase(random: Random, choice: Choice): Case & { readonly entr
     for (const n of [6, 7]) registers[n] = BigInt(DATA + random.below(0x3100));
   }
   const flags = (random.u32() & 0xcd5 & ~(random.chance(80) ? 0x400 : 0)) | 2;
-  return { bytes: encode(random, choice), registers, flags, entry };
+  const isVector = entry.feature === "sse2";
+  const vectors = isVector ? randomVectors(random) : undefined;
+  return { bytes: encode(random, choice), registers, flags, entry, vectors };
+}
+
+const SPECIAL_DOUBLES = [0, -0, 1, -1, 0.5, 1.5, 2.5, Infinity, -Infinity, NaN, 1e-310, 1e308]
+  .concat(2 ** 31, -(2 ** 31), 2 ** 31 - 1, 2 ** 63, -(2 ** 63), 1e-45, 3e38, 0x7fff_fffe + 0.5);
+
+/** All XMM registers: doubles, floats, integers, anything. */
+function randomVectors(random: Random): Uint8Array {
+  const bytes = new Uint8Array(256);
+  const view = new DataView(bytes.buffer);
+  for (let at = 0; at < 256; at += 16) {
+    const kind = random.below(4);
+    for (let i = 0; i < 16; i += 4) {
+      if (kind === 0) view.setUint32(at + i, random.u32(), true);
+      else if (kind === 1) view.setFloat32(at + i, random.pick(SPECIAL_DOUBLES), true);
+      else if (kind === 2 && i % 8 === 0) {
+        const value = random.chance(50)
+          ? random.pick(SPECIAL_DOUBLES)
+          : (random.u32() - 2 ** 31) / 2 ** random.below(40);
+        view.setFloat64(at + i, value, true);
+      } else if (kind === 3) view.setUint32(at + i, random.below(40), true);
+    }
+    // A signalling NaN, now and then.
+    if (random.chance(5)) view.setUint32(at + 4, 0x7ff0_0001, true);
+  }
+  return bytes;
 }
 
 /** The bytes of an instruction: random prefixes, operands and immediate. */
@@ -129,10 +160,13 @@ export function encode(random: Random, { map, opcode, variant }: Choice): number
   if (random.chance(3)) bytes.push(random.pick([0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65]));
   if (!vex) {
     const canRepeat = /^(movs|stos|lods|scas|cmps)$/.test(entry.name);
+    const isVector = entry.feature === "sse2";
     if (prefix > 0) bytes.push(prefix);
     else if (canRepeat && random.chance(60)) bytes.push(random.pick([0xf2, 0xf3]));
     // Near branches of 16 bits differ between makers.
-    if (prefix <= 0 && prefix !== 0 && !entry.forced64 && random.chance(25)) bytes.unshift(0x66);
+    if (!isVector && prefix <= 0 && prefix !== 0 && !entry.forced64 && random.chance(25)) {
+      bytes.unshift(0x66);
+    }
     if (random.chance(4)) bytes.unshift(0x67);
     if (entry.lockable && random.chance(20)) bytes.push(0xf0);
     if (random.chance(60)) bytes.push(0x40 + random.below(16));
@@ -223,7 +257,7 @@ const LEGACY_LEFT_OUT =
 export const LEGACY_CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index) =>
   (opcode?.variants ?? [])
     .filter(({ entry }) =>
-      !LEGACY_LEFT_OUT.test(entry.name) && !entry.only64 &&
+      !LEGACY_LEFT_OUT.test(entry.name) && !entry.only64 && entry.feature !== "sse2" &&
       (entry.name !== "nop" || (index & 255) === 0x1f) && index >> 8 < OpcodeMap.vex &&
       (entry.feature === undefined || FEATURES.has(entry.feature))
     )

@@ -21,6 +21,9 @@ const CODE_PAGE = 0x2_1000;
 export const DATA = 0x3_0000;
 export const DATA_BYTES = 0x4000;
 const REGISTERS = 0x4_0000;
+const VECTORS = 0x4_0100;
+/** Where the XMM registers are stored after a case that has them. */
+const VECTORS_AFTER = 0x3_2f00;
 const IDT = 0x5_0000;
 const GDT = 0x5_1000;
 const TSS = 0x5_2000;
@@ -45,6 +48,8 @@ export interface Case {
   /** In the order of GENERAL_REGISTERS. */
   readonly registers: readonly bigint[];
   readonly flags: number;
+  /** The XMM registers, 256 bytes; afterwards they are stored at the end of the data. */
+  readonly vectors?: Uint8Array;
 }
 
 /** What it left. */
@@ -90,11 +95,15 @@ export class UserMachine {
   }
 
   /** Runs one instruction. */
-  run({ bytes, registers, flags }: Case): Outcome {
+  run({ bytes, registers, flags, vectors }: Case): Outcome {
     const view = this.#view;
-    this.#bytes.fill(0xcc, CODE, CODE + 32);
+    this.#bytes.fill(0xcc, CODE, CODE + 256);
     this.#bytes.set(bytes, CODE);
-    this.#wrote(CODE, 32);
+    if (vectors !== undefined) {
+      this.#bytes.set(vectors, VECTORS);
+      this.#bytes.set(moveVectors(0x11, VECTORS_AFTER), CODE + bytes.length);
+    }
+    this.#wrote(CODE, 256);
     view.setBigUint64(REGISTERS, BigInt(flags), true);
     for (let i = 0; i < 16; i++) {
       // POPs from R15 down, RSP last.
@@ -150,7 +159,10 @@ export class UserMachine {
       if (address >= DATA && address < DATA + DATA_BYTES) rights |= NO_EXECUTE;
       entry(PAGE_TABLES + 0x3000 + page * 8, BigInt(address) | rights);
     }
-    const loader = [0x48, 0xbc, ...littleEndian(REGISTERS, 8), 0x9d];
+    const loader = [
+      ...moveVectors(0x10, VECTORS),
+      ...[0x48, 0xbc, ...littleEndian(REGISTERS, 8), 0x9d],
+    ];
     for (let n = 15; n >= 8; n--) loader.push(0x41, 0x58 + n - 8);
     for (const n of [7, 6, 5, 3, 2, 1, 0, 4]) loader.push(0x58 + n);
     loader.push(0xe9, ...littleEndian(CODE - (LOADER + loader.length + 5), 4));
@@ -205,6 +217,14 @@ export class UserMachine {
     return state;
   }
 }
+
+/** MOVUPS of all XMM registers from (10h) or to (11h) memory. */
+const moveVectors = (opcode: number, address: number): number[] =>
+  Array.from({ length: 16 }, (_, n) => [
+    ...(n < 8 ? [] : [0x44]),
+    ...[0x0f, opcode, 0x04 | (n & 7) << 3, 0x25],
+    ...littleEndian(address + n * 16, 4),
+  ]).flat();
 
 const NAMES = [
   "rax",

@@ -30,6 +30,9 @@ import type { SegmentCache } from "./state.ts";
 
 const FOUR_GIB = 0x1_0000_0000n;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+const CR0_EM = 1 << 2;
+const CR0_TS = 1 << 3;
+const CR4_OSFXSR = 1 << 9;
 /** In `modeKey`. */
 const MODE_USER = 1 << 2;
 
@@ -474,6 +477,8 @@ export class Cpu {
       : (cs.access & access.ACCESS_DB) !== 0
       ? CodeSize.bits32
       : CodeSize.bits16;
+    const unavailable = (state.cr0 & (CR0_EM | CR0_TS)) !== 0 || (state.cr4 & CR4_OSFXSR) === 0;
+    state.vectorGate = unavailable ? 1 : 0;
     const modeKey = size | (state.cpl === 3 ? MODE_USER : 0);
     const ripLimit = long ? ALL_ONES : BigInt(cs.limit);
     if (modeKey !== state.modeKey || ripLimit !== state.ripLimit) this.blocks.flushJumps();

@@ -17,6 +17,7 @@ import { DATA_MOVES } from "./instructions/data_moves.ts";
 import { type Definition, handlerKey } from "./instructions/definition.ts";
 import { MULTIPLICATIONS } from "./instructions/multiply.ts";
 import { SERVICES } from "./instructions/services.ts";
+import { SSE } from "./instructions/sse/mod.ts";
 import { SHIFTS } from "./instructions/shifts.ts";
 import { STRINGS } from "./instructions/strings.ts";
 import {
@@ -52,6 +53,7 @@ const DEFINITIONS: readonly Definition[] = [
   ...MULTIPLICATIONS,
   ...SERVICES,
   ...SHIFTS,
+  ...SSE,
   ...STRINGS,
 ];
 

@@ -50,7 +50,7 @@ export class LinearMemory {
   readonly #guest: DataView;
   readonly #bytes: Uint8Array;
   /** One item between memory and a service. */
-  readonly #item = new DataView(new ArrayBuffer(8));
+  readonly #item = new DataView(new ArrayBuffer(16));
 
   constructor(
     state: SoftState,
@@ -169,17 +169,17 @@ export class LinearMemory {
       else this.#load(offset, size);
       return Status.next;
     }
-    const value = isWrite ? this.#slowValue() : 0n;
-    if (!this.#log.serve(physical, size, isWrite, false, value)) return Status.access;
-    if (!isWrite) {
-      words[AT.slowValue >> 2] = this.#log.access.data.getInt32(0, true);
-      words[(AT.slowValue >> 2) + 1] = this.#log.access.data.getInt32(4, true);
+    for (let done = 0; done < size; done += 8) {
+      const at = AT.slowValue + done >> 2;
+      const item = this.#log.access.data;
+      const value = BigInt(words[at] >>> 0) | BigInt(words[at + 1] >>> 0) << 32n;
+      const bytes = Math.min(size - done, 8);
+      if (!this.#log.serve(physical + done, bytes, isWrite, false, value)) return Status.access;
+      if (isWrite) continue;
+      words[at] = item.getInt32(0, true);
+      words[at + 1] = item.getInt32(4, true);
     }
     return Status.next;
-  }
-
-  #slowValue(): bigint {
-    return this.#state.slowValue;
   }
 
   /** Without paging and in 32-bit paging, linear addresses have 32 bits. */
@@ -202,8 +202,7 @@ export class LinearMemory {
         words[at] = guest.getInt32(offset, true);
         break;
       default:
-        words[at] = guest.getInt32(offset, true);
-        words[at + 1] = guest.getInt32(offset + 4, true);
+        for (let i = 0; i < size; i += 4) words[at + (i >> 2)] = guest.getInt32(offset + i, true);
     }
   }
 
@@ -222,8 +221,7 @@ export class LinearMemory {
         guest.setInt32(offset, words[at], true);
         break;
       default:
-        guest.setInt32(offset, words[at], true);
-        guest.setInt32(offset + 4, words[at + 1], true);
+        for (let i = 0; i < size; i += 4) guest.setInt32(offset + i, words[at + (i >> 2)], true);
     }
     this.#wrote(offset, size);
   }
@@ -258,17 +256,14 @@ export class LinearMemory {
       stack,
     );
     const item = this.#item;
-    item.setInt32(0, this.#words[AT.slowValue >> 2], true);
-    item.setInt32(4, this.#words[(AT.slowValue >> 2) + 1], true);
+    const at = AT.slowValue >> 2;
+    for (let i = 0; i < 4; i++) item.setInt32(i * 4, this.#words[at + i], true);
     for (let i = 0; i < size; i++) {
       const physical = i < inFirst ? first + i : second + i - inFirst;
       if (isWrite) this.#writeByte(physical, item.getUint8(i));
       else item.setUint8(i, this.#readByte(physical));
     }
-    if (!isWrite) {
-      this.#words[AT.slowValue >> 2] = item.getInt32(0, true);
-      this.#words[(AT.slowValue >> 2) + 1] = item.getInt32(4, true);
-    }
+    for (let i = 0; i < 4; i++) this.#words[at + i] = item.getInt32(i * 4, true);
     return Status.next;
   }
 

@@ -88,6 +88,8 @@ const FIELDS = {
   tlb: u32,
   /** What blocks depend on: code size, and bit 2 for privilege level 3. */
   modeKey: u32,
+  /** Not 0 while SSE instructions are to give #UD or #NM (CR0.EM, CR0.TS, CR4.OSFXSR). */
+  vectorGate: u32,
   cpl: u8,
   /** Bit 0: after MOV SS or POP SS; bit 1: after STI. */
   shadow: u8,
@@ -140,7 +142,7 @@ const FIELDS = {
   logKinds: bytes(16),
   /** End of the blocks, an address in memory 0. */
   blockEnd: u32,
-  /** XSAVE area in the standard form, for registers that the CPU does not have yet. */
+  /** XSAVE area in the standard form: MXCSR and the XMM registers live in it. */
   xsave: bytes(4096),
   apic: bytes(1024),
 } satisfies Fields;
@@ -160,6 +162,10 @@ export const generalAt = (register: number): number => AT.general + register * 8
 /** Offset of a byte register: AH to BH (4 to 7) unless there is a REX prefix. */
 export const byteRegisterAt = (register: number, rex: boolean): number =>
   !rex && register >= 4 && register < 8 ? AT.general + (register - 4) * 8 + 1 : generalAt(register);
+/** Offset of a vector register: its place in the FXSAVE image. */
+export const vectorAt = (register: number): number => AT.xsave + 160 + register * 16;
+/** Offset of MXCSR. */
+export const MXCSR_AT: number = AT.xsave + 24;
 /** Offset of a segment register's record. */
 export const segmentAt = (segment: number): number =>
   AT.segments + segment * SegmentCache.byteLength;

@@ -11,7 +11,8 @@
 import { AT, SEGMENT, TLB_ENTRIES, TLB_TABLE_BYTES } from "../state.ts";
 import { Code, load, type Local, type MemoryRef } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
-import { I32, I64, type Type, type Value } from "../wasm/value.ts";
+import { loadVector, storeVector } from "../wasm/simd.ts";
+import { I32, I64, type Type, V128, type Value } from "../wasm/value.ts";
 import {
   AddressKind,
   NOT_LONG,
@@ -274,6 +275,77 @@ export class Handler {
     this.code.if(local, () => this.code.return(local));
   }
 
+  // --- vectors ---
+
+  /** Vector operand `n`, 16 bytes; in memory, `aligned` gives #GP(0) unless it is. */
+  readVector(n: number, aligned: boolean): Value {
+    const result = this.code.local(V128);
+    if (!this.inMemory(n)) {
+      this.code.set(result, loadVector(this.env.state, this.#registerOf(n)));
+      return result;
+    }
+    const linear = this.linear(16, false);
+    if (aligned) this.#requireAligned(linear);
+    const entry = this.#tlbEntry(linear);
+    this.code.if(this.#hit(linear, entry, 16, 0), () => {
+      this.code.set(result, loadVector(this.env.guest, this.#place(linear, entry, 0)));
+    }, () => {
+      this.setField(64, AT.slowAddress, linear);
+      this.#slow(16);
+      this.code.set(result, loadVector(this.env.state, v.i32(0), AT.slowValue));
+    });
+    return result;
+  }
+
+  /** Writes a vector operand; see `readVector`. */
+  writeVector(n: number, value: Value, aligned: boolean): void {
+    if (!this.inMemory(n)) {
+      storeVector(this.code, this.env.state, this.#registerOf(n), value);
+      return;
+    }
+    const linear = this.linear(16, true);
+    if (aligned) this.#requireAligned(linear);
+    const entry = this.#tlbEntry(linear);
+    this.code.if(this.#hit(linear, entry, 16, TLB_TABLE_BYTES), () => {
+      const place = this.#place(linear, entry, TLB_TABLE_BYTES);
+      storeVector(this.code, this.env.guest, place, value);
+    }, () => {
+      this.setField(64, AT.slowAddress, linear);
+      storeVector(this.code, this.env.state, v.i32(0), value, AT.slowValue);
+      this.#slow(16 | SLOW_WRITE);
+    });
+  }
+
+  /** The low 32 or 64 bits of vector register operand `n`; the others stay. */
+  writeLane(n: number, value: Value, size: 32 | 64): void {
+    this.code.store(this.env.state, size, this.#registerOf(n), value);
+  }
+
+  /** The 16-bit word at byte `place` of vector register operand `n`. */
+  readWordAt(n: number, place: Value): Value {
+    return this.let(load(this.env.state, I32, 16, v.add(this.#registerOf(n), place)));
+  }
+
+  /** See `readWordAt`. */
+  writeWordAt(n: number, place: Value, value: Value): void {
+    this.code.store(this.env.state, 16, v.add(this.#registerOf(n), place), value);
+  }
+
+  /** The upper half of vector register operand `n`, in the state. */
+  writeUpper(n: number, value: Value): void {
+    this.code.store(this.env.state, 64, this.#registerOf(n), value, 8);
+  }
+
+  /** See `writeUpper`. */
+  readUpper(n: number): Value {
+    return this.let(load(this.env.state, I64, 64, this.#registerOf(n), 8));
+  }
+
+  #requireAligned(linear: Value): void {
+    const misaligned = v.ne(v.and(linear, v.i64(15)), v.i64(0));
+    this.code.if(misaligned, () => this.raise(13, true));
+  }
+
   // --- the stack ---
 
   /** Is this code other than 64-bit? An i32. */
@@ -304,12 +376,17 @@ export class Handler {
     this.setRegister(4, v.or(old, v.and(value, mask)), 64);
   }
 
-  /** Pushes the low `size` bits of `value`; RSP changes after `check`, which may raise. */
-  push(value: Value, size: Size = this.size, check: () => void = () => {}): void {
+  /** Pushes the low `size` bits of `value`. */
+  push(value: Value, size: Size = this.size): void {
     const pointer = this.let(v.sub(this.stackPointer(), v.i64(size >> 3)));
     this.storeMemory(this.stackLinear(pointer, size >> 3, true), value, size, SLOW_STACK);
-    check();
     this.setStackPointer(pointer);
+  }
+
+  /** Faults as `push` would, and does nothing else. */
+  probePush(size: Size = this.size): void {
+    const pointer = this.let(v.sub(this.stackPointer(), v.i64(size >> 3)));
+    this.loadMemory(this.stackLinear(pointer, size >> 3, true), size, true, SLOW_STACK);
   }
 
   /** What is on top of the stack; `dropped` takes it away, once nothing can fault. */
@@ -366,16 +443,22 @@ export class Handler {
     return this.size === 64 ? rip : v.and(rip, v.i64(this.size === 32 ? 0xffff_ffff : 0xffff));
   }
 
-  /** #GP(0) unless CS allows `rip`. */
-  checkRip(rip: Value): void {
-    this.code.if(v.gtU(rip, this.field(I64, 64, AT.ripLimit)), () => this.raise(13, true));
+  /** #GP(0) unless CS allows `rip`; `first` may fault before that. */
+  checkRip(rip: Value, first: () => void = () => {}): void {
+    this.code.if(v.gtU(rip, this.field(I64, 64, AT.ripLimit)), () => {
+      first();
+      this.raise(13, true);
+    });
   }
 
   /** As `checkRip`, of a target that may be any 64 bits: it must be canonical, too. */
-  checkTarget(rip: Value): void {
-    if (this.size < 64) return this.checkRip(rip);
+  checkTarget(rip: Value, first: () => void = () => {}): void {
+    if (this.size < 64) return this.checkRip(rip, first);
     const canonical = v.shrS(v.shl(rip, v.i64(16)), v.i64(16));
-    this.code.if(v.ne(canonical, rip), () => this.raise(13, true));
+    this.code.if(v.ne(canonical, rip), () => {
+      first();
+      this.raise(13, true);
+    });
   }
 
   /** Goes on at `rip`, which must have been checked. */

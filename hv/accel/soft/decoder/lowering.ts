@@ -3,7 +3,7 @@
 import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
 import { handlerKey } from "../instructions/definition.ts";
 import { HANDLERS } from "../interpreter.ts";
-import { AT, byteRegisterAt, generalAt, Seg, segmentAt } from "../state.ts";
+import { AT, byteRegisterAt, generalAt, Seg, segmentAt, vectorAt } from "../state.ts";
 import type { Instruction } from "./decoder.ts";
 import { NO_REGISTER, RIP_REGISTER } from "./decoder.ts";
 import type { OperandCode } from "./opcode_map.ts";
@@ -14,6 +14,16 @@ const RBP = 5;
 /** REPE of CMPS and SCAS, whose F3 means something else than REP. */
 const COMPARING = new Set(["cmps", "scas"]);
 const REPEATABLE = new Set(["movs", "stos", "lods", "cmps", "scas"]);
+
+/** Handlers for 32 and 64 bits have the size in their names: their own size is a vector's. */
+const SIZED_BY_NAME = new Set([
+  "movd_from",
+  "movd_to",
+  "cvtsssi",
+  "cvtsdsi",
+  "cvttsssi",
+  "cvttsdsi",
+]);
 
 /** Where and how an operation is written. */
 export interface Place {
@@ -53,6 +63,9 @@ function handlerName(instruction: Instruction): string {
     if (!COMPARING.has(name)) return `rep_${name}`;
     return repeat === 0xf3 ? `repe_${name}` : `repne_${name}`;
   }
+  if (SIZED_BY_NAME.has(name)) return `${name}${operandSize === 64 ? 64 : 32}`;
+  if (name === "cvtsis_s") return `cvtsi${operandSize === 64 ? 64 : 32}ss`;
+  if (name === "cvtsis_d") return `cvtsi${operandSize === 64 ? 64 : 32}sd`;
   if (name === "crc32") return `crc32_${operandSize}`;
   if (name === "cmpxchg8b" && operandSize === 64) return "cmpxchg16b";
   // 90h: NOP and PAUSE, unless REX.B makes it an exchange with R8.
@@ -102,6 +115,14 @@ export function lower(instruction: Instruction, bits: 16 | 32 | 64, place: Place
           operand,
           (instruction.opcode & 7) | (instruction.rex & 1) << 3,
         ));
+        break;
+      case "H":
+        register(vectorAt(instruction.reg));
+        break;
+      case "W":
+      case "U":
+        if (instruction.hasMemory) form += "m";
+        else register(vectorAt(instruction.rm));
         break;
       case "V":
         register(generalAt(instruction.vvvv));

@@ -9,6 +9,7 @@
  * The first line that fits counts.
  *
  * Operands: E register or memory by ModRM, M memory, R register by ModRM.rm, G register by ModRM.reg,
+ * H vector register by ModRM.reg, W vector register or memory, U vector register by ModRM.rm,
  * Z register in the opcode, V register in VEX.vvvv, I immediate, J branch target, O offset, A far
  * pointer, S segment register, C control or debug register, X and Y string operands, 1 the number;
  * lower-case names are registers. Sizes: b, w, d, q are 8 to 64 bits; v the operand size; y 32 or 64;
@@ -18,6 +19,8 @@
  * there; o64 only there; lock may have LOCK with memory; end the block ends; :n a size for lines
  * without operands; feature=name needs the CPUID feature.
  */
+
+import { SSE_LINES } from "./sse_table.ts";
 
 const CONDITIONS = ["o", "no", "b", "nb", "z", "nz", "be", "nbe", "s", "ns", "p", "np", "l", "nl"]
   .concat("le", "nle");
@@ -334,5 +337,6 @@ export const OPCODE_LINES: readonly string[] = [
   ...SHIFT,
   ...CONDITIONAL,
   ...BIT_TESTS,
+  ...SSE_LINES,
   ...[ONE_BYTE, TWO_BYTE, THREE_BYTE, VEX].flatMap((text) => text.trim().split("\n")),
 ];

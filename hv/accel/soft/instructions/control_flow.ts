@@ -29,10 +29,9 @@ const returnNear = (h: Handler, release: Value | number): void => {
   h.jump(target);
 };
 
-/** The return address goes to memory before the target is looked at, as processors do it. */
-const pushReturn = (h: Handler, check: () => void): void => {
+const pushReturn = (h: Handler): void => {
   const back = h.nextRip();
-  h.push(h.size === 64 ? back : h.cut(v.wrap(back)), h.size, check);
+  h.push(h.size === 64 ? back : h.cut(v.wrap(back)));
 };
 
 /** The count register by the address size: its value after `change`, which is written. */
@@ -83,12 +82,15 @@ export const CONTROL_FLOW: readonly Definition[] = [
   }),
   defineJump("call", ["i"], (h) => {
     const target = h.let(h.cutRip(relative(h)));
-    pushReturn(h, () => h.checkRip(target));
+    h.checkRip(target, () => h.probePush());
+    pushReturn(h);
     h.jumpLinked(target, OP.linkTaken);
   }),
   defineJump("call", ["r", "m"], (h) => {
     const target = absolute(h, 0);
-    pushReturn(h, () => h.checkTarget(target));
+    // A fault of the stack comes before that of the target.
+    h.checkTarget(target, () => h.probePush());
+    pushReturn(h);
     h.jump(target);
   }),
   defineJump("ret", [""], (h) => returnNear(h, h.size >> 3)),

@@ -92,6 +92,11 @@ export const SERVICE_NAMES = [
   "xsetbv",
   "fwait",
   "rsm",
+  "vectorUnavailable",
+  "ldmxcsr",
+  "stmxcsr",
+  "fxsave",
+  "fxrstor",
 ] as const;
 /** One of the above. */
 export type ServiceName = typeof SERVICE_NAMES[number];

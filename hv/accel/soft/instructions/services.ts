@@ -54,6 +54,10 @@ const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
   wrfsbase: ["r"],
   wrgsbase: ["r"],
   rdpid: ["r"],
+  ldmxcsr: ["m"],
+  stmxcsr: ["m"],
+  fxsave: ["m"],
+  fxrstor: ["m"],
 };
 
 /** Those that exist for bytes as well. */

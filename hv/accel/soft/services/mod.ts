@@ -10,6 +10,7 @@ import { STACK_SERVICES } from "./stack.ts";
 import { SEGMENT_SERVICES } from "./segments.ts";
 import { FAR_SERVICES } from "./far_transfers.ts";
 import { FAST_CALL_SERVICES } from "./fast_calls.ts";
+import { VECTOR_SERVICES } from "./vector.ts";
 
 const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...ARITHMETIC_SERVICES,
@@ -19,6 +20,7 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...SEGMENT_SERVICES,
   ...FAR_SERVICES,
   ...FAST_CALL_SERVICES,
+  ...VECTOR_SERVICES,
 };
 
 /** Names of services that are not there yet: their instructions end the machine with a message. */

@@ -249,6 +249,7 @@ export const SYSTEM_SERVICES = {
   clts: (cpu) => {
     requirePrivilege(cpu);
     cpu.state.cr0 &= ~CR0_TS;
+    cpu.modeChanged();
     return Status.next;
   },
   cli: (cpu) => {

@@ -53,7 +53,8 @@ const STORE = new Map<string, number>([
 
 const MULTI_MEMORY = 0x40;
 
-function immediate(out: ByteWriter, memory: MemoryRef, offset: number): void {
+/** Writes the alignment, memory and offset of an access. */
+export function immediate(out: ByteWriter, memory: MemoryRef, offset: number): void {
   // Alignment 0: guests align as they like, and it is only a hint.
   if (memory.index === 0) out.byte(0);
   else {
