@@ -1,6 +1,6 @@
 /** Compares the functions with the real FPU, a batch at a time. */
 
-import { Flag } from "../../../hv/accel/soft/float80/format.ts";
+import { BIAS, Flag } from "../../../hv/accel/soft/float80/format.ts";
 import { BATCH, type Driver, REPLY, REPLY_BYTES, REQUEST, REQUEST_BYTES } from "./driver.ts";
 import { fillRequests, type Random } from "./operands.ts";
 import type { Operation } from "./operations.ts";
@@ -91,6 +91,13 @@ export function nearlyAgree(operation: Operation, expected: DataView, actual: Da
     (operation.kind !== "twins" || isNear(expected, actual, REPLY.st1));
 }
 
+/** Is the result undefined by the SDM, so that processors may differ? */
+function isUndefined({ name }: Operation, request: DataView): boolean {
+  const exponent = request.getUint16(REQUEST.a + 8, true) & 0x7fff;
+  if (exponent === 0x7fff) return false;
+  return name === "F2XM1" && exponent >= BIAS || name === "FYL2XP1" && exponent >= BIAS - 1;
+}
+
 /** Runs a batch of random requests on both. */
 export async function compareBatch(
   driver: Driver,
@@ -117,6 +124,7 @@ export async function compareBatch(
       outcome.near++;
       continue;
     }
+    if (isUndefined(operation, request)) continue;
     outcome.failures++;
     if (outcome.examples.length < examples) {
       outcome.examples.push(describe(operation, request, expected, actual));

@@ -1,5 +1,5 @@
 /**
- * Answers of a real FPU (AMD Zen 4), for hosts without a C compiler: golden.txt has a line for each
+ * Answers of a real FPU (AMD Zen 4; with some results that the SDM leaves undefined), for hosts without a C compiler: golden.txt has a line for each
  * case: operation, control word, operands, status word, ST0, ST1, memory operand. Run this file to
  * write it anew: `deno run -A tests/soft/float80/golden.ts`.
  */
@@ -7,7 +7,7 @@
 import { BATCH, createDriver, REPLY, REPLY_BYTES, REQUEST, REQUEST_BYTES } from "./driver.ts";
 import { fillRequests, Random } from "./operands.ts";
 import { OPERATIONS } from "./operations.ts";
-import { Oracle } from "./oracle.ts";
+import { Oracle, X87_ORACLE } from "./oracle.ts";
 
 export const GOLDEN = new URL("./golden.txt", import.meta.url);
 /** Cases of one operation, and of those that report the same. */
@@ -51,7 +51,7 @@ export function readGolden(file: URL): GoldenCase[] {
 }
 
 async function write(): Promise<void> {
-  const oracle = await Oracle.start();
+  const oracle = await Oracle.start(X87_ORACLE);
   if (typeof oracle === "string") throw new Error(`Cannot make golden.txt: ${oracle}`);
   using _oracle = oracle;
   const driver = createDriver();

@@ -7,10 +7,10 @@ import { compareBatch, type Outcome } from "./compare.ts";
 import { BATCH, createDriver } from "./driver.ts";
 import { Random } from "./operands.ts";
 import { OPERATIONS } from "./operations.ts";
-import { Oracle } from "./oracle.ts";
+import { Oracle, X87_ORACLE } from "./oracle.ts";
 
 const [cases = "1000000", seed = String(Date.now() >>> 0), ...names] = Deno.args;
-const started = await Oracle.start();
+const started = await Oracle.start(X87_ORACLE);
 if (typeof started === "string") {
   console.error(`Cannot compare with the processor: ${started}`);
   Deno.exit(1);

@@ -1,6 +1,7 @@
-/** The real FPU, through oracle.c and a C compiler. */
+/** The real processor, through a small C program and a C compiler. */
 
-const SOURCE = new URL("./oracle.c", import.meta.url).pathname;
+/** Runs x87 instructions. */
+export const X87_ORACLE = new URL("./oracle.c", import.meta.url);
 
 /** See above. */
 export class Oracle implements Disposable {
@@ -17,13 +18,13 @@ export class Oracle implements Disposable {
     this.#reader = this.#process.stdout.getReader({ mode: "byob" });
   }
 
-  /** Compiles and starts it, or says why not. */
-  static async start(): Promise<Oracle | string> {
+  /** Compiles and starts a program, or says why not. */
+  static async start(source: URL): Promise<Oracle | string> {
     if (Deno.build.arch !== "x86_64") return "the host is no x86-64";
     const directory = Deno.makeTempDirSync({ prefix: "hv-float80-" });
     try {
       const { success, stderr } = await new Deno.Command("gcc", {
-        args: ["-O1", "-o", `${directory}/oracle`, SOURCE],
+        args: ["-O1", "-mno-red-zone", "-o", `${directory}/oracle`, source.pathname],
       }).output();
       if (success) return new Oracle(directory);
       Deno.removeSync(directory, { recursive: true });

@@ -8,21 +8,24 @@ import { defineComparison } from "./compare.ts";
 import { defineConstants } from "./constants.ts";
 import { defineExponential } from "./exponential.ts";
 import { defineIntegers } from "./integers.ts";
-import { Float80Library } from "./library.ts";
+import { type Float80Library, FunctionLibrary } from "./library.ts";
 import { defineLogarithms } from "./logarithm.ts";
 import { defineMultiplication } from "./multiply.ts";
 import { defineNans } from "./nan.ts";
 import { defineNarrow } from "./narrow.ts";
 import { defineRemainder } from "./remainder.ts";
 import { defineRounding } from "./round.ts";
+import { defineNarrowRounding } from "./round_narrow.ts";
 import { defineScaling } from "./scale.ts";
+import { SIGNATURES } from "./signatures.ts";
 import { defineSquareRoot } from "./square_root.ts";
 import { defineTrigonometry } from "./trigonometric.ts";
 import { defineWide } from "./wide.ts";
 
 /** Declares and writes every function of signatures.ts; after the module's imports. */
 export function defineFloat80(module: ModuleBuilder): Float80Library {
-  const lib = new Float80Library(module);
+  const lib: Float80Library = new FunctionLibrary(module, SIGNATURES);
+  defineNarrowRounding(lib);
   defineRounding(lib);
   defineNans(lib);
   defineAddition(lib);

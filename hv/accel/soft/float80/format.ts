@@ -37,6 +37,13 @@ export const Control = {
   down: 0x400,
   up: 0x800,
   toZero: 0xc00,
+  /**
+   * Not of the x87, and therefore clear in the control words of its instructions: rounding is to
+   * single or double precision with their range of exponents, as SSE does it; tiny results become 0.
+   */
+  toSingle: 0x2000,
+  toDouble: 0x4000,
+  flushToZero: 0x8000,
 } as const;
 
 export const SIGN = 0x8000;

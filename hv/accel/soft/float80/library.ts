@@ -6,30 +6,38 @@
 import { Code, type Local } from "../wasm/code.ts";
 import type { ModuleBuilder } from "../wasm/module_builder.ts";
 import * as v from "../wasm/value.ts";
-import { I32, I64, type Type, type Value } from "../wasm/value.ts";
+import type { Type, Value } from "../wasm/value.ts";
 import { EXPONENT_MASK, Flag } from "./format.ts";
-import { type FunctionName, SIGNATURES } from "./signatures.ts";
+import type { FunctionName } from "./signatures.ts";
+
+/** Types of functions, by name. */
+export type Signatures<Name extends string> = Readonly<
+  Record<Name, readonly [parameters: readonly Type[], results: readonly Type[]]>
+>;
 
 /** See above. */
-export class Float80Library {
+export class FunctionLibrary<Name extends string> {
   readonly #module: ModuleBuilder;
-  readonly #index = new Map<FunctionName, number>();
+  readonly #signatures: Signatures<Name>;
+  readonly #index = new Map<Name, number>();
 
-  constructor(module: ModuleBuilder) {
+  /** Declares every function; the module's imports are complete. */
+  constructor(module: ModuleBuilder, signatures: Signatures<Name>) {
     this.#module = module;
-    for (const [name, [parameters, results]] of Object.entries(SIGNATURES)) {
-      this.#index.set(name as FunctionName, module.declare(parameters, results));
+    this.#signatures = signatures;
+    for (const name of Object.keys(signatures) as Name[]) {
+      this.#index.set(name, module.declare(signatures[name][0], signatures[name][1]));
     }
   }
 
   /** Index of a function in the module. */
-  at(name: FunctionName): number {
+  at(name: Name): number {
     return this.#index.get(name)!;
   }
 
   /** Writes a function; every path of `body` must leave it. */
-  define(name: FunctionName, body: (code: Code, ...parameters: Local[]) => void): void {
-    const [types] = SIGNATURES[name];
+  define(name: Name, body: (code: Code, ...parameters: Local[]) => void): void {
+    const [types] = this.#signatures[name];
     const code = new Code(types);
     body(code, ...types.map((_, i) => code.parameter(i)));
     code.unreachable();
@@ -37,19 +45,19 @@ export class Float80Library {
   }
 
   /** A call that leaves one result. */
-  call(name: FunctionName, ...args: Value[]): Value {
-    return v.call(this.at(name), SIGNATURES[name][1][0], ...args);
+  call(name: Name, ...args: Value[]): Value {
+    return v.call(this.at(name), this.#signatures[name][1][0], ...args);
   }
 
   /** Calls, and puts each result into a variable. */
-  results(code: Code, name: FunctionName, ...args: Value[]): Local[] {
-    const locals = SIGNATURES[name][1].map((type) => code.local(type));
+  results(code: Code, name: Name, ...args: Value[]): Local[] {
+    const locals = this.#signatures[name][1].map((type) => code.local(type));
     this.into(code, locals, name, ...args);
     return locals;
   }
 
   /** Calls, and puts the results into existing variables. */
-  into(code: Code, locals: readonly Local[], name: FunctionName, ...args: Value[]): void {
+  into(code: Code, locals: readonly Local[], name: Name, ...args: Value[]): void {
     code.callAndDrop(this.at(name), 0, ...args);
     for (const { index } of locals.toReversed()) {
       code.out.byte(0x21);
@@ -58,10 +66,13 @@ export class Float80Library {
   }
 
   /** Leaves by calling another function in its place. */
-  tail(code: Code, name: FunctionName, ...args: Value[]): void {
+  tail(code: Code, name: Name, ...args: Value[]): void {
     code.tailCall(this.at(name), ...args);
   }
 }
+
+/** The functions of signatures.ts. */
+export type Float80Library = FunctionLibrary<FunctionName>;
 
 /** A variable that can be set again. */
 export function variable(code: Code, value: Value): Local {
@@ -158,5 +169,3 @@ export function wideProduct(code: Code, a: Value, b: Value): [high: Value, low: 
     code.let(v.or(v.shl(cross, half), v.and(low, mask))),
   ];
 }
-
-export { I32, I64, type Type };

@@ -76,6 +76,9 @@ export function defineRounding(lib: Float80Library): void {
   });
 
   lib.define("roundSpecial", (c, sign, exponent, high, low, control) => {
+    c.if(has(control, Control.toSingle | Control.toDouble), () => {
+      lib.tail(c, "roundNarrow", sign, exponent, high, low, control);
+    });
     const precision = v.and(control, i32(Control.precision));
     const drop = c.let(v.select(
       v.eqz(precision),

@@ -49,6 +49,8 @@ const TABLE = {
   /** (sign, exponent, high, low, control): rounds, with the integer bit in `high` set. */
   round: [[I32, I32, I64, I64, I32], REAL],
   roundSpecial: [[I32, I32, I64, I64, I32], REAL],
+  /** The same to a narrow format of SSE, which the control word names. */
+  roundNarrow: [[I32, I32, I64, I64, I32], REAL],
   /** (high, low, count): shifts right, and ORs what falls out into the last bit. */
   shiftRightJam: [[...WIDE, I32], WIDE],
   /** Result of an operation of which one operand is a NaN or unsupported. */
