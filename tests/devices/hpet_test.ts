@@ -264,3 +264,70 @@ Deno.test("hpet without INT_ENB compares but does not interrupt (2.3.8)", () => 
   write(0x100, LEVEL | INT_ENB | route(20));
   assert.equal(levels()[0], true);
 });
+
+Deno.test("hpet's counter and comparators carry into their high halves", () => {
+  const { read, write, raised, advance } = start();
+  write(0x0f0, 0xffff_0000);
+  write(0x0f4, 1);
+  write(0x100, INT_ENB | route(20));
+  write(0x108, 0x10);
+  write(0x10c, 3);
+  write(0x120, INT_ENB | PERIODIC | VAL_SET | route(21));
+  write(0x128, 0xffff_8000);
+  write(0x12c, 1);
+  write(0x128, 0xffff_0000);
+  write(0x12c, 0);
+  write(0x010, ENABLE);
+  advance((0x8000 + 2) * 10);
+  assert.deepEqual(raised(), [0, 1, 0, 0]);
+  assert.deepEqual([read(0x128), read(0x12c)], [0xfffe_8000, 2]);
+  advance((2 ** 32 - 0x8000) * 10);
+  assert.deepEqual([read(0x0f4), raised()[0]], [2, 0]);
+  advance((0x1_0010 - 0x8000 + 0x8000) * 10);
+  assert.deepEqual([read(0x0f4), raised()[0]], [3, 1]);
+});
+
+Deno.test("hpet's counter counts more than 2^32 while nobody looks", () => {
+  const { read, write, advance } = start();
+  write(0x010, ENABLE);
+  advance((5 * 2 ** 32 + 7) * 10);
+  assert.deepEqual([read(0x0f0), read(0x0f4)], [7, 5]);
+});
+
+Deno.test("hpet's registers are written 32 bits at a time (2.3.1)", () => {
+  const { hpet, read } = start();
+  hpet.write(0x010, 1, 1);
+  hpet.write(0x010, 2, 1);
+  assert.equal(read(0x010), 0);
+});
+
+Deno.test("hpet's status of a comparator that becomes edge-triggered is gone, others' stays", () => {
+  const { read, write, advance } = start();
+  for (const n of [0, 1]) {
+    write(0x100 + n * 0x20, INT_ENB | LEVEL | route(20));
+    write(0x108 + n * 0x20, 1000);
+    write(0x10c + n * 0x20, 0);
+  }
+  write(0x010, ENABLE);
+  advance(20_000);
+  assert.equal(read(0x020), 3);
+  write(0x100, INT_ENB | route(20));
+  assert.equal(read(0x020), 2);
+});
+
+Deno.test("hpet that is halted interrupts no more, and goes on where it was", () => {
+  const { write, raised, advance } = start();
+  write(0x100, INT_ENB | route(20));
+  write(0x108, 1000);
+  write(0x10c, 0);
+  write(0x010, ENABLE);
+  advance(5_000);
+  write(0x010, 0);
+  advance(50_000);
+  assert.equal(raised()[0], 0);
+  write(0x010, ENABLE);
+  advance(4_990);
+  assert.equal(raised()[0], 0);
+  advance(20);
+  assert.equal(raised()[0], 1);
+});

@@ -237,3 +237,26 @@ Deno.test("an MSI names destination, mode and trigger in address and data (SDM 3
   assert.equal(msiMessage(0xfed0_3000, 0x41), undefined);
   assert.equal(msiMessage(0x1_fee0_0000, 0x41), undefined);
 });
+
+Deno.test("ioapic has 24 entries: registers 10h to 3Fh, and no others (3.2.4)", () => {
+  const { write, read } = start();
+  for (let register = 3; register < 0x100; register++) write(register, 0x1_0055);
+  for (let register = 3; register < 0x100; register++) {
+    const expected = register < 0x10 || register > 0x3f ? 0 : register & 1 ? 0 : 0x1_0055;
+    assert.equal(read(register), expected, `${register.toString(16)}h`);
+  }
+  write(0x00, 0x0500_0000);
+  assert.equal(read(0x00), 0x0500_0000);
+});
+
+Deno.test("ioapic's level-triggered lowest-priority input awaits its EOI, an edge does not (3.2.4)", () => {
+  const { ioapic, entry, read, sent } = start();
+  entry(16, LEVEL | 0x160);
+  entry(4, 0x60);
+  ioapic.setIrq(16, true);
+  ioapic.setIrq(4, true);
+  assert.equal(read(0x30), REMOTE_IRR | LEVEL | 0x160);
+  sent();
+  ioapic.endOfInterrupt(0x60);
+  assert.deepEqual(sent().map(({ mode }) => mode), [DeliveryMode.lowestPriority]);
+});

@@ -184,3 +184,65 @@ Deno.test("blobs of another length or chip are refused, with what was expected",
     /Cannot restore the 8254: it has 72 bytes, 112 are required/,
   );
 });
+
+Deno.test("a restored level on LINT0 that awaits its EOI asks again at it", () => {
+  const { apics: [apic] } = new ApicBench().start();
+  apic.write(Reg.LVT_LINT0, 4, 0x8041);
+  apic.receiver.setLint(0, true);
+  apic.acknowledge();
+  const page = new Uint8Array(1024);
+  const rest = saveLocalApic(apic, page);
+  const b = new ApicBench().start();
+  const [other] = b.apics;
+  restoreLocalApic(other, page, rest);
+  assert.equal(other.read(Reg.LVT_LINT0, 4), 0xc041);
+  other.receiver.setLint(0, true);
+  assert.deepEqual(b.take(), []);
+  other.write(Reg.EOI, 4, 0);
+  assert.deepEqual(b.take(), [0x41]);
+  page[Reg.LVT_LINT0 + 1] &= ~0x40;
+  restoreLocalApic(other, page, rest);
+  assert.equal(other.read(Reg.LVT_LINT0, 4), 0xc041, "the level asks anew");
+});
+
+Deno.test("a restored periodic timer whose count is 0 begins a period; the processor is woken", () => {
+  const b = new ApicBench().start();
+  b.apics[0].write(Reg.TDCR, 4, 0xb);
+  b.apics[0].write(Reg.LVT_TIMER, 4, 0x2_0041);
+  b.apics[0].write(Reg.TMICT, 4, 100_000);
+  const page = new Uint8Array(1024);
+  const rest = saveLocalApic(b.apics[0], page);
+  const other = new ApicBench().start();
+  for (const [count, until] of [[0, 100_000], [30_000, 30_000]]) {
+    new DataView(page.buffer).setUint32(Reg.TMCCT, count, true);
+    const before = other.wakes[0];
+    restoreLocalApic(other.apics[0], page, rest);
+    assert.equal(other.wakes[0], before + 1);
+    other.bench.advance(until - 1);
+    assert.deepEqual(other.serve(), []);
+    other.bench.advance(1);
+    assert.deepEqual(other.serve(), [0x41]);
+  }
+});
+
+Deno.test("a local APIC that is off cannot be restored into x2APIC mode", () => {
+  const { apics: [apic] } = new ApicBench().start();
+  const page = new Uint8Array(1024);
+  saveLocalApic(apic, page);
+  restoreLocalApic(apic, page, { apicBase: 0xfee0_0400n, tscDeadline: 0n });
+  assert.deepEqual([apic.enabled, apic.isX2], [false, false]);
+  assert.equal(apic.baseAddress, 0xfee0_0000);
+});
+
+Deno.test("a restored count in mode 0 stands while the gate of its channel is low", () => {
+  for (const gate of [false, true]) {
+    const { pit, state } = newI8254();
+    pit.setGate2(gate);
+    for (const [port, value] of [[3, 0xb0], [2, 0x00], [2, 0x10]]) pit.write(port, 1, value);
+    const blob = saveI8254(state, { speakerData: false, disconnected: false });
+    const other = newI8254();
+    restoreI8254(other.pit, other.state, blob);
+    other.bench.advance(1e9);
+    assert.equal(other.pit.out2, gate);
+  }
+});

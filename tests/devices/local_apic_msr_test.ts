@@ -163,3 +163,45 @@ Deno.test("SELF IPI sends an edge to its own processor (11.12.11)", () => {
   b.msrs[1].write(msrOf(Reg.ESR), 0, 0);
   assert.deepEqual(b.msrs[1].read(msrOf(Reg.ESR)), { low: 0x20, high: 0 });
 });
+
+Deno.test("a local apic that is off hears no NMI message, and its pins wake the processor (11.4.3)", () => {
+  const { apics: [apic], bus, msrs: [msrs], wakes } = new ApicBench().start();
+  msrs.write(IA32_APIC_BASE, OFF, 0);
+  const nmi = { logical: false, mode: DeliveryMode.nmi, vector: 0, level: true } as const;
+  assert.equal(bus.deliver({ ...nmi, destination: 0, levelTriggered: false }), false);
+  assert.equal(apic.latches, 0);
+  const before = wakes[0];
+  apic.receiver.setLint(0, true);
+  assert.equal(wakes[0], before + 1);
+  assert.equal(apic.latches, 0);
+});
+
+Deno.test("the local apic's MSRs are 1Bh, 6E0h and 800h to 8FFh, of which 6E0h can always be written", () => {
+  const { msrs: [msrs] } = new ApicBench().start();
+  const has = [0x1a, 0x1b, 0x1c, 0x6df, 0x6e0, 0x6e1, 0x7ff, 0x800, 0x8ff, 0x900];
+  assert.deepEqual(has.filter((msr) => msrs.has(msr)), [0x1b, 0x6e0, 0x800, 0x8ff]);
+  assert.equal(msrs.write(0x6e0, 1, 1), true);
+});
+
+Deno.test("xAPIC mode has 8 bits of the processor's number, x2APIC mode all of it (11.12.9)", () => {
+  const b = new ApicBench({ cpus: 260 }).start();
+  const [apic, msrs] = [b.apics[259], b.msrs[259]];
+  assert.equal(apic.state.id, 3);
+  msrs.write(IA32_APIC_BASE, X2, 0);
+  assert.equal(apic.state.id, 259);
+  msrs.write(IA32_APIC_BASE, OFF, 0);
+  msrs.write(IA32_APIC_BASE, XAPIC, 0);
+  assert.equal(apic.state.id, 3);
+});
+
+Deno.test("x2APIC ignores writes of read-only bits of local vectors, and sends vector 16 (11.12.1.3)", () => {
+  const b = inX2();
+  const { msrs: [msrs] } = b;
+  assert.equal(msrs.write(msrOf(Reg.LVT_ERROR), 0x1_1041, 0), true);
+  assert.deepEqual(msrs.read(msrOf(Reg.LVT_ERROR)), { low: 0x1_0041, high: 0 });
+  assert.equal(msrs.write(msrOf(Reg.LVT_LINT1), 0x1_5041, 0), true);
+  assert.deepEqual(msrs.read(msrOf(Reg.LVT_LINT1)), { low: 0x1_0041, high: 0 });
+  msrs.write(msrOf(Reg.SELF_IPI), 0x10, 0);
+  assert.deepEqual(b.take(), [0x10]);
+  assert.deepEqual(msrs.read(msrOf(Reg.TMR)), { low: 0, high: 0 });
+});

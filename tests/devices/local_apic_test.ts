@@ -424,3 +424,84 @@ Deno.test("the arbitration priority follows TPR, requests and what is in service
   apic.acknowledge();
   assert.equal(apic.read(Reg.APR, 4), 0x20, "3h AND 6h");
 });
+
+Deno.test("16 is the lowest vector that an interrupt may have (11.5.2)", () => {
+  const b = new ApicBench().start();
+  const { apics: [apic] } = b;
+  apic.receiver.accept(fixed(0x10));
+  assert.deepEqual(b.serve(), [0x10]);
+  apic.write(Reg.ICR, 4, 0x4_4010);
+  assert.deepEqual(b.serve(), [0x10]);
+  apic.write(Reg.ICR, 4, 0x4_4105);
+  apic.write(Reg.ESR, 4, 0);
+  assert.equal(apic.read(Reg.ESR, 4), 0x20, "lowest priority too");
+});
+
+Deno.test("narrow reads give the bytes of their register", () => {
+  const { apics: [apic] } = new ApicBench().start();
+  assert.equal(apic.read(Reg.DFR, 1), 0xff);
+  assert.equal(apic.read(Reg.DFR, 2), 0xffff);
+  assert.equal(apic.read(Reg.VERSION, 2), 0x0014);
+  assert.equal(apic.read(Reg.VERSION + 2, 1), 0x05);
+  assert.equal(apic.read(Reg.VERSION + 3, 2), 0, "across its end");
+});
+
+Deno.test("writing SVR of an enabled APIC leaves the local vectors as they are", () => {
+  const { apics: [apic] } = new ApicBench().start();
+  apic.write(Reg.LVT_ERROR, 4, 0x41);
+  apic.write(Reg.SVR, 4, 0x1ef);
+  assert.equal(apic.read(Reg.LVT_ERROR, 4), 0x41);
+  assert.equal(apic.read(Reg.LVT_LINT0, 4), 0x700);
+  apic.write(Reg.SVR, 4, 0x0ef);
+  assert.deepEqual(
+    [Reg.LVT_TIMER, Reg.LVT_THERMAL, Reg.LVT_PERFORMANCE, Reg.LVT_LINT0, Reg.LVT_LINT1].map(
+      (offset) => apic.read(offset, 4) & 0x1_0000,
+    ),
+    Array(5).fill(0x1_0000),
+  );
+});
+
+Deno.test("each of the processor's events has its own vector, and is an edge", () => {
+  for (const event of ["thermal", "performance"] as const) {
+    const b = new ApicBench().start();
+    const { apics: [apic] } = b;
+    apic.write(Reg.LVT_THERMAL, 4, 0x51);
+    apic.write(Reg.LVT_PERFORMANCE, 4, 0x52);
+    apic.receiver.accept({ ...fixed(0x51), levelTriggered: true });
+    apic.receiver.accept({ ...fixed(0x52), levelTriggered: true });
+    b.serve();
+    b.ended.splice(0);
+    apic.raise(event);
+    assert.deepEqual(b.serve(), [event === "thermal" ? 0x51 : 0x52]);
+    assert.deepEqual(b.ended, []);
+  }
+});
+
+Deno.test("a level that is taken back, and destinations beyond 8 bits, are for nobody in xAPIC mode", () => {
+  const { apics: [apic], bus } = new ApicBench().start();
+  apic.write(Reg.LDR, 4, 0x0100_0000);
+  assert.equal(bus.deliver({ ...fixed(0x41, 0), levelTriggered: true, level: false }), false);
+  assert.equal(bus.deliver({ ...fixed(0x41, 0x101), logical: true }), false);
+  assert.equal(bus.deliver({ ...fixed(0x41, 0x100) }), false);
+  assert.equal(apic.pending(), -1);
+});
+
+Deno.test("an interrupt for the lowest priority leaves out the sender where it says so", () => {
+  const { apics, bus } = new ApicBench({ cpus: 2 }).start();
+  for (const vector of [0x50, 0x51]) {
+    bus.deliver({ ...fixed(vector), mode: DeliveryMode.lowestPriority }, 0);
+  }
+  assert.deepEqual(apics.map((apic) => apic.pending()), [-1, 0x51]);
+});
+
+Deno.test("TPR is PPR where its class is that in service, and APR where it is above (11.8.3.1, 11.6.2.4)", () => {
+  const { apics: [apic] } = new ApicBench().start();
+  apic.receiver.accept(fixed(0x51));
+  apic.acknowledge();
+  apic.write(Reg.TPR, 4, 0x57);
+  assert.equal(apic.read(Reg.PPR, 4), 0x57);
+  assert.equal(apic.read(Reg.APR, 4), 0x50, "not above what is in service");
+  apic.write(Reg.TPR, 4, 0x67);
+  apic.receiver.accept(fixed(0x62));
+  assert.equal(apic.read(Reg.APR, 4), 0x67, "as high as the request");
+});

@@ -256,3 +256,49 @@ Deno.test("disabling the local apic masks its timer, INIT stops it (11.4.7)", ()
   apic.init();
   assert.equal(count(), 0);
 });
+
+Deno.test("local apic timer that became periodic counts on from its initial count", () => {
+  const { write, count, advance } = start();
+  write(Reg.TDCR, BY_1);
+  write(Reg.LVT_TIMER, MASKED | 0x41);
+  write(Reg.TMICT, 1000);
+  advance(300);
+  write(Reg.LVT_TIMER, MASKED | PERIODIC | 0x41);
+  assert.equal(count(), 700);
+  advance(699);
+  assert.equal(count(), 1);
+  advance(1);
+  assert.equal(count(), 1000);
+  advance(1400);
+  assert.equal(count(), 600);
+});
+
+Deno.test("rewriting the timer's vector does not lose the part of a count that has passed", () => {
+  const { b, write, advance } = start();
+  write(Reg.TDCR, BY_16);
+  write(Reg.LVT_TIMER, 0x41);
+  write(Reg.TMICT, 100);
+  for (let i = 0; i < 10; i++) {
+    advance(9);
+    write(Reg.LVT_TIMER, 0x42);
+  }
+  advance(1600 - 90 - 1);
+  assert.deepEqual(b.serve(), []);
+  advance(1);
+  assert.deepEqual(b.serve(), [0x42]);
+});
+
+Deno.test("a deadline that is now interrupts now, and follows a time-stamp counter that is written", () => {
+  const { b, apic, write, deadline, advance } = start();
+  write(Reg.LVT_TIMER, TSC_DEADLINE | 0x41);
+  advance(10_000);
+  deadline(10_000);
+  assert.deepEqual(b.serve(), [0x41]);
+  deadline(50_000);
+  b.tscOffsetNs = 30_000;
+  apic.timer.tscChanged();
+  advance(9_999);
+  assert.deepEqual(b.serve(), []);
+  advance(1);
+  assert.deepEqual(b.serve(), [0x41]);
+});

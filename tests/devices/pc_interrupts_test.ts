@@ -228,3 +228,49 @@ Deno.test("a reset leaves no interrupt behind", () => {
   const pic = chips.saveChips().get("kvm.pic0")!;
   assert.deepEqual([...pic.subarray(8, 12)], [0, 0, 0, 0]);
 });
+
+Deno.test("lines that were high before a restore are no new edges for the I/O APIC", () => {
+  const { chips } = start();
+  for (const pin of [2, 4, 11]) route(chips, pin, 0x40 + pin);
+  for (const gsi of [0, 4, 11]) chips.setIrq(gsi, true);
+  const blobs = chips.saveChips();
+  const { chips: other, bench } = build(new TestBench());
+  other.reset();
+  other.apics[0].write(Reg.SVR, 4, 0x1ff);
+  other.apics[0].write(Reg.LVT_LINT0, 4, 0x1_0000);
+  other.restoreChips(blobs);
+  for (const gsi of [0, 4, 11]) other.setIrq(gsi, true);
+  assert.deepEqual(served(other), []);
+  bench.advance(100_000_000);
+  assert.deepEqual(served(other), [], "the 8254 finds line 0 high");
+  for (const gsi of [0, 4, 11, 5]) other.setIrq(gsi, false);
+  for (const gsi of [0, 4, 11, 5]) other.setIrq(gsi, true);
+  assert.deepEqual(served(other), [0x4b, 0x44, 0x42]);
+});
+
+Deno.test("an 8254 whose place the HPET has taken is restored as such, and as connected otherwise", () => {
+  for (const active of [false, true]) {
+    const { chips } = start();
+    chips.setLegacyReplacement(active);
+    chips.port61.write(0, 1, active ? 2 : 1);
+    const blobs = chips.saveChips();
+    const made = start();
+    made.chips.setLegacyReplacement(!active);
+    made.chips.restoreChips(blobs);
+    assert.deepEqual(made.chips.saveChips().get("kvm.pit")?.[72], active ? 3 : 0);
+    assert.equal(made.chips.port61.read(0, 1) & 3, active ? 2 : 1);
+    made.chips.pit.write(3, 1, 0x34);
+    made.chips.pit.write(0, 1, 0xa9);
+    made.chips.pit.write(0, 1, 0x04);
+    made.bench.advance(2_000_000);
+    assert.deepEqual(served(made.chips), active ? [] : [0x08]);
+  }
+});
+
+Deno.test("the 8259s' vector 0 is an interrupt like any other", () => {
+  const { chips } = start();
+  chips.pic.master.write(0, 1, 0x11);
+  for (const value of [0, 4, 1, 0]) chips.pic.master.write(1, 1, value);
+  chips.setIrq(0, true);
+  assert.deepEqual(served(chips), [0]);
+});

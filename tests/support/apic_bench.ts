@@ -28,6 +28,8 @@ export class ApicBench {
   /** Vectors whose end was broadcast, and how often each processor was woken. */
   readonly ended: number[] = [];
   readonly wakes: number[] = [];
+  /** Time-stamp counters less guest time, ns. */
+  tscOffsetNs = 0;
 
   constructor(
     { cpus = 1, bench = new TestBench(), parts = bench, suppressesEoi = false }: {
@@ -50,7 +52,7 @@ export class ApicBench {
         clock,
         lock,
         timer: timers.create(`apic${index}`, lock),
-        tscDeadlineNs: (low, high) => high * 2 ** 32 + low,
+        tscDeadlineNs: (low, high) => high * 2 ** 32 + low - this.tscOffsetNs,
       });
       this.wakes.push(0);
       this.bus.add(apic.receiver);
