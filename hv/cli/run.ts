@@ -87,6 +87,8 @@ async function live(
     }
     const ended = await Promise.race([machine.exited, cut.promise]);
     session.stop();
+    // A reader that takes nothing keeps the end waiting, but not a signal.
+    await Promise.race([session.flush(), cut.promise]);
     return typeof ended === "number"
       ? await cutShort(machine, ended, request.timeoutMs)
       : ending(ended);

@@ -7,11 +7,10 @@
 
 import type { GuestConsole } from "../console.ts";
 import type { Machine } from "../machine.ts";
-import { fileProblem } from "../core/file_problem.ts";
 import { colorDepth } from "./terminal_colors.ts";
 import { TERMINAL_HELP, type TerminalCommand, TerminalCommands } from "./terminal_commands.ts";
 import { TerminalKeys, type TypedKey } from "./terminal_keys.ts";
-import { say } from "./say.ts";
+import { StandardOutput } from "./standard_output.ts";
 import { TERMINAL_ENTER, TERMINAL_LEAVE, TerminalScreen } from "./terminal_screen.ts";
 
 /** How often the screen is looked at, ms. */
@@ -33,6 +32,7 @@ export class TerminalSession {
   /** Resolves when the user has asked for the end of the machine. */
   readonly quit: Promise<void>;
   readonly #machine: Machine;
+  readonly #output: StandardOutput;
   readonly #consoles: readonly GuestConsole[];
   readonly #hasDisplay: boolean;
   readonly #isInputTerminal = Deno.stdin.isTerminal();
@@ -49,6 +49,7 @@ export class TerminalSession {
 
   constructor(machine: Machine, { display, consoles }: SessionOptions) {
     this.#machine = machine;
+    this.#output = new StandardOutput(machine);
     this.#consoles = consoles;
     this.#hasDisplay = display === "text";
     this.#showsScreen = this.#hasDisplay;
@@ -66,7 +67,7 @@ export class TerminalSession {
   start(): void {
     for (const console of this.#consoles) {
       this.#undo.push(console.listen((bytes) => {
-        if (!this.#showsScreen) write(bytes);
+        if (!this.#showsScreen) this.#output.write(bytes);
       }));
     }
     if (this.#hasDisplay && this.#isOutputTerminal) this.#startScreen();
@@ -84,13 +85,18 @@ export class TerminalSession {
     const last = this.#hasDisplay && this.#undo.length > 0 ? this.#machine.screen.text() : "";
     for (const undo of this.#undo.splice(0).reverse()) undo();
     clearTimeout(this.#flushKeys);
-    if (last !== "") write(encoder.encode(`${last}\n`));
+    if (last !== "") this.#output.write(encoder.encode(`${last}\n`));
+  }
+
+  /** Resolves when all output has been taken by whoever reads it. */
+  flush(): Promise<void> {
+    return this.#output.flush();
   }
 
   // --- output --------------------------------------------------------------------------------
 
   #startScreen(): void {
-    write(encoder.encode(TERMINAL_ENTER));
+    this.#output.write(encoder.encode(TERMINAL_ENTER));
     const changed = this.#machine.screen.watch();
     const frame = setInterval(() => {
       if (this.#showsScreen && changed()) this.#draw();
@@ -104,7 +110,7 @@ export class TerminalSession {
     this.#undo.push(() => {
       clearInterval(frame);
       Deno.removeSignalListener("SIGWINCH", resize);
-      if (this.#showsScreen) write(encoder.encode(TERMINAL_LEAVE));
+      if (this.#showsScreen) this.#output.write(encoder.encode(TERMINAL_LEAVE));
     });
     this.#draw();
   }
@@ -112,7 +118,7 @@ export class TerminalSession {
   #draw(): void {
     const frame = this.#machine.screen.frame();
     const note = "The guest shows graphics, which a text terminal cannot. Ctrl-A X quits.";
-    write(encoder.encode(this.#screen.draw(frame ?? note)));
+    this.#output.write(encoder.encode(this.#screen.draw(frame ?? note)));
   }
 
   // --- input ---------------------------------------------------------------------------------
@@ -179,11 +185,11 @@ export class TerminalSession {
 
   #help(): void {
     if (this.#showsScreen) {
-      write(encoder.encode(this.#screen.draw(TERMINAL_HELP.join("\n"))));
+      this.#output.write(encoder.encode(this.#screen.draw(TERMINAL_HELP.join("\n"))));
       // Until the guest draws again, or this long.
       setTimeout(() => this.#showsScreen && this.#undo.length > 0 && this.#draw(), 3000);
     } else {
-      write(encoder.encode(`\r\n${TERMINAL_HELP.join("\r\n")}\r\n`));
+      this.#output.write(encoder.encode(`\r\n${TERMINAL_HELP.join("\r\n")}\r\n`));
     }
   }
 
@@ -191,12 +197,12 @@ export class TerminalSession {
     if (!this.#hasDisplay || this.#consoles.length === 0) return this.#help();
     this.#showsScreen = !this.#showsScreen;
     if (this.#showsScreen) {
-      write(encoder.encode(TERMINAL_ENTER));
+      this.#output.write(encoder.encode(TERMINAL_ENTER));
       this.#screen.forget();
       this.#draw();
     } else {
-      write(encoder.encode(TERMINAL_LEAVE));
-      write(this.#consoles[0].bytes);
+      this.#output.write(encoder.encode(TERMINAL_LEAVE));
+      this.#output.write(this.#consoles[0].bytes);
     }
   }
 }
@@ -206,19 +212,5 @@ function terminalSize(): { columns: number; rows: number } {
     return Deno.consoleSize();
   } catch {
     return DEFAULT_SIZE;
-  }
-}
-
-let isOutputGone = false;
-
-/** Writes all of it; an output that is gone or full does not end the machine. */
-function write(bytes: Uint8Array): void {
-  if (isOutputGone) return;
-  try {
-    for (let done = 0; done < bytes.length;) done += Deno.stdout.writeSync(bytes.subarray(done));
-  } catch (error) {
-    isOutputGone = true;
-    if (error instanceof Deno.errors.BrokenPipe) return;
-    say(`hv: writing to the standard output has failed: ${fileProblem(error)}`);
   }
 }

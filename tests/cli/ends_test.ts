@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { hv, hvCommand, outcome, Scratch, startHv } from "../support/hv_process.ts";
+import { offset } from "../../bios/assembler.ts";
 import { kvmTest, type Payload, rom } from "../support/payload.ts";
 
 const COM1 = 0x3f8;
@@ -38,7 +39,7 @@ const echo = () =>
   });
 
 const run = (image: string, ...args: string[]) => [
-  ...["run", "--memory", "1M", "--display", "none", "--bios", image, "--timeout", "30"],
+  ...["run", "--memory", "1M", "--display", "none", "--bios", image, "--timeout", "60"],
   ...args,
 ];
 
@@ -151,5 +152,50 @@ kvmTest(
     assert.match(stdout, /code 33/);
     const gone = await shell(`{ ${command}; echo "code $?" >&2; } | true`);
     assert.match(gone.stderr, /^hv: 1 processor[^\n]*\ncode 33\n$/);
+  },
+);
+
+/** More than a pipe and hv hold together: 256 KB. */
+const LINES = 4000;
+
+/** Sends `count` lines of 64 characters to COM1, and ends with 0. */
+const chatty = (count: number) =>
+  rom((p) => {
+    p.realMode();
+    p.mov("ax", "cs");
+    p.mov("ds", "ax");
+    p.mov("dx", COM1);
+    p.times(count, () => {
+      p.push("cx");
+      p.mov("si", offset("line"));
+      p.mov("cx", 64);
+      p.db(0xf3, 0x6e); // rep outsb
+      p.pop("cx");
+    });
+    p.exit(0);
+    p.label("line");
+    p.db(`${".".repeat(63)}\n`);
+  });
+
+kvmTest(
+  "a reader that stops reading holds the guest, gets every byte later, and no signal waits for it",
+  async () => {
+    using image = chatty(LINES);
+    const held = startHv(run(image.path));
+    // The pipe, and what hv keeps back, fill up meanwhile.
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    let bytes = 0;
+    for await (const chunk of held.stdout) bytes += chunk.length;
+    assert.equal(bytes, LINES * 64);
+    assert.equal((await held.status).code, 1);
+    await held.stderr.cancel();
+
+    const stuck = startHv(run(image.path));
+    await new Promise((resolve) => setTimeout(resolve, 3000));
+    stuck.kill("SIGTERM");
+    const { code } = await stuck.status;
+    assert.equal(code, 130);
+    await stuck.stdout.cancel();
+    await stuck.stderr.cancel();
   },
 );

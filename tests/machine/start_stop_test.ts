@@ -97,7 +97,7 @@ kvmTest("fifty starts and stops, 2 processors, three drives: nothing is left", a
   });
 });
 
-const ROUNDS = 5;
+const ROUNDS = 3;
 
 kvmTest("a start that fails half-way gives everything back", async () => {
   using image = busy();
