@@ -70,10 +70,18 @@ export function defineTrigonometry(lib: Float80Library): void {
   });
 
   lib.define("sincos", (c, m, se, control) => {
-    const [sine, packed] = lib.results(c, "sin", m, se, control);
-    const [cosine, other] = lib.results(c, "cos", m, se, control);
-    // C1 is the sine's, as in AMD's processors.
-    c.return(sine, packed, cosine, v.and(other, i32(0xffff)));
+    const [done, answer, packed] = lib.results(c, "angleSpecial", m, se, control);
+    c.if(done, () => {
+      c.if(isZero(m, se), () => c.return(m, se, ...ONE));
+      c.return(answer, packed, answer, v.and(packed, i32(0xffff)));
+    });
+    const [high, low, scale, quadrant] = lib.results(c, "reduceAngle", m, se);
+    const angle = [high, low, scale] as const;
+    const sine = lib.results(c, "sinOf", ...angle, quadrant, signOf(se), packed);
+    const turned = v.add(quadrant, i32(1));
+    const cosine = lib.results(c, "sinOf", ...angle, turned, i32(0), packed);
+    // The report, and with it C1, is the sine's, as in AMD's processors.
+    c.return(...sine, cosine[0], v.and(cosine[1], i32(0xffff)));
   });
 
   // NaN, infinity, zero, too large, unmasked DE: 1 and the answer. Else 0 and, in the place of the

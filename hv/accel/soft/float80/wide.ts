@@ -14,8 +14,8 @@ import { type Float80Library, variable, wideProduct } from "./library.ts";
 const i32 = v.i32;
 const i64 = v.i64;
 
-/** log2 of the power of u below which an error of 2^-64 is none. */
-const ENOUGH = -50;
+/** log2 of the size of terms from which on 64 bits do: errors stay below 2^-110. */
+const ENOUGH = -46;
 
 /** A 128-bit value: two variables or constants. */
 export type Wide = readonly [high: Value, low: Value];
@@ -67,8 +67,9 @@ export const shiftWide = (c: Code, [high, low]: Wide, n: number): [Value, Value]
 ];
 
 /**
- * c0 ± u(c1 ± u(c2 ± ...)) with all signs + or all -, by Horner's rule. Where the power of u is small
- * enough, as `uMaximum` (log2 of the largest u) tells, 64 bits do.
+ * c0 ± u(c1 ± u(c2 ± ...)) with all signs + or all -, by Horner's rule. The tail, where the power of u
+ * (`uMaximum`: log2 of the largest u) and the coefficients are small, is computed in 64 bits, shifted
+ * up by the zeros that its coefficients have in front.
  */
 export function series(
   lib: Float80Library,
@@ -78,21 +79,28 @@ export function series(
   isAlternating: boolean,
   uMaximum: number,
 ): [Local, Local] {
-  const combine = isAlternating ? v.sub : v.add;
+  const zeros = (k: number) => 128 - coefficients[k].toString(2).length;
+  const found = coefficients.findIndex((_, k) => uMaximum * k - zeros(k) < ENOUGH);
+  const tail = found < 0 ? coefficients.length - 1 : found;
+  const scale = zeros(tail);
   const high = c.local(v.I64);
   const low = c.local(v.I64);
-  coefficients.toReversed().forEach((coefficient, i) => {
-    const k = coefficients.length - 1 - i;
-    const [cHigh, cLow] = wide(coefficient);
-    if (i === 0) return c.set(high, cHigh);
-    if (uMaximum * k < ENOUGH) {
-      return c.set(high, combine(cHigh, lib.call("multiplyHigh64", u[0], high)));
-    }
+  for (let k = coefficients.length - 1; k >= tail; k--) {
+    const [top] = wide(coefficients[k] << BigInt(scale));
+    const rest = lib.call("multiplyHigh64", u[0], high);
+    const isLast = k === coefficients.length - 1;
+    c.set(high, isLast ? top : (isAlternating ? v.sub : v.add)(top, rest));
+  }
+  if (scale > 0) {
+    c.set(low, v.shl(high, i64(64 - scale)));
+    c.set(high, v.shrU(high, i64(scale)));
+  }
+  for (let k = tail - 1; k >= 0; k--) {
     lib.into(c, [high, low], "multiplyHigh", ...u, high, low);
-    const next = (isAlternating ? subWide : addWide)(c, [cHigh, cLow], [high, low]);
+    const next = (isAlternating ? subWide : addWide)(c, wide(coefficients[k]), [high, low]);
     c.set(high, next[0]);
     c.set(low, next[1]);
-  });
+  }
   return [high, low];
 }
 
