@@ -1,14 +1,16 @@
-/** ISOLINUX and memdisk from Debian's packages, and what is booted through them. */
+/** ISOLINUX, SYSLINUX, memdisk and iPXE, and what is booted through them. */
 
 import { Machine } from "../../hv/mod.ts";
 import { bootableIso } from "../support/iso9660.ts";
-import { fetched, guestTest, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { fetched, guestTest, PATIENCE_MS, sharedImage, slowKvm } from "../support/guests.ts";
 
 const ISOLINUX = fetched("isolinux/usr/lib/ISOLINUX/isolinux.bin");
 const LDLINUX = fetched("syslinux-common/usr/lib/syslinux/modules/bios/ldlinux.c32");
 const MEMDISK = fetched("syslinux-common/usr/lib/syslinux/memdisk");
 const FREEDOS = sharedImage("freedos-1.44.img");
+const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
 const IPXE_ISO = "/usr/lib/ipxe/ipxe.iso";
+const IPXE = "/boot/ipxe.lkrn";
 const timeoutMs = PATIENCE_MS;
 
 const CONFIGURATION = `PROMPT 1
@@ -19,7 +21,7 @@ LABEL dos
   INITRD /dos.img
 `;
 
-guestTest("ISOLINUX runs", [
+guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
   {
     name: "ISOLINUX reads its configuration and boots FreeDOS from a disk in memory",
     needs: [ISOLINUX, LDLINUX, MEMDISK, FREEDOS],
@@ -50,6 +52,29 @@ guestTest("ISOLINUX runs", [
     async body() {
       await using m = await Machine.start({ cdrom: IPXE_ISO, memory: "64M", accelerator: "kvm" });
       await m.screen.waitFor(/ISOLINUX 6\S+ .*Copyright/, { timeoutMs });
+    },
+  },
+  {
+    name: "SYSLINUX starts on FLOPPINUX's floppy",
+    needs: [FLOPPINUX],
+    async body() {
+      await using m = await Machine.start({
+        floppy: { path: FLOPPINUX, overlay: true },
+        memory: "64M",
+        accelerator: "kvm",
+      });
+      await m.screen.waitFor(/SYSLINUX 6\S+ .*Copyright/, { timeoutMs });
+      // Its kernel unpacks itself and has more than 350 million instructions to run.
+      if (!slowKvm) await m.screen.waitFor(/PRESS ENTER/i, { timeoutMs });
+    },
+  },
+  {
+    name: "iPXE started as a kernel shows its banner",
+    needs: [IPXE],
+    skip: slowKvm ? "it unpacks itself for ten minutes where KVM emulates" : "",
+    async body() {
+      await using m = await Machine.start({ kernel: IPXE, memory: "64M", accelerator: "kvm" });
+      await m.screen.waitFor(/iPXE \d\S* .*Open Source Network Boot Firmware/, { timeoutMs });
     },
   },
 ]);
