@@ -13,12 +13,13 @@ import type { BoardConfig } from "./pc/board_config.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
 import { GuestConsole } from "./console.ts";
-import { EndKind, Event, Request, WorkerPhase } from "./control.ts";
+import { EndKind, Event } from "./control.ts";
 import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
 import type { imageFiles } from "./pc/image_files.ts";
 import type { ResetKind } from "./pc/builder.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
 import { HostError, UsageError } from "./errors.ts";
+import { type ExitStatus, exitStatus } from "./exit_status.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { Keyboard } from "./keyboard.ts";
 import {
@@ -30,33 +31,13 @@ import {
   type ThreadParts,
 } from "./machine_thread.ts";
 import { Media } from "./media.ts";
+import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "./screen.ts";
 import { createEventFd, discardPages, EventFd } from "./sys/mod.ts";
+import { ThreadGroup } from "./thread_group.ts";
 import { Waiter } from "./waiter.ts";
 import { WorkerSet } from "./worker_set.ts";
 
-/** How a machine came to its end. */
-export interface ExitStatus {
-  /** What ended it. */
-  readonly reason:
-    | "power-off"
-    | "debug-exit"
-    | "triple-fault"
-    | "failed"
-    | "reset"
-    | "disposed";
-  /** isa-debug-exit's code; 0 otherwise. */
-  readonly code: number;
-  /** One line, or several for a failure, that says it to a person. */
-  readonly message: string;
-}
-
-/** Longest that parking and stopping may take, ms: a disk that hangs, a host that swaps. */
-const PHASE_TIMEOUT_MS = 10_000;
-/** Longest that threads may take to load: Deno may check their types first, on a busy host. */
-const START_TIMEOUT_MS = 60_000;
-/** A panic's text may come in two parts: this many characters are looked at again. */
-const PANIC_OVERLAP = 1024;
 /** Room for ROM images and video memory. */
 const DEVICE_BYTES = 8 << 20;
 
@@ -84,16 +65,16 @@ export class Machine implements AsyncDisposable {
   /** Which accelerator runs the guest, and why. */
   readonly accelerator: string;
   readonly #config: ResolvedConfig;
-  readonly #seed: MachineSeed;
   readonly #thread: MachineThread;
   readonly #vm: AcceleratedVm;
   readonly #vcpus: readonly Vcpu[];
-  readonly #workers: WorkerSet;
+  readonly #threads: ThreadGroup;
   readonly #media: Media;
   readonly #doorbell: EventFd;
   readonly #kernel: DirectKernel | undefined;
   readonly #firmwareImage: Uint8Array | undefined;
   readonly #waiter: Waiter;
+  readonly #panic: PanicWatch;
   readonly #setExited: (status: ExitStatus) => void;
   #status: ExitStatus | undefined;
   #state: "starting" | "running" | "paused" | "ended" | "disposed" = "starting";
@@ -102,10 +83,6 @@ export class Machine implements AsyncDisposable {
   #turn: Promise<unknown> = Promise.resolve();
   /** The threads have ended: nothing more comes from them. */
   #released = false;
-  #panic: string | undefined;
-  /** Characters of the console in which panics were looked for, and where this life begins. */
-  #lookedTo = 0;
-  #lookFrom = 0;
   /** Resets that the guest has asked for and that wait for their turn. */
   #guestResets = 0;
 
@@ -137,7 +114,8 @@ export class Machine implements AsyncDisposable {
       const kernel = await DirectKernel.plan(config);
       const firmware = await loadFirmware(config);
       const machine = new Machine(config, { kernel, firmware, workers, undo });
-      await machine.#attachWorkers();
+      await machine.#threads.up();
+      machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
       return machine;
     } catch (error) {
       for (const made of undo.reverse()) made[Symbol.dispose]();
@@ -151,7 +129,6 @@ export class Machine implements AsyncDisposable {
   ) {
     this.#config = config;
     this.#kernel = kernel;
-    this.#workers = workers;
     this.#media = new Media(config.drives);
     undo.push(this.#media);
     const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
@@ -176,7 +153,7 @@ export class Machine implements AsyncDisposable {
     };
     const fwCfgFiles = firmware.imageFiles?.(board, readVgaRom(config.bios));
     board = { ...board, fwCfgFiles };
-    const seed: MachineSeed = this.#seed = {
+    const seed: MachineSeed = {
       config: board,
       arena: newArena(),
       ramBytes: config.ramBytes,
@@ -187,10 +164,13 @@ export class Machine implements AsyncDisposable {
       vm: this.#vm,
       BuiltinFirmware: firmware.BuiltinFirmware,
     });
-    // Without drives there may never be work for the I/O worker: it is made when it is needed.
-    if (this.#media.drives.length === 0) this.#thread.control.withoutIo();
-    else workers.startIo(seed, this.#media.handles);
-    workers.start(seed);
+    this.#threads = new ThreadGroup({
+      seed,
+      thread: this.#thread,
+      vm: this.#vm,
+      media: this.#media,
+      workers,
+    });
     this.#firmwareImage = image;
     this.#thread.pc.insertMedia();
     this.#vcpus = Array.from({ length: config.cpus }, (_, index) => this.#vm.openVcpu(index));
@@ -204,6 +184,7 @@ export class Machine implements AsyncDisposable {
     const { pc } = this.#thread;
     this.consoles = pc.streams.map((stream) => new GuestConsole(stream.name, this.#waiter, stream));
     this.console = this.consoles[0];
+    this.#panic = new PanicWatch(this.console, config.panicPatterns);
     this.screen = new Screen(pc.vga, this.#waiter);
     this.keyboard = new Keyboard(pc.keyboard, this.#waiter);
     this.#resetBoard("powerOn");
@@ -219,7 +200,7 @@ export class Machine implements AsyncDisposable {
   pause(): Promise<void> {
     return this.#inTurn(async () => {
       if (this.#state !== "running") return;
-      await this.#park();
+      await this.#threads.park();
       this.#state = "paused";
     });
   }
@@ -268,16 +249,8 @@ export class Machine implements AsyncDisposable {
     await this.#inTurn(async () => {
       this.#end({ reason: "disposed", code: 0, message: "the machine was disposed of" });
       this.#state = "disposed";
-      const { control } = this.#thread;
-      control.request(Request.stop);
-      const ended = await this.#untilPhase(WorkerPhase.ended, { again: () => this.#kickAll() });
-      control.requestIo(Request.stop);
-      const ioEnded = await this.#untilIoPhase(WorkerPhase.ended);
-      // The I/O worker's last message may say that an image could not be flushed.
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      this.#workers[Symbol.dispose]();
       // A thread that is still in the kernel holds on to what it uses: better a leak than a crash.
-      if (!ended || !ioEnded) return;
+      if (!await this.#threads.stop()) return;
       for (const vcpu of this.#vcpus) vcpu[Symbol.dispose]();
       this.#vm[Symbol.dispose]();
       this.#media[Symbol.dispose]();
@@ -289,43 +262,11 @@ export class Machine implements AsyncDisposable {
     this.#waiter.changed();
   }
 
-  // --- threads -------------------------------------------------------------------------------
-
-  async #attachWorkers(): Promise<void> {
-    const { control } = this.#thread;
-    const failed = this.#workers.failure;
-    const parked = Promise.all([
-      this.#untilPhase(WorkerPhase.parked, { timeoutMs: START_TIMEOUT_MS }),
-      this.#untilIoPhase(WorkerPhase.parked),
-    ]);
-    const result = await Promise.race([parked, failed]);
-    if (result instanceof Error) throw result;
-    const { kind, failure } = control.ending;
-    if (kind !== EndKind.none) throw new HostError(`Cannot start the machine: ${failure}`);
-    if (!result.every(Boolean)) {
-      throw new HostError("Cannot start the machine: its threads did not come up in 60 s");
-    }
-    // From here on, only the I/O worker may still have to load.
-    void failed.then(({ message }) => {
-      control.setIoPhase(WorkerPhase.ended);
-      this.#end({ reason: "failed", code: 0, message });
-    });
-  }
-
-  /** Somebody has work for the I/O worker that the machine has done without. */
-  #startIo(): void {
-    const { control } = this.#thread;
-    if (this.#state === "disposed" || control.ioPhase !== WorkerPhase.absent) return;
-    control.setIoPhase(WorkerPhase.starting);
-    this.#workers.startIo(this.#seed, this.#media.handles);
-  }
+  // --- the guest's life ----------------------------------------------------------------------
 
   #run(): void {
-    const { control, clock } = this.#thread;
     if (this.#state === "ended" || this.#state === "disposed") return;
-    clock.start();
-    control.requestIo(Request.run);
-    if (!this.#guestWaits) control.request(Request.run);
+    this.#threads.run({ cpusWait: this.#guestWaits });
     this.#state = "running";
   }
 
@@ -336,48 +277,6 @@ export class Machine implements AsyncDisposable {
       control.ending.kind !== EndKind.none || control.isPending(Event.reset | Event.cpuReset);
   }
 
-  async #park(): Promise<void> {
-    const { control, clock } = this.#thread;
-    control.request(Request.park);
-    const parked = await this.#untilPhase(WorkerPhase.parked, { again: () => this.#kickAll() });
-    control.requestIo(Request.park);
-    const ioParked = await this.#untilIoPhase(WorkerPhase.parked);
-    if (!parked || !ioParked) {
-      throw new HostError("Cannot pause the machine: a thread has not come to rest in 10 s");
-    }
-    clock.stop();
-  }
-
-  #kickAll(): void {
-    const { control } = this.#thread;
-    for (let index = 0; index < this.#config.cpus; index++) {
-      const threadId = control.threadId(index);
-      if (threadId !== 0 && control.phase(index) === WorkerPhase.running) {
-        this.#vm.kick(index, threadId);
-      }
-    }
-  }
-
-  #untilPhase(
-    phase: number,
-    { timeoutMs = PHASE_TIMEOUT_MS, again }: { timeoutMs?: number; again?: () => void } = {},
-  ): Promise<boolean> {
-    const { control } = this.#thread;
-    const all = Array.from({ length: this.#config.cpus }, (_, i) => i);
-    return this.#workers.until(
-      () => all.every((i) => hasReached(control.phase(i), phase)),
-      timeoutMs,
-      again,
-    );
-  }
-
-  #untilIoPhase(phase: number): Promise<boolean> {
-    const { control } = this.#thread;
-    const loading = control.ioPhase === WorkerPhase.starting;
-    const timeoutMs = loading ? START_TIMEOUT_MS : PHASE_TIMEOUT_MS;
-    return this.#workers.until(() => hasReached(control.ioPhase, phase), timeoutMs);
-  }
-
   /** Carries out what workers leave for main, until there are none any more. */
   async #pump(): Promise<void> {
     const { control } = this.#thread;
@@ -385,8 +284,8 @@ export class Machine implements AsyncDisposable {
       await control.event();
       const events = control.takeEvents();
       if (events & Event.stream) this.#moveStreams();
-      if (events & Event.phase) this.#workers.phaseChanged();
-      if (events & Event.ioNeeded) this.#startIo();
+      if (events & Event.phase) this.#threads.phaseChanged();
+      if (events & Event.ioNeeded && this.#state !== "disposed") this.#threads.startIo();
       if (events & Event.cpuReset) this.#guestReset(() => this.#resetCpus());
       if (events & Event.reset) this.#guestReset(() => this.#resetBoard("reset"));
       if (events & Event.ended) this.#guestEnded();
@@ -399,7 +298,7 @@ export class Machine implements AsyncDisposable {
       const bytes = stream.take();
       if (bytes.length > 0) this.consoles[index].received(bytes);
     }
-    this.#lookForPanic();
+    if (this.#panic.look()) this.#waiter.changed();
   }
 
   #guestReset(reset: () => void): void {
@@ -418,25 +317,7 @@ export class Machine implements AsyncDisposable {
 
   #guestEnded(): void {
     this.#moveStreams();
-    const { kind, code, failure } = this.#thread.control.ending;
-    switch (kind) {
-      case EndKind.powerOff:
-        return this.#end({ reason: "power-off", code: 0, message: "the guest powered off" });
-      case EndKind.debugExit:
-        return this.#end({
-          reason: "debug-exit",
-          code,
-          message: `the guest ended by isa-debug-exit with ${code}`,
-        });
-      case EndKind.tripleFault:
-        return this.#end({
-          reason: "triple-fault",
-          code: 0,
-          message: `the guest ended by a triple fault\n${failure}`.trimEnd(),
-        });
-      default:
-        return this.#end({ reason: "failed", code: 0, message: failure });
-    }
+    this.#end(exitStatus(this.#thread.control.ending));
   }
 
   /** The guest is over: the threads come to rest, what there is to see stays. */
@@ -444,7 +325,7 @@ export class Machine implements AsyncDisposable {
     if (this.#status !== undefined) return;
     this.#status = status;
     void this.#inTurn(async () => {
-      if (this.#state === "running") await this.#park().catch(() => {});
+      if (this.#state === "running") await this.#threads.park().catch(() => {});
       if (this.#state !== "disposed") this.#state = "ended";
       this.#moveStreams();
       this.#setExited(status);
@@ -457,7 +338,7 @@ export class Machine implements AsyncDisposable {
     return this.#inTurn(async () => {
       if (this.#state === "disposed") return ended as T;
       const wasRunning = this.#state === "running";
-      if (wasRunning) await this.#park();
+      if (wasRunning) await this.#threads.park();
       try {
         return action();
       } finally {
@@ -480,10 +361,8 @@ export class Machine implements AsyncDisposable {
     this.#vm.resetChips();
     pc.reset(kind, this.#firmwareImage);
     this.#resetCpus();
-    // What the last life has left on the console is no sign of this one's death.
     this.#moveStreams();
-    this.#panic = undefined;
-    this.#lookFrom = this.#lookedTo = this.console.textEnd;
+    this.#panic.reset();
     if (this.#kernel === undefined) return;
     if (this.#kernel.entryFromFirmware === undefined) pc.firmware.prepareWithoutPost();
     this.#kernel.load(memory, this.#vcpus[0]);
@@ -496,18 +375,7 @@ export class Machine implements AsyncDisposable {
   // --- what waits tell -----------------------------------------------------------------------
 
   #death(): string | undefined {
-    return this.#status?.message ?? this.#panic;
-  }
-
-  #lookForPanic(): void {
-    if (this.#panic !== undefined) return;
-    const news = this.console.textFrom(Math.max(this.#lookedTo - PANIC_OVERLAP, this.#lookFrom));
-    this.#lookedTo = this.console.textEnd;
-    for (const pattern of this.#config.panicPatterns) {
-      const found = pattern.exec(news);
-      if (found !== null) this.#panic = `the guest died: ${found[0].trim()}`;
-    }
-    if (this.#panic !== undefined) this.#waiter.changed();
+    return this.#status?.message ?? this.#panic.found;
   }
 
   #registersNow(index: number): string {
@@ -543,10 +411,6 @@ async function loadFirmware({ bios }: ResolvedConfig): Promise<{
 }> {
   if (bios !== "builtin") return await import("./pc/image_files.ts");
   return { BuiltinFirmware: await loadBuiltinFirmware("builtin") };
-}
-
-function hasReached(phase: number, wanted: number): boolean {
-  return phase === wanted || phase === WorkerPhase.ended || phase === WorkerPhase.absent;
 }
 
 /** Gives guest memory back at once: the garbage collector may come much later, if at all. */

@@ -19,7 +19,8 @@ export type { AcceleratorChoice, DriveOptions, MachineOptions } from "./config.t
 export { type ConsoleMatch, GuestConsole } from "./console.ts";
 export { HostError, UsageError, WaitError } from "./errors.ts";
 export { Keyboard, type TypeOptions } from "./keyboard.ts";
-export { type ExitStatus, Machine } from "./machine.ts";
+export type { ExitStatus } from "./exit_status.ts";
+export { Machine } from "./machine.ts";
 export { Screen } from "./screen.ts";
 export { VERSION } from "./version.ts";
 export type { WaitOptions } from "./waiter.ts";
