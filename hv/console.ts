@@ -93,11 +93,18 @@ export class GuestConsole {
     return this.#input.pending;
   }
 
-  /** Resolves when fewer than `most` bytes are pending, for whoever sends without an end. */
-  async roomFor(most = PENDING_BYTES): Promise<void> {
-    while (this.#input.pending >= most) {
-      await new Promise((resolve) => setTimeout(resolve, ROOM_POLL_MS));
-    }
+  /**
+   * Waits until fewer than 64 KiB are pending, for whoever sends without an end.
+   *
+   * @throws {WaitError} When the signal aborts, or the guest ends.
+   */
+  async room(options: WaitOptions = {}): Promise<void> {
+    await this.#waiter.until(
+      () => this.#input.pending < PENDING_BYTES || undefined,
+      `the guest to read from ${this.name}`,
+      { timeoutMs: Infinity, ...options },
+      ROOM_POLL_MS,
+    );
   }
 
   /**

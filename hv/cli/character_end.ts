@@ -74,7 +74,7 @@ function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
           const length = await connection.read(buffer);
           if (length === null) break;
           console.send(buffer.slice(0, length));
-          await console.roomFor();
+          await console.room();
         }
       } catch {
         // The client has gone: wait for the next.

@@ -131,8 +131,18 @@ export class TerminalSession {
       this.#received(buffer.slice(0, length));
       if (this.#isInputTerminal) continue;
       // A pipe may bring more than the guest takes: it is read as the guest goes on.
-      await this.#consoles[0]?.roomFor();
+      if (!await this.#room()) return;
       await this.#typing;
+    }
+  }
+
+  /** Waits until the guest can take more; false when it has ended. */
+  async #room(): Promise<boolean> {
+    try {
+      await this.#consoles[0]?.room();
+      return true;
+    } catch {
+      return false;
     }
   }
 

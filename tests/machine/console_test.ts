@@ -131,3 +131,21 @@ kvmTest(
     assert.ok(machine.console.text === expected, "bytes were lost or out of order");
   },
 );
+
+kvmTest("a sender without an end waits for room, and hears when the guest has ended", async () => {
+  using image = rom((p) => {
+    p.realMode();
+    p.until("nz", () => p.alu("cmp", byte(0x500), 0));
+    p.exit(1);
+  });
+  await using machine = await Machine.start({ memory: "1M", bios: image.path });
+  await machine.console.room();
+  machine.console.send(new Uint8Array(100_000));
+  const abort = new AbortController();
+  const given = machine.console.room({ signal: abort.signal });
+  const waiting = machine.console.room();
+  abort.abort();
+  await assert.rejects(given, /the caller gave up/);
+  machine.writeMemory(0x500, Uint8Array.of(1));
+  await assert.rejects(waiting, /the guest to read from com1: the guest ended by isa-debug-exit/);
+});
