@@ -87,6 +87,20 @@ kvmTest("IRET returns in protected mode, to its own level (SDM volume 2, IRET)",
   machine.expectOut(0xe1, STACK, 4);
 });
 
+kvmTest("IRET finds its frame where base and offset of the stack go beyond 4 GiB", () => {
+  using machine = inProtectedMode([
+    ...[0xbc, ...dword(STACK + 0x8000)], // mov esp, C000h
+    ...[0x9c, 0x6a, 0x08], // pushfd; push 8
+    ...[0x68, ...dword(START + 15), 0xcf, 0xf4], // push 100Fh; iret; hlt
+    ...[0x89, 0xe0, 0xe7, 0xe1], // 100Fh: mov eax, esp; out 0E1h, eax
+  ]);
+  const state = new CpuState(new ArrayBuffer(CpuState.byteLength));
+  machine.vcpu.save(state);
+  state.ss.base = 0xffff_8000n;
+  machine.vcpu.restore(state);
+  machine.expectOut(0xe1, STACK + 0x8000, 4);
+});
+
 kvmTest("IRET returns to level 3 with its stack and without the kernel's data segments", () => {
   using machine = inProtectedMode([
     ...[0x6a, 0x23, 0x68, ...dword(0x3ff0)], // push 23h; push 3FF0h

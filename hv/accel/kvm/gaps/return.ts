@@ -34,7 +34,8 @@ export function returnFromInterrupt(cpu: StoppedCpu, { operandBits }: Opcode): b
   if ((regs.rflags & RFLAGS_NT) !== 0n) return false;
   const size = operandBits / 8;
   const stackBits = cpu.codeBits === 64 ? 64 : sregs.ss.db !== 0 ? 32 : 16;
-  const top = (cpu.codeBits === 64 ? 0n : sregs.ss.base) + BigInt.asUintN(stackBits, regs.rsp);
+  const offset = BigInt.asUintN(stackBits, regs.rsp);
+  const top = cpu.codeBits === 64 ? offset : BigInt.asUintN(32, sregs.ss.base + offset);
   const frame = cpu.read(top, size * 5) ?? cpu.read(top, size * 3);
   if (frame === undefined) return false;
   const view = new DataView(frame.buffer);
