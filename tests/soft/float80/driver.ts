@@ -101,6 +101,13 @@ function one(
     const unmasked = v.and(flagsOf(packed), v.xor(control, i32(-1)));
     c.if(v.eqz(v.and(unmasked, i32(stopping))), then);
   };
+  const memoryOperand = (bits: 32 | 64) => {
+    const [m, packed] = lib.results(c, `widenFloat${bits}`, bits === 32 ? v.wrap(b[0]) : b[0]);
+    return {
+      value: [m, v.and(packed, i32(0xffff))],
+      widened: v.and(packed, i32(-65536)),
+    };
+  };
   const before = Flag.IE | Flag.DE | Flag.ZE;
   report(i32(0));
   put(REPLY.st0, a);
@@ -123,6 +130,21 @@ function one(
       report(flagsOf(packed));
       unless(packed, before, () => put(REPLY.st0, [m, packed]));
       return;
+    }
+    case "binaryMemory32":
+    case "binaryMemory64": {
+      const { value, widened } = memoryOperand(kind === "binaryMemory32" ? 32 : 64);
+      const all = v.or(control, widened);
+      const [m, packed] = lib.results(c, name, ...a, ...value, all);
+      const onlyDe = v.and(v.and(flagsOf(packed), v.xor(control, i32(-1))), i32(Flag.DE));
+      report(v.select(onlyDe, i32(Flag.DE), flagsOf(packed)));
+      unless(packed, before, () => put(REPLY.st0, [m, packed]));
+      return;
+    }
+    case "compareMemory32":
+    case "compareMemory64": {
+      const { value, widened } = memoryOperand(kind === "compareMemory32" ? 32 : 64);
+      return report(lib.call(name, ...a, ...value, v.or(control, widened)));
     }
     case "compare":
       return report(lib.call(name, ...a, ...b, control));
@@ -153,7 +175,7 @@ function one(
     case "load32":
     case "load64": {
       const bits = kind === "load32" ? v.wrap(a[0]) : a[0];
-      const [m, packed] = lib.results(c, name, bits, control);
+      const [m, packed] = lib.results(c, name, bits);
       report(flagsOf(packed));
       return put(REPLY.st0, [m, packed]);
     }

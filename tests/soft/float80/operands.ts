@@ -58,6 +58,12 @@ export function fillRequests(
       view.setUint32(at + REQUEST.b + 4, view.getUint32(at + REQUEST.a + 4, true), true);
     }
     if (operation.kind === "load80" && random.below(8) > 0) decimal(view, at + REQUEST.a, random);
+    if (operation.kind.endsWith("Memory32")) {
+      narrow(view, at + REQUEST.b, random, 23, 31, exponent - BIAS + 127);
+    }
+    if (operation.kind.endsWith("Memory64")) {
+      narrow(view, at + REQUEST.b + 4, random, 20, 31, exponent - BIAS + 1023);
+    }
     if (operation.kind === "load32") narrow(view, at + REQUEST.a, random, 23, 31);
     if (operation.kind === "load64") narrow(view, at + REQUEST.a + 4, random, 20, 31);
   }
@@ -177,10 +183,18 @@ function decimal(view: DataView, at: number, random: Random): void {
 }
 
 /** Makes the exponent of a narrow operand extreme now and then; its word is at `at`. */
-function narrow(view: DataView, at: number, random: Random, fraction: number, sign: number): void {
+function narrow(
+  view: DataView,
+  at: number,
+  random: Random,
+  fraction: number,
+  sign: number,
+  near = 0,
+): void {
   const word = random.word();
   const field = (1 << (sign - fraction)) - 1;
-  const exponent = random.pick(0, 0, field, field, word >>> 8 & field, 1);
+  const close = Math.max(0, Math.min(field, near + random.below(60) - 30));
+  const exponent = random.pick(0, close, field, close, word >>> 8 & field, 1);
   let bits = word & ((1 << fraction) - 1);
   if (random.below(4) === 0) bits = random.pick(0, 1 << (fraction - 1), 1);
   view.setUint32(at, (exponent << fraction | bits | (word & 0x8000_0000)) >>> 0, true);

@@ -13,6 +13,11 @@ export type Kind =
   /** Condition codes only. */
   | "compare"
   | "compareZero"
+  /** The same with a memory operand of single or double precision instead of ST1. */
+  | "binaryMemory32"
+  | "binaryMemory64"
+  | "compareMemory32"
+  | "compareMemory64"
   | "examine"
   /** The memory operand := f(ST0). */
   | "store16"
@@ -48,7 +53,7 @@ const operation = (number: number, name: string, kind: Kind, f: FunctionName): O
   name,
   kind,
   function: f,
-  ...(number >= 32 ? { transcendental: true as const } : {}),
+  ...(number >= 32 && number < 40 ? { transcendental: true as const } : {}),
 });
 
 /** See above. */
@@ -89,4 +94,11 @@ export const OPERATIONS: readonly Operation[] = [
   operation(37, "FSINCOS", "twins", "sincos"),
   operation(38, "FPTAN", "twins", "tan"),
   operation(39, "FPATAN", "popping", "atan"),
+  operation(42, "FTST", "compareZero", "compare"),
+  ...(["add", "sub", "mul", "div"] as const).flatMap((f, i) => [
+    operation(43 + 2 * i, `F${f.toUpperCase()} m32`, "binaryMemory32", f),
+    operation(44 + 2 * i, `F${f.toUpperCase()} m64`, "binaryMemory64", f),
+  ]),
+  operation(51, "FCOM m32", "compareMemory32", "compare"),
+  operation(52, "FCOM m64", "compareMemory64", "compare"),
 ];

@@ -71,6 +71,16 @@ static void run(const struct request *q) {
     ONE(40, "fchs")
     ONE(41, "fabs")
     ONE(42, "ftst")
+    ONE(43, "fadds %[b]")
+    ONE(44, "faddl %[b]")
+    ONE(45, "fsubs %[b]")
+    ONE(46, "fsubl %[b]")
+    ONE(47, "fmuls %[b]")
+    ONE(48, "fmull %[b]")
+    ONE(49, "fdivs %[b]")
+    ONE(50, "fdivl %[b]")
+    ONE(51, "fcoms %[b]")
+    ONE(52, "fcoml %[b]")
   }
 }
 

@@ -40,7 +40,7 @@ export function defineComparison(lib: Float80Library): void {
   });
 }
 
-function compare(c: Code, [aM, aSe, bM, bSe]: Local[], quiet: boolean): void {
+function compare(c: Code, [aM, aSe, bM, bSe, control]: Local[], quiet: boolean): void {
   c.if(v.or(isNanOrUnsupported(aM, aSe), isNanOrUnsupported(bM, bSe)), () => {
     if (quiet) {
       const isQuiet = (m: Local, se: Local) =>
@@ -52,7 +52,8 @@ function compare(c: Code, [aM, aSe, bM, bSe]: Local[], quiet: boolean): void {
     }
     c.return(i32(UNORDERED | Flag.IE));
   });
-  const denormal = v.or(isDenormal(aM, aSe), isDenormal(bM, bSe));
+  const carriedDe = v.and(v.shrU(control, i32(17)), i32(1));
+  const denormal = anyOf(isDenormal(aM, aSe), isDenormal(bM, bSe), carriedDe);
   const flag = c.let(v.shl(denormal, i32(Math.log2(Flag.DE))));
   const equal = () => c.return(v.or(flag, i32(Flag.C3)));
   c.if(v.and(isZero(aM, aSe), isZero(bM, bSe)), equal);

@@ -36,14 +36,14 @@ const DOUBLE: Narrow = { fraction: 52, exponent: 11 };
 export function defineNarrow(lib: Float80Library): void {
   lib.define("toFloat32", (c, ...operand) => narrow(lib, c, operand, SINGLE));
   lib.define("toFloat64", (c, ...operand) => narrow(lib, c, operand, DOUBLE));
-  lib.define(
-    "fromFloat32",
-    (c, bits, control) => widen(c, c.let(v.extendU(bits)), control, SINGLE),
-  );
-  lib.define("fromFloat64", (c, bits, control) => widen(c, bits, control, DOUBLE));
+  lib.define("fromFloat32", (c, bits) => widen(c, c.let(v.extendU(bits)), SINGLE, true));
+  lib.define("fromFloat64", (c, bits) => widen(c, bits, DOUBLE, true));
+  lib.define("widenFloat32", (c, bits) => widen(c, c.let(v.extendU(bits)), SINGLE, false));
+  lib.define("widenFloat64", (c, bits) => widen(c, bits, DOUBLE, false));
 }
 
-function widen(c: Code, bits: Value, control: Local, format: Narrow): void {
+/** `quiets`: a load, which is an operation of its own on a signalling NaN. */
+function widen(c: Code, bits: Value, format: Narrow, quiets: boolean): void {
   const { fraction: width, exponent: exponentWidth } = format;
   const maximum = (1 << exponentWidth) - 1;
   const shift = i64(width);
@@ -57,8 +57,8 @@ function widen(c: Code, bits: Value, control: Local, format: Narrow): void {
     const signals = v.and(v.ne(fraction, i64(0)), v.geS(fraction, i64(0)));
     const quiet = v.select(v.ne(fraction, i64(0)), i64(QUIET_BIT), i64(0));
     c.return(
-      anyOf(placed, quiet, i64(INTEGER_BIT)),
-      anyOf(sign, i32(EXPONENT_MAX), flagIf(signals, Flag.IE)),
+      anyOf(placed, quiets ? quiet : i64(0), i64(INTEGER_BIT)),
+      anyOf(sign, i32(EXPONENT_MAX), quiets ? flagIf(signals, Flag.IE) : i32(0)),
     );
   });
   const rebias = BIAS - (maximum >> 1);
@@ -71,8 +71,6 @@ function widen(c: Code, bits: Value, control: Local, format: Narrow): void {
     );
   });
   c.return(v.or(placed, i64(INTEGER_BIT)), v.or(sign, v.add(exponent, i32(rebias))));
-  // The control word matters to the caller only: with DE or IE unmasked it does not push.
-  void control;
 }
 
 function narrow(lib: Float80Library, c: Code, [aM, aSe, control]: Local[], format: Narrow): void {
