@@ -1,7 +1,8 @@
 /** `hv run`: a machine, connected to this terminal, from its start to its end. */
 
 import { DEFAULT_MEMORY, type MachineOptions } from "../config.ts";
-import { type ExitStatus, Machine } from "../machine.ts";
+import type { ExitStatus } from "../exit_status.ts";
+import { Machine } from "../machine.ts";
 import { parseMemory, showBytes } from "../sizes.ts";
 import { type ConnectedEnd, connectEnd } from "./character_end.ts";
 import { ExitCode } from "./option_table.ts";
