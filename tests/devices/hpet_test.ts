@@ -331,3 +331,42 @@ Deno.test("hpet that is halted interrupts no more, and goes on where it was", ()
   advance(20);
   assert.equal(raised()[0], 1);
 });
+
+Deno.test("hpet compares with what is written while it counts", () => {
+  const { write, raised, advance } = start();
+  write(0x010, ENABLE);
+  write(0x100, INT_ENB | route(20));
+  write(0x10c, 0);
+  write(0x108, 1000);
+  write(0x12c, 1);
+  write(0x128, 0);
+  write(0x120, INT_ENB | route(21));
+  advance(10_010);
+  assert.deepEqual(raised(), [1, 0, 0, 0]);
+  advance(2 ** 32 * 10);
+  assert.deepEqual(raised(), [1, 1, 0, 0]);
+});
+
+Deno.test("hpet's period may be longer than 2^32", () => {
+  const { read, write, advance } = start();
+  write(0x100, PERIODIC | VAL_SET);
+  write(0x108, 100);
+  write(0x10c, 0);
+  write(0x108, 5);
+  write(0x10c, 2);
+  write(0x010, ENABLE);
+  advance(1_010);
+  assert.deepEqual([read(0x108), read(0x10c)], [105, 2]);
+});
+
+Deno.test("hpet's reset lets its lines go and gives the 8254 its place back", () => {
+  const { hpet, write, levels, legacy, advance } = start();
+  write(0x140, INT_ENB | LEVEL | route(22));
+  write(0x148, 100);
+  write(0x14c, 0);
+  write(0x010, LEGACY | ENABLE);
+  advance(2_000);
+  assert.deepEqual([levels()[2], legacy.active], [true, 1]);
+  hpet.reset();
+  assert.deepEqual([levels()[2], legacy.active], [false, 0]);
+});

@@ -505,3 +505,17 @@ Deno.test("TPR is PPR where its class is that in service, and APR where it is ab
   apic.receiver.accept(fixed(0x62));
   assert.equal(apic.read(Reg.APR, 4), 0x67, "as high as the request");
 });
+
+Deno.test("ISR, TMR and IRR have 32 vectors a register, from 0 up (11.8.4)", () => {
+  const { apics: [apic] } = new ApicBench().start();
+  const registers = (first: number) =>
+    Array.from({ length: 8 }, (_, i) => apic.read(first + i * 0x10, 4));
+  for (const vector of [0x10, 0xff]) {
+    apic.receiver.accept({ ...fixed(vector), levelTriggered: vector === 0x10 });
+  }
+  assert.deepEqual(registers(Reg.IRR), [0x1_0000, 0, 0, 0, 0, 0, 0, 0x8000_0000]);
+  assert.deepEqual(registers(Reg.TMR), [0x1_0000, 0, 0, 0, 0, 0, 0, 0]);
+  apic.acknowledge();
+  assert.deepEqual(registers(Reg.ISR), [0, 0, 0, 0, 0, 0, 0, 0x8000_0000]);
+  assert.deepEqual(registers(Reg.IRR), [0x1_0000, 0, 0, 0, 0, 0, 0, 0]);
+});

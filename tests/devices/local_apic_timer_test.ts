@@ -302,3 +302,12 @@ Deno.test("a deadline that is now interrupts now, and follows a time-stamp count
   advance(1);
   assert.deepEqual(b.serve(), [0x41]);
 });
+
+Deno.test("INIT takes the timer back from whoever runs the timers", () => {
+  const { b, apic, write } = start();
+  write(Reg.LVT_TIMER, 0x41);
+  write(Reg.TMICT, 1000);
+  assert.notEqual(b.bench.timers.run(), Infinity);
+  apic.init();
+  assert.equal(b.bench.timers.run(), Infinity);
+});

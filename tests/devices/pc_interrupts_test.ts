@@ -213,6 +213,7 @@ Deno.test("restoring an 8254 makes no tick of its own", () => {
   const low = chips.saveChips().get("kvm.pit")!;
   chips.pit.write(3, 1, 0x34);
   served(chips);
+  endPic(chips);
   const pit = chips.saveChips().get("kvm.pit")!;
   chips.restoreChips(new Map([["kvm.pit", low]]));
   chips.restoreChips(new Map([["kvm.pit", pit]]));
