@@ -71,7 +71,7 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
   {
     name: "iPXE started as a kernel shows its banner",
     needs: [IPXE],
-    skip: slowKvm ? "it unpacks itself for ten minutes where KVM emulates" : "",
+    skip: slowKvm ? "it unpacks itself for minutes where KVM emulates" : "",
     async body() {
       await using m = await Machine.start({ kernel: IPXE, memory: "64M", accelerator: "kvm" });
       await m.screen.waitFor(/iPXE \d\S* .*Open Source Network Boot Firmware/, { timeoutMs });
