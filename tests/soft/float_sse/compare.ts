@@ -25,10 +25,12 @@ export function fillRequests(
   const view = new DataView(requests.buffer, requests.byteOffset, requests.byteLength);
   for (let i = 0; i < count; i++) {
     const at = i * REQUEST_BYTES;
+    const sticky = random.pick(0, 0x20, 0x20, random.below(64));
     const masks = random.below(16) === 0 ? random.below(64) : 0x3f;
+    const rounding = random.pick(0, random.below(4));
     const modes = random.pick(0, 0, 0x40, 0x8000, 0x8040);
     view.setUint32(at + REQUEST.operation, operation.number, true);
-    view.setUint32(at + REQUEST.mxcsr, masks << 7 | random.below(4) << 13 | modes, true);
+    view.setUint32(at + REQUEST.mxcsr, masks << 7 | rounding << 13 | modes | sticky, true);
     const exponent = putOperand(view, at + REQUEST.a, operation, undefined, random);
     putOperand(view, at + REQUEST.b, operation, exponent, random);
     if (random.below(12) === 0) {

@@ -79,7 +79,7 @@ function one(
   const mxcsr = c.let(load(memory, I32, 32, from, REQUEST.mxcsr));
   const answer = (result: v.Value, flags: v.Value) => {
     c.store(memory, 64, to, result, REPLY.result);
-    c.store(memory, 32, to, v.and(flags, i32(0x3f)), REPLY.flags);
+    c.store(memory, 32, to, v.and(v.or(flags, mxcsr), i32(0x3f)), REPLY.flags);
     const masks = v.shrU(mxcsr, i32(7));
     const unmasked = v.and(v.and(flags, i32(0x3f)), v.xor(masks, i32(-1)));
     c.store(memory, 32, to, v.ne(unmasked, i32(0)), REPLY.trapped);

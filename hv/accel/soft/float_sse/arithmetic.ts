@@ -6,6 +6,7 @@ import type { Code, Local } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import type { Value } from "../wasm/value.ts";
 import type { SseLibrary } from "./define.ts";
+import { fastBinary, fastCompare, fastSquareRoot } from "./fast.ts";
 import { type Format, Mxcsr } from "./format.ts";
 import { isNan } from "./pack.ts";
 
@@ -45,6 +46,7 @@ export function defineArithmetic(lib: SseLibrary, float80: Float80Library, forma
 
   for (const operation of ["add", "sub", "mul", "div"] as const) {
     lib.define(`${operation}${name}`, (c, a, b, mxcsr) => {
+      fastBinary(c, operation, [a, b, mxcsr], format);
       const denormal = operands(c, a, b, mxcsr);
       const first = lib.results(c, `unpack${name}`, a);
       const second = lib.results(c, `unpack${name}`, b);
@@ -56,6 +58,7 @@ export function defineArithmetic(lib: SseLibrary, float80: Float80Library, forma
   }
 
   lib.define(`sqrt${name}`, (c, a, mxcsr) => {
+    fastSquareRoot(c, [a, mxcsr], format);
     const denormal = operands(c, a, a, mxcsr);
     const value = lib.results(c, `unpack${name}`, a);
     const control = controlFor(lib, c, mxcsr, format);
@@ -77,6 +80,7 @@ export function defineArithmetic(lib: SseLibrary, float80: Float80Library, forma
 
   for (const operation of ["compare", "compareQuiet"] as const) {
     lib.define(`${operation}${name}`, (c, a, b, mxcsr) => {
+      fastCompare(c, [a, b], format);
       const denormal = cut(lib, c, [a, b], mxcsr, format);
       const first = lib.results(c, `unpack${name}`, a);
       const second = lib.results(c, `unpack${name}`, b);

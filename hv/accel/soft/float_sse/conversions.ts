@@ -4,6 +4,7 @@ import { type Float80Library, signOf } from "../float80/library.ts";
 import * as v from "../wasm/value.ts";
 import { controlFor, flagsOf, withDenormal } from "./arithmetic.ts";
 import type { SseLibrary } from "./define.ts";
+import { fastConvert, fastFromInteger, fastRound, fastToInteger } from "./fast.ts";
 import { type Format, FORMATS } from "./format.ts";
 import { exponentBits, isNan } from "./pack.ts";
 
@@ -16,6 +17,7 @@ export function defineConversions(lib: SseLibrary, float80: Float80Library, form
 
   for (const target of ["toInt32", "toInt64"] as const) {
     lib.define(`${target}${name}`, (c, a, mxcsr) => {
+      fastToInteger(c, [a, mxcsr], target === "toInt32" ? 32 : 64, format);
       const [bits] = lib.results(c, `denormal${name}`, a, mxcsr);
       const value = lib.results(c, `unpack${name}`, bits);
       const control = lib.call("control", mxcsr);
@@ -25,8 +27,8 @@ export function defineConversions(lib: SseLibrary, float80: Float80Library, form
   }
 
   lib.define(`fromInteger${name}`, (c, integer, mxcsr) => {
+    fastFromInteger(c, [integer], format);
     const [significand, se] = float80.results(c, "fromInteger", integer);
-    c.if(v.eqz(integer), () => c.return(i64(0), i32(0)));
     const control = controlFor(lib, c, mxcsr, format);
     const exponent = v.and(se, i32(0x7fff));
     const result = float80.results(
@@ -38,6 +40,7 @@ export function defineConversions(lib: SseLibrary, float80: Float80Library, form
   });
 
   lib.define(`round${name}`, (c, a, mxcsr) => {
+    fastRound(c, [a, mxcsr], format);
     c.if(isNan(a, format), () => lib.tail(c, `nan${name}`, a, a, mxcsr));
     const [bits] = lib.results(c, `denormal${name}`, a, mxcsr);
     const value = lib.results(c, `unpack${name}`, bits);
@@ -47,6 +50,7 @@ export function defineConversions(lib: SseLibrary, float80: Float80Library, form
   });
 
   lib.define(`convert${name}`, (c, a, mxcsr) => {
+    fastConvert(c, [a, mxcsr], format);
     const other = FORMATS.find((one) => one !== format)!;
     c.if(isNan(a, format), () => {
       const [bits, flags] = lib.results(c, `nan${name}`, a, a, mxcsr);

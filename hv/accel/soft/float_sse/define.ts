@@ -1,8 +1,7 @@
 /**
  * SSE arithmetic with everything that WebAssembly's own does not have: rounding modes, exception flags,
- * DAZ and FTZ (Intel SDM volume 1, 11.5). The CPU takes WebAssembly's operations where they give the
- * same, and these functions elsewhere. They go through 80-bit values (float80/), rounded once to the
- * format.
+ * DAZ and FTZ (Intel SDM volume 1, 11.5). Where WebAssembly's own operations give the same they are
+ * taken (fast.ts); elsewhere numbers go through 80-bit values (float80/), rounded once to the format.
  *
  * An unmasked exception is the caller's affair: flags are what MXCSR gets before #XM; the result then
  * means nothing.

@@ -13,7 +13,8 @@ const i64 = v.i64;
 /** Bits of the exponent, in place. */
 export const exponentBits = ({ fraction, exponent }: Format): bigint =>
   ((1n << BigInt(exponent)) - 1n) << BigInt(fraction);
-const fractionBits = ({ fraction }: Format): bigint => (1n << BigInt(fraction)) - 1n;
+/** Bits of the fraction. */
+export const fractionBits = ({ fraction }: Format): bigint => (1n << BigInt(fraction)) - 1n;
 const signBit = ({ fraction, exponent }: Format): bigint => 1n << BigInt(fraction + exponent);
 /** The bit that a quiet NaN has set. */
 const quietBit = ({ fraction }: Format): bigint => 1n << BigInt(fraction - 1);
