@@ -124,7 +124,34 @@ export function makeCase(random: Random, choice: Choice): Case & { readonly entr
   const flags = (random.u32() & 0xcd5 & ~(random.chance(80) ? 0x400 : 0)) | 2;
   const isVector = entry.feature === "sse2";
   const vectors = isVector ? randomVectors(random) : undefined;
-  return { bytes: encode(random, choice), registers, flags, entry, vectors };
+  const x87 = entry.name === "x87" ? randomX87(random) : undefined;
+  return { bytes: encode(random, choice), registers, flags, entry, vectors, x87 };
+}
+
+/** An FXSAVE image's x87 part: any stack, mostly default control, special values among the rest. */
+function randomX87(random: Random): Uint8Array {
+  const bytes = new Uint8Array(160);
+  const view = new DataView(bytes.buffer);
+  const control = random.chance(60) ? 0x37f : 0x40 | random.u32() & 0xf3f;
+  view.setUint16(0, random.chance(80) ? control | 0x3f : control, true);
+  view.setUint16(2, random.below(8) << 11 | random.u32() & 0x4700, true);
+  bytes[4] = random.chance(60) ? 0xff >> random.below(8) : random.u32();
+  bytes.set([0x80, 0x1f], 24);
+  const exponents = [0, 0x7fff, 0x3fff, 0x3ffe, 0x4000, 0x401e, 0x403e, 1, 0x43ff];
+  for (let i = 0; i < 8; i++) {
+    const at = 32 + i * 16;
+    const kind = random.below(4);
+    const significand = kind === 0 ? 0n : kind === 1 ? 1n << 63n : random64(random);
+    view.setBigUint64(at, random.chance(90) ? significand | 1n << 63n : significand, true);
+    if (kind === 0 && random.chance(50)) view.setBigUint64(at, 0n, true);
+    const exponent = kind === 0 && random.chance(50)
+      ? 0
+      : random.chance(50)
+      ? random.pick(exponents)
+      : 0x3fc0 + random.below(0x80);
+    view.setUint16(at + 8, exponent | random.below(2) << 15, true);
+  }
+  return bytes;
 }
 
 const SPECIAL_DOUBLES = [0, -0, 1, -1, 0.5, 1.5, 2.5, Infinity, -Infinity, NaN, 1e-310, 1e308]
@@ -182,6 +209,15 @@ export function encode(random: Random, { map, opcode, variant }: Choice): number
   }
   bytes.push(opcode);
   const operands = entry.operands;
+  if (entry.name === "x87") {
+    // Not what leaves the host's own pointers behind, nor what is approximate on the processor.
+    const length = bytes.length;
+    do {
+      bytes.length = length;
+      addModrm(random, variant, bytes);
+    } while (isHostsOwn(opcode, bytes[length]));
+    return bytes;
+  }
   const needsModrm = OPCODES[map * 256 + opcode]!.hasModrm;
   if (needsModrm) addModrm(random, variant, bytes);
   for (const { kind, size } of operands) {
@@ -193,6 +229,18 @@ export function encode(random: Random, { map, opcode, variant }: Choice): number
     if (kind === "Q") bytes.push(random.below(64), 0, random.chance(70) ? 0 : random.below(4));
   }
   return bytes;
+}
+
+/** FNSTENV, FNSAVE, FLDENV and FRSTOR; transcendental instructions. */
+function isHostsOwn(opcode: number, modrm: number): boolean {
+  const operation = modrm >> 3 & 7;
+  if (modrm < 0xc0) {
+    return opcode === 0xd9 && (operation === 4 || operation === 6) ||
+      opcode === 0xdd && (operation === 4 || operation === 6);
+  }
+  if (opcode !== 0xd9) return false;
+  if (operation === 3) return true; // an alias of FSTP with its own ways
+  return [0xf0, 0xf1, 0xf2, 0xf3, 0xf9, 0xfb, 0xfe, 0xff].includes(modrm);
 }
 
 function addModrm(random: Random, { reg, mod, modrm }: Variant, bytes: number[]): void {
@@ -258,7 +306,8 @@ export const LEGACY_CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index)
   (opcode?.variants ?? [])
     .filter(({ entry }) =>
       !LEGACY_LEFT_OUT.test(entry.name) && !entry.only64 && entry.feature !== "sse2" &&
-      (entry.name !== "nop" || (index & 255) === 0x1f) && index >> 8 < OpcodeMap.vex &&
+      entry.name !== "x87" && (entry.name !== "nop" || (index & 255) === 0x1f) &&
+      index >> 8 < OpcodeMap.vex &&
       (entry.feature === undefined || FEATURES.has(entry.feature))
     )
     .map((variant) => ({ map: index >> 8, opcode: index & 255, variant }))

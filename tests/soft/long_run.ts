@@ -20,7 +20,7 @@ for (let i = 0; i < cases; i++) {
   const difference = comparison.step(random, names);
   if (difference !== undefined) {
     differing++;
-    const name = difference.split(" ")[0];
+    const name = difference.startsWith("x87") ? difference.slice(0, 13) : difference.split(" ")[0];
     const count = (byName.get(name) ?? 0) + 1;
     byName.set(name, count);
     if (count <= 2 && byName.size <= SHOWN) console.log(difference);

@@ -21,7 +21,11 @@ const CODE_PAGE = 0x2_1000;
 export const DATA = 0x3_0000;
 export const DATA_BYTES = 0x4000;
 const REGISTERS = 0x4_0000;
-const VECTORS = 0x4_0100;
+/** An FXSAVE image, with the XMM registers in it. */
+const IMAGE = 0x4_0200;
+const VECTORS = IMAGE + 160;
+/** Where FXSAVE puts the x87 after a case that has it. */
+export const X87_AFTER = 0x3_2c00;
 /** Where the XMM registers are stored after a case that has them. */
 const VECTORS_AFTER = 0x3_2f00;
 const IDT = 0x5_0000;
@@ -50,6 +54,8 @@ export interface Case {
   readonly flags: number;
   /** The XMM registers, 256 bytes; afterwards they are stored at the end of the data. */
   readonly vectors?: Uint8Array;
+  /** The x87 as FXRSTOR takes it, 160 bytes; afterwards FXSAVE puts it into the data. */
+  readonly x87?: Uint8Array;
 }
 
 /** What it left. */
@@ -95,13 +101,17 @@ export class UserMachine {
   }
 
   /** Runs one instruction. */
-  run({ bytes, registers, flags, vectors }: Case): Outcome {
+  run({ bytes, registers, flags, vectors, x87 }: Case): Outcome {
     const view = this.#view;
     this.#bytes.fill(0xcc, CODE, CODE + 256);
     this.#bytes.set(bytes, CODE);
     if (vectors !== undefined) {
       this.#bytes.set(vectors, VECTORS);
       this.#bytes.set(moveVectors(0x11, VECTORS_AFTER), CODE + bytes.length);
+    }
+    this.#bytes.set(x87 ?? PLAIN_X87, IMAGE);
+    if (x87 !== undefined) {
+      this.#bytes.set([0x0f, 0xae, 0x04, 0x25, ...littleEndian(X87_AFTER, 4)], CODE + bytes.length);
     }
     this.#wrote(CODE, 256);
     view.setBigUint64(REGISTERS, BigInt(flags), true);
@@ -160,7 +170,7 @@ export class UserMachine {
       entry(PAGE_TABLES + 0x3000 + page * 8, BigInt(address) | rights);
     }
     const loader = [
-      ...moveVectors(0x10, VECTORS),
+      ...[0x0f, 0xae, 0x0c, 0x25, ...littleEndian(IMAGE, 4)], // FXRSTOR
       ...[0x48, 0xbc, ...littleEndian(REGISTERS, 8), 0x9d],
     ];
     for (let n = 15; n >= 8; n--) loader.push(0x41, 0x58 + n - 8);
@@ -218,7 +228,12 @@ export class UserMachine {
   }
 }
 
-/** MOVUPS of all XMM registers from (10h) or to (11h) memory. */
+/** An x87 after FNINIT, MXCSR after reset. */
+const PLAIN_X87 = new Uint8Array(160);
+PLAIN_X87.set([0x7f, 0x03]);
+PLAIN_X87.set([0x80, 0x1f], 24);
+
+/** MOVUPS of all XMM registers to memory (11h). */
 const moveVectors = (opcode: number, address: number): number[] =>
   Array.from({ length: 16 }, (_, n) => [
     ...(n < 8 ? [] : [0x44]),

@@ -12,6 +12,7 @@ import { DeviceLog } from "./device_log.ts";
 import { fault, GuestAccess, GuestFault, Vector } from "./faults.ts";
 import { IF, readFlags, VM, writeFlags } from "./flags_word.ts";
 import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
+import { type Float80, openFloat80 } from "./float80_module.ts";
 import { LinearMemory } from "./memory.ts";
 import { AccessKind, CR0_PE, EFER_LMA, Paging, Privilege } from "./paging.ts";
 import type { PhysicalMap } from "./physical_map.ts";
@@ -27,6 +28,7 @@ import {
   SoftState,
 } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
+import { X87 } from "./x87_state.ts";
 
 const FOUR_GIB = 0x1_0000_0000n;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
@@ -54,6 +56,8 @@ export interface CpuContext {
   readonly memory: WebAssembly.Memory;
   readonly map: PhysicalMap;
   readonly interpreter: WebAssembly.Module;
+  /** The module of float80_module.ts. */
+  readonly float80: WebAssembly.Module;
   readonly features: ReadonlySet<string>;
   /** Services by their number. */
   readonly services: readonly Service[];
@@ -70,6 +74,8 @@ export class Cpu {
   readonly log: DeviceLog;
   readonly blocks: Blocks;
   readonly features: ReadonlySet<string>;
+  readonly x87: X87;
+  readonly float80: Float80;
   /** Why `Status.failed`, where it is not an instruction that is missing. */
   trouble = "";
   /** Runs from `rip`. */
@@ -88,6 +94,8 @@ export class Cpu {
     this.words = new Int32Array(memory0.buffer);
     this.data = new DataView(memory0.buffer);
     this.log = new DeviceLog(this.state);
+    this.x87 = new X87(this.state, this.data);
+    this.float80 = openFloat80(context.float80);
     this.#map = map;
     this.#guest = new Uint8Array(memory.buffer);
     const paging = new Paging(this.state, this.words, map, new Int32Array(memory.buffer));

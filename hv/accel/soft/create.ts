@@ -1,5 +1,6 @@
 /** Makes a virtual machine on the software CPU. */
 
+import { buildFloat80 } from "./float80_module.ts";
 import { buildInterpreter } from "./interpreter.ts";
 import { PhysicalMap } from "./physical_map.ts";
 import { PRIVATE_BYTES } from "./state.ts";
@@ -34,6 +35,7 @@ export function createSoftVm({ memory, cpus }: SoftOptions): SoftVm {
       { length: cpus },
       () => new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
     ),
+    float80: new WebAssembly.Module(buildFloat80()),
     interpreter: new WebAssembly.Module(buildInterpreter(bytes / WASM_PAGE, wide)),
   };
   const vm = new SoftVm({ accelerator: "soft", cpus, memory, detail });

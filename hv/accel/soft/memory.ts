@@ -337,7 +337,8 @@ export class LinearMemory {
   checkWrite(linear: bigint, bytes: number, privilege: Privilege, stack = false): void {
     this.translate(linear, AccessKind.write, privilege, stack);
     if (!this.#inPage(linear, bytes)) {
-      this.translate(linear + BigInt(bytes - 1), AccessKind.write, privilege, stack);
+      const next = linear + BigInt(bytes - 1) & ~0xfffn;
+      this.translate(BigInt.asUintN(64, next), AccessKind.write, privilege, stack);
     }
   }
 

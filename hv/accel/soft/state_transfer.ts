@@ -9,6 +9,7 @@ import { CR0_PE } from "./paging.ts";
 import { setBounds } from "./segments.ts";
 import { Pending } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
+import { rotateImage } from "./x87_state.ts";
 import { readTsc, setTsc } from "./time_stamp.ts";
 
 const SEGMENT_NAMES = ["es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"] as const;
@@ -38,6 +39,7 @@ export function saveState(cpu: Cpu, to: CpuState): void {
   to.xcr0 = from.xcr0;
   to.tsc = readTsc(from);
   to.xsave.set(from.xsave);
+  rotateImage(to.xsave, cpu.x87.top);
   to.apic.set(from.apic);
   to.msrCount = SAVED_MSRS.length;
   SAVED_MSRS.forEach((index, i) => {
@@ -88,6 +90,7 @@ export function restoreState(cpu: Cpu, from: CpuState): void {
   to.xcr0 = from.xcr0;
   setTsc(to, from.tsc);
   to.xsave.set(from.xsave);
+  rotateImage(to.xsave, -cpu.x87.top);
   to.apic.set(from.apic);
   for (let i = 0; i < Math.min(from.msrCount, MAX_MSRS); i++) {
     writeMsrUnchecked(cpu, from.msrIndices[i], from.msrValues[i]);

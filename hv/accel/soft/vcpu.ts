@@ -58,7 +58,11 @@ export class SoftVcpu implements Vcpu {
         if (exit !== NO_EXIT) return exit;
       }
       if (state.activity !== Activity.running) return Exit.halt;
-      if (state.halted) return Exit.halt;
+      if (state.halted) {
+        if (this.interrupts === undefined) return Exit.halt;
+        Atomics.wait(state.pending, 0, 0);
+        continue;
+      }
       const careful = state.shadow !== 0 || (state.eflags & TF) !== 0;
       const exit = careful ? this.#stepOnce() : this.#handle(cpu.enter());
       if (exit !== NO_EXIT) return exit;

@@ -13,6 +13,7 @@ export interface SoftDetail {
   /** Memory 0 of each processor. */
   readonly states: readonly WebAssembly.Memory[];
   readonly interpreter: WebAssembly.Module;
+  readonly float80: WebAssembly.Module;
 }
 
 /** See `AcceleratedVm`. */
@@ -75,6 +76,7 @@ export class SoftVm implements AcceleratedVm {
       memory: this.handle.memory,
       map: this.#map,
       interpreter: this.#detail.interpreter,
+      float80: this.#detail.float80,
       features: FEATURES,
       services: SERVICES,
     });

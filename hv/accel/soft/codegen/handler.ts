@@ -343,7 +343,12 @@ export class Handler {
 
   #requireAligned(linear: Value): void {
     const misaligned = v.ne(v.and(linear, v.i64(15)), v.i64(0));
-    this.code.if(misaligned, () => this.raise(13, true));
+    this.code.if(misaligned, () => {
+      // An address that is not canonical comes first: the access finds it out.
+      const canonical = v.shrS(v.shl(linear, v.i64(16)), v.i64(16));
+      this.code.if(v.ne(canonical, linear), () => void this.loadMemory(linear, 8));
+      this.raise(13, true);
+    });
   }
 
   // --- the stack ---

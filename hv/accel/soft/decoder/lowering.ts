@@ -162,6 +162,7 @@ export function lower(instruction: Instruction, bits: 16 | 32 | 64, place: Place
     data.setInt32(op + OP.displacement, instruction.displacement + (size >> 3), true);
   }
   if (name === "nop") form = "";
+  if (name === "x87") setImmediate(place, (instruction.opcode & 7) << 8 | instruction.modrm);
   const far = isOffset && instruction.addressSize === 64 &&
     instruction.immediateHigh !== instruction.immediate >> 31;
   const key = far

@@ -68,7 +68,7 @@ const MEMORY_KINDS = new Set(["E", "M", "R", "G", "Z", "V", "O", "X", "Y", "reg"
 
 function parseEntry(name: string, rest: readonly string[]): Entry {
   const isOperands = (text: string) =>
-    /^([EMRGZVIJOASCXYQHWU1]|al|ax|eax|cl)/.test(text) &&
+    /^([EMRGZVIJOASCXYQHWUT1]|al|ax|eax|cl)/.test(text) &&
     !/^(end|lock)$/.test(text);
   const operands = rest.length > 0 && isOperands(rest[0])
     ? rest[0].split(",").map(parseOperand)

@@ -152,6 +152,22 @@ cf iret :v end
 d4 aam Ib :32 i64
 d5 aad Ib :32 i64
 d7 xlat Xb
+d8m x87 Mv :v
+d9m x87 Mv :v
+dam x87 Mv :v
+dbm x87 Mv :v
+dcm x87 Mv :v
+ddm x87 Mv :v
+dem x87 Mv :v
+dfm x87 Mv :v
+d8r x87 T :v
+d9r x87 T :v
+dar x87 T :v
+dbr x87 T :v
+dcr x87 T :v
+ddr x87 T :v
+der x87 T :v
+dfr x87 T :v
 e0 loopne Jb f64 end
 e1 loope Jb f64 end
 e2 loop Jb f64 end

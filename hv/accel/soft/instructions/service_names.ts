@@ -97,6 +97,7 @@ export const SERVICE_NAMES = [
   "stmxcsr",
   "fxsave",
   "fxrstor",
+  "x87",
 ] as const;
 /** One of the above. */
 export type ServiceName = typeof SERVICE_NAMES[number];

@@ -58,6 +58,7 @@ const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
   stmxcsr: ["m"],
   fxsave: ["m"],
   fxrstor: ["m"],
+  x87: ["m", "i"],
 };
 
 /** Those that exist for bytes as well. */

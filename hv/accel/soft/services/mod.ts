@@ -11,6 +11,7 @@ import { SEGMENT_SERVICES } from "./segments.ts";
 import { FAR_SERVICES } from "./far_transfers.ts";
 import { FAST_CALL_SERVICES } from "./fast_calls.ts";
 import { VECTOR_SERVICES } from "./vector.ts";
+import { X87_SERVICES } from "./x87.ts";
 
 const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...ARITHMETIC_SERVICES,
@@ -21,6 +22,7 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...FAR_SERVICES,
   ...FAST_CALL_SERVICES,
   ...VECTOR_SERVICES,
+  ...X87_SERVICES,
 };
 
 /** Names of services that are not there yet: their instructions end the machine with a message. */

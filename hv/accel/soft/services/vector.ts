@@ -3,6 +3,7 @@
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
 import { fault, Vector } from "../faults.ts";
+import { rotateImage } from "../x87_state.ts";
 import { MXCSR_AT } from "../state.ts";
 
 const CR0_EM = 1 << 2;
@@ -54,11 +55,9 @@ export const VECTOR_SERVICES = {
   },
   fxsave: (cpu) => {
     const linear = checkImage(cpu, true);
-    const image = new DataView(
-      cpu.state.xsave.buffer,
-      cpu.state.xsave.byteOffset,
-      cpu.state.xsave.byteLength,
-    );
+    const bytes = cpu.state.xsave.slice(0, 512);
+    rotateImage(bytes, cpu.x87.top);
+    const image = new DataView(bytes.buffer);
     image.setUint32(MXCSR_MASK_AT, MXCSR_MASK, true);
     const end = XMM_AT + registers(cpu) * 16;
     cpu.memory.checkWrite(linear, end, cpu.privilege);
@@ -78,6 +77,8 @@ export const VECTOR_SERVICES = {
     const { xsave } = cpu.state;
     const image = new DataView(xsave.buffer, xsave.byteOffset, xsave.byteLength);
     words.forEach((word, i) => image.setBigUint64(i * 8, word, true));
+    rotateImage(xsave, -cpu.x87.top);
+    cpu.x87.updateSummary();
     return Status.next;
   },
 } satisfies Readonly<Record<string, Service>>;

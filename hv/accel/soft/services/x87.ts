@@ -1,0 +1,511 @@
+/**
+ * The x87's instructions (Intel SDM volume 2, F...). The operation's immediate is the low three bits of
+ * the opcode, times 256, and the ModRM byte.
+ */
+
+import { Status } from "../codegen/operation.ts";
+import type { Cpu, Service } from "../cpu.ts";
+import { fault, Vector } from "../faults.ts";
+import { AF, CF, OF, PF, SF, ZF } from "../flags_word.ts";
+import type { Float80, Real } from "../float80_module.ts";
+import { INDEFINITE, Status87, type X87 } from "../x87_state.ts";
+import { loadEnvironment, restoreAll, saveAll, storeEnvironment } from "./x87_environment.ts";
+
+const { c0, c1, c2, c3 } = Status87;
+const FLAGS_SHIFT = 16;
+const TRUNCATE = 0xc00;
+/** OE and UE: unmasked, they keep memory from being written. */
+const OVERFLOWS = 0b1_1000;
+
+type Binary = (a: Real, b: Real, control: number) => Real;
+
+/** The eight operations of D8, DC, DE and their memory forms; COM and COMP apart. */
+const operations = (f: Float80): readonly (Binary | undefined)[] => [
+  (a, b, w) => f.add(...a, ...b, w),
+  (a, b, w) => f.mul(...a, ...b, w),
+  undefined,
+  undefined,
+  (a, b, w) => f.sub(...a, ...b, w),
+  (a, b, w) => f.sub(...b, ...a, w),
+  (a, b, w) => f.div(...a, ...b, w),
+  (a, b, w) => f.div(...b, ...a, w),
+];
+
+const value = ([significand, rest]: Real): Real => [significand, rest & 0xffff];
+const flagsOf = (rest: number): number => rest >>> FLAGS_SHIFT;
+
+/** Stores a result in ST(i), if its exceptions allow it. */
+function finish(x: X87, i: number, result: Real): boolean {
+  const stores = x.report(flagsOf(result[1]));
+  if (stores) x.write(i, value(result));
+  return stores;
+}
+
+/** ST0 with `b`; the result goes to ST(i). False: nothing was stored. */
+function arithmetic(x: X87, f: Float80, operation: number, i: number, b: Real): boolean {
+  return finish(x, i, operations(f)[operation]!(x.read(0), b, x.control));
+}
+
+/** A comparison of ST0: the codes are set in any case. */
+function compare(x: X87, f: Float80, b: Real, quiet: boolean): boolean {
+  const flags = (quiet ? f.compareQuiet : f.compare)(...x.read(0), ...b, x.control);
+  x.status &= ~(c0 | c2 | c3);
+  return x.report(flags);
+}
+
+/** An empty operand of a comparison: unordered. */
+function compareEmpty(x: X87): boolean {
+  x.status = x.status & ~(c0 | c2 | c3) | c0 | c2 | c3;
+  return x.underflow();
+}
+
+/** FCOMI and FUCOMI: the codes go to ZF, PF, CF. */
+function compareToFlags(cpu: Cpu, x: X87, f: Float80, i: number, quiet: boolean): boolean {
+  const empty = x.isEmpty(0) || x.isEmpty(i);
+  const codes = empty
+    ? c0 | c2 | c3
+    : (quiet ? f.compareQuiet : f.compare)(...x.read(0), ...x.read(i), x.control);
+  const done = empty ? x.underflow() : x.report(codes & Status87.exceptions);
+  // Even an unmasked exception does not keep them from being set.
+  const all = CF | PF | ZF | OF | SF | AF;
+  cpu.flags = cpu.flags & ~all | ((codes & c0) !== 0 ? CF : 0) | ((codes & c2) !== 0 ? PF : 0) |
+    ((codes & c3) !== 0 ? ZF : 0);
+  return done;
+}
+
+/** The operand of the memory forms of D8, DA, DC, DE: a float or an integer. */
+function memoryOperand(cpu: Cpu, f: Float80, opcode: number, control: number): Real {
+  const bytes = [4, 0, 4, 0, 8, 0, 2, 0][opcode];
+  const bits = cpu.readData(cpu.operandLinear(bytes, false), bytes);
+  if (opcode === 0) return f.fromFloat32(Number(BigInt.asIntN(32, bits)), control);
+  if (opcode === 4) return f.fromFloat64(BigInt.asIntN(64, bits), control);
+  return f.fromInteger(BigInt.asIntN(bytes * 8, bits));
+}
+
+/** Memory forms with arithmetic. */
+function memoryArithmetic(cpu: Cpu, opcode: number, operation: number): void {
+  const { x87: x, float80: f } = cpu;
+  const operand = memoryOperand(cpu, f, opcode, x.control);
+  x.clearC1();
+  const compares = operation === 2 || operation === 3;
+  let done: boolean;
+  if (x.isEmpty(0)) {
+    done = compares ? compareEmpty(x) : x.underflow();
+    if (done && !compares) x.write(0, INDEFINITE);
+  } else {
+    // A signalling NaN and a denormal in memory are reported by the operation on them.
+    const reported = flagsOf(operand[1]);
+    const before = reported === 0 || x.report(reported);
+    done = compares
+      ? compare(x, f, value(operand), false) && before
+      : before && arithmetic(x, f, operation, 0, value(operand));
+  }
+  if (done && operation === 3) x.pop();
+}
+
+/** Loads and stores: D9, DB, DD, DF with memory. */
+function memoryMove(cpu: Cpu, call: { size: number }, opcode: number, operation: number): void {
+  const { x87: x, float80: f } = cpu;
+  const control = x.control;
+  const pops = operation === 3 || operation === 1 || operation === 7 || operation === 6;
+  switch (opcode << 3 | operation) {
+    case 0o10: // FLD m32
+    case 0o50: { // FLD m64
+      const bytes = opcode === 1 ? 4 : 8;
+      const bits = cpu.readData(cpu.operandLinear(bytes, false), bytes);
+      const loaded = bytes === 4
+        ? f.fromFloat32(Number(BigInt.asIntN(32, bits)), control)
+        : f.fromFloat64(BigInt.asIntN(64, bits), control);
+      return load(x, loaded);
+    }
+    case 0o30: // FILD
+    case 0o70:
+    case 0o75: {
+      const bytes = opcode === 3 ? 4 : operation === 0 ? 2 : 8;
+      const bits = cpu.readData(cpu.operandLinear(bytes, false), bytes);
+      return load(x, f.fromInteger(BigInt.asIntN(bytes * 8, bits)));
+    }
+    case 0o35: { // FLD m80
+      const low = cpu.readData(cpu.operandLinear(8, false), 8);
+      const high = cpu.readData(cpu.operandLinear(2, false, 8n), 2);
+      return load(x, [BigInt.asIntN(64, low), Number(high)]);
+    }
+    case 0o37: // FSTP m80
+      return storeExtended(cpu, x);
+    case 0o74: { // FBLD
+      const low = cpu.readData(cpu.operandLinear(8, false), 8);
+      const high = cpu.readData(cpu.operandLinear(2, false, 8n), 2);
+      return load(x, f.fromBcd(BigInt.asIntN(64, low), Number(high)));
+    }
+    case 0o76: // FBSTP
+      return store(cpu, x, 10, true, (a) => f.toBcd(...a, control));
+    case 0o12:
+    case 0o13:
+      return store(cpu, x, 4, pops, (a) => f.toFloat32(...a, control));
+    case 0o52:
+    case 0o53:
+      return store(cpu, x, 8, pops, (a) => f.toFloat64(...a, control));
+    case 0o32:
+    case 0o33:
+      return store(cpu, x, 4, pops, (a) => f.toInt32(...a, control));
+    case 0o31:
+      return store(cpu, x, 4, true, (a) => f.toInt32(...a, control | TRUNCATE));
+    case 0o72:
+    case 0o73:
+      return store(cpu, x, 2, pops, (a) => f.toInt16(...a, control));
+    case 0o71:
+      return store(cpu, x, 2, true, (a) => f.toInt16(...a, control | TRUNCATE));
+    case 0o77:
+      return store(cpu, x, 8, true, (a) => f.toInt64(...a, control));
+    case 0o51:
+      return store(cpu, x, 8, true, (a) => f.toInt64(...a, control | TRUNCATE));
+    case 0o14:
+      return loadEnvironment(cpu, call.size);
+    case 0o54:
+      return restoreAll(cpu, call.size);
+    case 0o15:
+      x.control = Number(cpu.readData(cpu.operandLinear(2, false), 2));
+      return;
+    default:
+      fault(cpu.state, Vector.undefinedOpcode);
+  }
+}
+
+function load(x: X87, loaded: Real): void {
+  x.clearC1();
+  // A full stack comes before what is wrong with the value.
+  if (!x.isEmpty(7) || x.report(flagsOf(loaded[1]))) x.push(value(loaded));
+}
+
+function storeExtended(cpu: Cpu, x: X87): void {
+  const linear = cpu.operandLinear(10, true);
+  cpu.memory.checkWrite(linear, 10, cpu.privilege);
+  x.clearC1();
+  const empty = x.isEmpty(0);
+  if (empty && !x.underflow()) return;
+  const [significand, rest] = empty ? INDEFINITE : x.read(0);
+  cpu.writeData(linear, 8, BigInt.asUintN(64, significand));
+  cpu.writeData(BigInt.asUintN(64, linear + 8n), 2, BigInt(rest));
+  x.pop();
+}
+
+/** Converts ST0 and stores `bytes` of it; the integer indefinite is what an empty one converts to. */
+function store(
+  cpu: Cpu,
+  x: X87,
+  bytes: number,
+  pops: boolean,
+  convert: (a: Real) => Real,
+): void {
+  const linear = cpu.operandLinear(bytes, true);
+  cpu.memory.checkWrite(linear, bytes, cpu.privilege);
+  x.clearC1();
+  const empty = x.isEmpty(0);
+  const [bits, rest] = convert(empty ? [...INDEFINITE] : x.read(0));
+  const done = empty ? x.underflow() : x.report(flagsOf(rest));
+  if (!done || !empty && (flagsOf(rest) & ~x.control & OVERFLOWS) !== 0) return;
+  const low = BigInt.asUintN(64, bits);
+  if (bytes === 10) {
+    cpu.writeData(linear, 8, low);
+    cpu.writeData(BigInt.asUintN(64, linear + 8n), 2, BigInt(rest & 0xffff));
+  } else cpu.writeData(linear, bytes, BigInt.asUintN(bytes * 8, low));
+  if (pops) x.pop();
+}
+
+/** Register forms with arithmetic: D8, DC, DE. */
+function registerArithmetic(
+  x: X87,
+  f: Float80,
+  opcode: number,
+  operation: number,
+  i: number,
+): void {
+  const pops = opcode === 6;
+  x.clearC1();
+  if (operation === 2 || operation === 3) {
+    const done = x.isEmpty(0) || x.isEmpty(i) ? compareEmpty(x) : compare(x, f, x.read(i), false);
+    if (done && (operation === 3 || pops)) x.pop();
+    if (done && opcode === 6 && operation === 3) x.pop();
+    return;
+  }
+  const target = opcode === 0 ? 0 : i;
+  let done: boolean;
+  if (x.isEmpty(0) || x.isEmpty(i)) {
+    done = x.underflow();
+    if (done) x.write(target, INDEFINITE);
+  } else done = arithmetic(x, f, operation, target, x.read(i));
+  if (done && pops) x.pop();
+}
+
+/** FCMOVcc of DA and DB: condition 0 to 3 is B, E, BE, U. */
+function conditionalMove(cpu: Cpu, condition: number, wanted: boolean, i: number): void {
+  const { x87: x, flags } = cpu;
+  const masks = [CF, ZF, CF | ZF, PF];
+  if (x.isEmpty(0) || x.isEmpty(i)) {
+    if (x.underflow()) x.write(0, INDEFINITE);
+  } else if ((flags & masks[condition]) !== 0 === wanted) x.write(0, x.read(i));
+}
+
+/** One operand, ST0. */
+function unary(x: X87, operate: (a: Real, control: number) => Real): void {
+  x.clearC1();
+  if (!x.isEmpty(0)) finish(x, 0, operate(x.read(0), x.control));
+  else if (x.underflow()) x.write(0, INDEFINITE);
+}
+
+/** ST0 and ST1; the result goes to ST(target), with a pop if that is 1. */
+function binary(
+  x: X87,
+  target: 0 | 1,
+  operate: (a: Real, b: Real, control: number) => Real,
+): void {
+  x.clearC1();
+  let done: boolean;
+  if (x.isEmpty(0) || x.isEmpty(1)) {
+    done = x.underflow();
+    if (done) x.write(target, INDEFINITE);
+  } else done = finish(x, target, operate(x.read(0), x.read(1), x.control));
+  if (done && target === 1) x.pop();
+}
+
+/** FXTRACT, FSINCOS, FPTAN: one value is replaced, another pushed. */
+function pair(
+  x: X87,
+  operate: (a: Real, control: number) => [bigint, number, bigint, number],
+  setsC2 = false,
+): void {
+  x.clearC1();
+  if (x.isEmpty(0)) {
+    if (!x.underflow()) return;
+    x.write(0, INDEFINITE);
+    x.top--;
+    x.write(0, INDEFINITE);
+    return;
+  }
+  if (!x.isEmpty(7)) {
+    if (!x.report(Status87.invalid | Status87.stackFault | c1)) return;
+    x.write(0, INDEFINITE);
+    x.top--;
+    x.write(0, INDEFINITE);
+    return;
+  }
+  if (setsC2) x.status &= ~c2;
+  const [a, ae, b, be] = operate(x.read(0), x.control);
+  const flags = flagsOf(ae);
+  if (!x.report(flags) || (flags & c2) !== 0) return;
+  x.write(0, value([a, ae]));
+  x.push(value([b, be]));
+}
+
+const REMAINDER_CODES = c0 | c1 | c2 | c3;
+
+/** D9 C0 to FF. */
+function registersD9(cpu: Cpu, modrm: number): void {
+  const { x87: x, float80: f } = cpu;
+  const i = modrm & 7;
+  if (modrm < 0xc8) { // FLD ST(i)
+    x.clearC1();
+    if (!x.isEmpty(i)) return x.push(x.read(i));
+    if (!x.underflow()) return;
+    x.top--;
+    return x.write(0, INDEFINITE);
+  }
+  if (modrm < 0xd0) return exchange(x, i);
+  switch (modrm) {
+    case 0xd0:
+      return;
+    case 0xd8: // an alias of FSTP, as are the others up to DFh
+    case 0xd9:
+    case 0xda:
+    case 0xdb:
+    case 0xdc:
+    case 0xdd:
+    case 0xde:
+    case 0xdf:
+      // Unlike FSTP, it reports no empty register.
+      x.clearC1();
+      x.write(i, x.read(0));
+      return x.pop();
+    case 0xe0: // FCHS
+    case 0xe1: // FABS
+      x.clearC1();
+      if (x.isEmpty(0)) {
+        if (x.underflow()) x.write(0, INDEFINITE);
+        return;
+      }
+      {
+        const [significand, rest] = x.read(0);
+        x.write(0, [significand, modrm === 0xe0 ? rest ^ 0x8000 : rest & 0x7fff]);
+      }
+      return;
+    case 0xe4: // FTST
+      x.clearC1();
+      if (x.isEmpty(0)) compareEmpty(x);
+      else compare(x, f, [0n, 0], false);
+      return;
+    case 0xe5: // FXAM
+      x.status = x.status & ~REMAINDER_CODES |
+        (x.isEmpty(0) ? c0 | c3 | (x.read(0)[1] >> 15) * c1 : f.examine(...x.read(0)));
+      return;
+    case 0xf0:
+      return unary(x, (a, w) => f.exp2m1(...a, w));
+    case 0xf1:
+      return binary(x, 1, (a, b, w) => f.yLog2x(...a, ...b, w));
+    case 0xf2:
+      return pair(x, (a, w) => f.tan(...a, w), true);
+    case 0xf3:
+      return binary(x, 1, (a, b, w) => f.atan(...a, ...b, w));
+    case 0xf4:
+      return pair(x, (a, w) => f.extract(...a, w));
+    case 0xf5:
+    case 0xf8:
+      x.status &= ~c2;
+      return binary(x, 0, (a, b, w) => {
+        const result = (modrm === 0xf5 ? f.prem1 : f.prem)(...a, ...b, w);
+        // An invalid operation leaves the quotient's bits as they were.
+        if ((flagsOf(result[1]) & Status87.invalid) === 0) x.status &= ~REMAINDER_CODES;
+        return result;
+      });
+    case 0xf6:
+      x.clearC1();
+      x.top--;
+      return;
+    case 0xf7:
+      x.clearC1();
+      x.top++;
+      return;
+    case 0xf9:
+      return binary(x, 1, (a, b, w) => f.yLog2xPlus1(...a, ...b, w));
+    case 0xfa:
+      return unary(x, (a, w) => f.sqrt(...a, w));
+    case 0xfb:
+      return pair(x, (a, w) => f.sincos(...a, w), true);
+    case 0xfc:
+      return unary(x, (a, w) => f.roundToInteger(...a, w));
+    case 0xfd:
+      return binary(x, 0, (a, b, w) => f.scale(...a, ...b, w));
+    case 0xfe:
+    case 0xff:
+      x.status &= ~c2;
+      return unary(x, (a, w) => (modrm === 0xfe ? f.sin : f.cos)(...a, w));
+    default:
+      if (modrm < 0xe8 || modrm > 0xee) fault(cpu.state, Vector.undefinedOpcode);
+      x.clearC1();
+      x.push(value(f.constant(modrm - 0xe8, x.control)));
+  }
+}
+
+function exchange(x: X87, i: number): void {
+  x.clearC1();
+  if ((x.isEmpty(0) || x.isEmpty(i)) && !x.underflow()) return;
+  const a = x.isEmpty(0) ? INDEFINITE : x.read(0);
+  const b = x.isEmpty(i) ? INDEFINITE : x.read(i);
+  x.write(0, b);
+  x.write(i, a);
+}
+
+/** FST and FSTP ST(i). */
+function storeRegister(x: X87, i: number, pops: boolean): void {
+  x.clearC1();
+  if (x.isEmpty(0)) {
+    if (!x.underflow()) return;
+    x.write(i, INDEFINITE);
+  } else x.write(i, x.read(0));
+  if (pops) x.pop();
+}
+
+function registerForms(cpu: Cpu, opcode: number, modrm: number): void {
+  const { x87: x, float80: f } = cpu;
+  const operation = modrm >> 3 & 7;
+  const i = modrm & 7;
+  const undefinedOpcode = () => fault(cpu.state, Vector.undefinedOpcode);
+  switch (opcode) {
+    case 1:
+      return registersD9(cpu, modrm);
+    case 0:
+    case 4:
+      return registerArithmetic(x, f, opcode, operation, i);
+    case 6:
+      if (operation === 3 && i !== 1) undefinedOpcode();
+      return registerArithmetic(x, f, 6, operation, i);
+    case 2:
+      if (operation < 4) return conditionalMove(cpu, operation, true, i);
+      if (modrm !== 0xe9) undefinedOpcode();
+      x.clearC1();
+      if (x.isEmpty(0) || x.isEmpty(1) ? compareEmpty(x) : compare(x, f, x.read(1), true)) {
+        x.pop();
+        x.pop();
+      }
+      return;
+    case 3:
+      if (operation < 4) return conditionalMove(cpu, operation, false, i);
+      if (operation !== 5 && operation !== 6) undefinedOpcode();
+      compareToFlags(cpu, x, f, i, operation === 5);
+      return;
+    case 5:
+      if (operation === 0) {
+        x.clearC1();
+        return x.free(i);
+      }
+      if (operation === 1) return exchange(x, i);
+      if (operation === 2 || operation === 3) return storeRegister(x, i, operation === 3);
+      if (operation !== 4 && operation !== 5) undefinedOpcode();
+      x.clearC1();
+      if (x.isEmpty(0) || x.isEmpty(i) ? compareEmpty(x) : compare(x, f, x.read(i), true)) {
+        if (operation === 5) x.pop();
+      }
+      return;
+    default:
+      // Not in the manuals, but in all processors: FFREEP, and aliases of FXCH and FSTP.
+      if (operation === 0) {
+        x.clearC1();
+        x.free(i);
+        return x.pop();
+      }
+      if (operation === 1) return exchange(x, i);
+      if (operation === 2 || operation === 3) return storeRegister(x, i, true);
+      if (operation !== 5 && operation !== 6) undefinedOpcode();
+      if (compareToFlags(cpu, x, f, i, operation === 5)) x.pop();
+  }
+}
+
+/** FNCLEX, FNINIT, FNSTCW, FNSTSW, FNSTENV, FNSAVE: they do not wait for exceptions. */
+function withoutWaiting(cpu: Cpu, size: number, opcode: number, modrm: number): boolean {
+  const { x87: x } = cpu;
+  const operation = modrm >> 3 & 7;
+  if (modrm >= 0xc0) {
+    if (opcode === 3 && modrm === 0xe2) {
+      x.status &= ~(Status87.exceptions | Status87.stackFault | Status87.summary | Status87.busy);
+    } else if (opcode === 3 && modrm === 0xe3) x.initialize();
+    else if (opcode === 3 && (modrm === 0xe0 || modrm === 0xe1 || modrm === 0xe4)) {
+      // FENI, FDISI, FSETPM of the 8087 and 80287: nothing since.
+      return true;
+    } else if (opcode === 7 && modrm === 0xe0) cpu.setGeneral(0, 16, BigInt(x.status));
+    else return false;
+    return true;
+  }
+  const word = (bits: number) => cpu.writeData(cpu.operandLinear(2, true), 2, BigInt(bits));
+  if (opcode === 1 && operation === 7) word(x.control);
+  else if (opcode === 5 && operation === 7) word(x.status);
+  else if (opcode === 1 && operation === 6) storeEnvironment(cpu, size);
+  else if (opcode === 5 && operation === 6) saveAll(cpu, size);
+  else return false;
+  return true;
+}
+
+/** See above. */
+export const X87_SERVICES = {
+  x87: (cpu, call) => {
+    const what = Number(cpu.immediate);
+    const opcode = what >> 8 & 7;
+    const modrm = what & 0xff;
+    cpu.x87.begin(false);
+    if (withoutWaiting(cpu, call.size, opcode, modrm)) return Status.next;
+    cpu.x87.begin(true);
+    const operation = modrm >> 3 & 7;
+    if (modrm >= 0xc0) registerForms(cpu, opcode, modrm);
+    else if ((opcode & 1) === 0) memoryArithmetic(cpu, opcode, operation);
+    else memoryMove(cpu, call, opcode, operation);
+    return Status.next;
+  },
+} satisfies Readonly<Record<string, Service>>;
