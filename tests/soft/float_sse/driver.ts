@@ -2,7 +2,7 @@
 
 import { defineFloat80 } from "../../../hv/accel/soft/float80/define.ts";
 import { defineFloatSse } from "../../../hv/accel/soft/float_sse/define.ts";
-import type { SseLibrary } from "../../../hv/accel/soft/float_sse/define.ts";
+import type { SseLibrary } from "../../../hv/accel/soft/float_sse/signatures.ts";
 import { Code, load, type MemoryRef } from "../../../hv/accel/soft/wasm/code.ts";
 import { ModuleBuilder } from "../../../hv/accel/soft/wasm/module_builder.ts";
 import * as v from "../../../hv/accel/soft/wasm/value.ts";

@@ -5,10 +5,10 @@ import type { Float80Library } from "../float80/library.ts";
 import type { Code, Local } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import type { Value } from "../wasm/value.ts";
-import type { SseLibrary } from "./define.ts";
 import { fastBinary, fastCompare, fastSquareRoot } from "./fast.ts";
 import { type Format, Mxcsr } from "./format.ts";
 import { isNan } from "./pack.ts";
+import type { SseLibrary } from "./signatures.ts";
 
 const i32 = v.i32;
 /** Flags that an operation sets before it computes anything. */

@@ -3,10 +3,10 @@
 import { type Float80Library, signOf } from "../float80/library.ts";
 import * as v from "../wasm/value.ts";
 import { controlFor, flagsOf, withDenormal } from "./arithmetic.ts";
-import type { SseLibrary } from "./define.ts";
 import { fastConvert, fastFromInteger, fastRound, fastToInteger } from "./fast.ts";
 import { type Format, FORMATS } from "./format.ts";
 import { exponentBits, isNan } from "./pack.ts";
+import type { SseLibrary } from "./signatures.ts";
 
 const i32 = v.i32;
 const i64 = v.i64;

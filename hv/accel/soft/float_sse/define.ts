@@ -15,12 +15,9 @@ import { defineArithmetic } from "./arithmetic.ts";
 import { defineConversions } from "./conversions.ts";
 import { FORMATS, Mxcsr } from "./format.ts";
 import { defineFormats } from "./pack.ts";
-import { SSE_SIGNATURES, type SseFunctionName } from "./signatures.ts";
+import { SSE_SIGNATURES, type SseLibrary } from "./signatures.ts";
 
 const i32 = v.i32;
-
-/** Functions of signatures.ts. */
-export type SseLibrary = FunctionLibrary<SseFunctionName>;
 
 /** Adds the functions to a module that has those of float80. */
 export function defineFloatSse(module: ModuleBuilder, float80: Float80Library): SseLibrary {

@@ -4,8 +4,8 @@ import { BIAS, EXPONENT_MAX, Flag, INTEGER_BIT } from "../float80/format.ts";
 import { anyOf, exponentOf } from "../float80/library.ts";
 import * as v from "../wasm/value.ts";
 import type { Value } from "../wasm/value.ts";
-import type { SseLibrary } from "./define.ts";
 import { type Format, Mxcsr } from "./format.ts";
+import type { SseLibrary } from "./signatures.ts";
 
 const i32 = v.i32;
 const i64 = v.i64;

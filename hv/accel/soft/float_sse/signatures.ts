@@ -3,6 +3,7 @@
  * last parameter is MXCSR; the second result holds the flags IE to PE in bits 0 to 5.
  */
 
+import type { FunctionLibrary } from "../float80/library.ts";
 import { I32, I64, type Type } from "../wasm/value.ts";
 
 type Signature = readonly [parameters: readonly Type[], results: readonly Type[]];
@@ -55,3 +56,6 @@ export const SSE_SIGNATURES: Readonly<Record<SseFunctionName, Signature>> = {
   /** MXCSR as a control word of float80, without a format. */
   control: [[I32], [I32]],
 };
+
+/** The functions in a module. */
+export type SseLibrary = FunctionLibrary<SseFunctionName>;
