@@ -17,7 +17,7 @@ export interface DriveOptions {
 }
 
 /** Which accelerator to use; `auto` takes the fastest that this host has. */
-export type AcceleratorChoice = "auto" | "kvm";
+export type AcceleratorChoice = "auto" | "kvm" | "soft";
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
 export interface MachineOptions {

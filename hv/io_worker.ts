@@ -4,7 +4,13 @@
  */
 
 import { EndKind, Request, WorkerPhase } from "./control.ts";
-import { attachMachine, type MachineSeed, type MachineThread } from "./machine_thread.ts";
+import {
+  attachMachine,
+  loadInterrupts,
+  type MachineSeed,
+  type MachineThread,
+  type ThreadParts,
+} from "./machine_thread.ts";
 import { attachDisk, type DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
@@ -48,8 +54,8 @@ function serveDisks(
   }
 }
 
-function run({ seed, media }: IoWorkerStart): void {
-  using thread = attachMachine(seed);
+function run({ seed, media }: IoWorkerStart, parts: ThreadParts): void {
+  using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
   const doorbell = new EventFd(seed.doorbell);
   const images = media.map((handle) => handle && attachDisk(handle));
@@ -91,11 +97,12 @@ function flush(image: DiskImage | undefined, path: string): void {
   }
 }
 
-self.onmessage = ({ data }) => {
+self.onmessage = async ({ data }) => {
+  const PcInterrupts = await loadInterrupts(data.seed.config.accelerator);
   try {
-    run(data);
+    run(data, { PcInterrupts });
   } catch (error) {
-    const { control } = attachMachine(data.seed);
+    const { control } = attachMachine(data.seed, { PcInterrupts });
     const what = error instanceof Error ? error.stack ?? error.message : String(error);
     control.end(EndKind.workerError, 0, `the I/O thread: ${what}`);
     control.setIoPhase(WorkerPhase.ended);

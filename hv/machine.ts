@@ -25,6 +25,7 @@ import { Keyboard } from "./keyboard.ts";
 import {
   attachMachine,
   loadBuiltinFirmware,
+  loadInterrupts,
   type MachineSeed,
   type MachineThread,
   newArena,
@@ -112,8 +113,11 @@ export class Machine implements AsyncDisposable {
     const undo: Disposable[] = [workers];
     try {
       const kernel = await DirectKernel.plan(config);
+      const accelerator = config.accelerator === "soft" ? "soft" : "kvm";
+      const PcInterrupts = await loadInterrupts(accelerator);
       const firmware = await loadFirmware(config);
-      const machine = new Machine(config, { kernel, firmware, workers, undo });
+      const parts = { accelerator, PcInterrupts, kernel, firmware, workers, undo } as const;
+      const machine = new Machine(config, parts);
       await machine.#threads.up();
       machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
       return machine;
@@ -125,7 +129,7 @@ export class Machine implements AsyncDisposable {
 
   private constructor(
     config: ResolvedConfig,
-    { kernel, firmware, workers, undo }: MachineParts,
+    { accelerator, PcInterrupts, kernel, firmware, workers, undo }: MachineParts,
   ) {
     this.#config = config;
     this.#kernel = kernel;
@@ -134,7 +138,7 @@ export class Machine implements AsyncDisposable {
     const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
     const memory = allocateMemory(config.ramBytes);
     undo.push({ [Symbol.dispose]: () => release(memory) });
-    this.#vm = createMachine(config, memory);
+    this.#vm = createMachine(config, accelerator, memory);
     undo.push(this.#vm);
     const doorbell = new EventFd(createEventFd());
     this.#doorbell = doorbell;
@@ -163,6 +167,7 @@ export class Machine implements AsyncDisposable {
     this.#thread = attachMachine(seed, {
       vm: this.#vm,
       BuiltinFirmware: firmware.BuiltinFirmware,
+      PcInterrupts,
     });
     this.#threads = new ThreadGroup({
       seed,
@@ -397,6 +402,8 @@ export class Machine implements AsyncDisposable {
 
 /** What is made ready before a machine is put together. */
 interface MachineParts {
+  readonly accelerator: "kvm" | "soft";
+  readonly PcInterrupts: ThreadParts["PcInterrupts"];
   readonly kernel: DirectKernel | undefined;
   readonly firmware: Awaited<ReturnType<typeof loadFirmware>>;
   readonly workers: WorkerSet;
@@ -418,9 +425,13 @@ function release({ memory }: GuestMemory): void {
   discardPages(new Uint8Array(memory.buffer));
 }
 
-function createMachine({ cpus, cpu }: ResolvedConfig, { memory }: GuestMemory): AcceleratedVm {
+function createMachine(
+  { cpus, cpu }: ResolvedConfig,
+  accelerator: "kvm" | "soft",
+  { memory }: GuestMemory,
+): AcceleratedVm {
   try {
-    return createVm({ accelerator: "kvm", memory, cpus, cpu });
+    return createVm({ accelerator, memory, cpus, cpu });
   } catch (error) {
     const { name, message } = error as Error;
     if (name === "CpuError") throw new UsageError(message, { cause: error });

@@ -4,12 +4,14 @@
  */
 
 import type { AcceleratedVm, VmHandle } from "./accel/accelerator.ts";
+import { loadAccelerator } from "./accel/load.ts";
 import { openVm } from "./accel/open.ts";
 import type { BoardConfig } from "./pc/board_config.ts";
 import { Control } from "./control.ts";
 import { Arena } from "./core/arena.ts";
 import { ClockState, GuestClock } from "./core/clock.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
+import type { PcInterrupts } from "../devices/pc_interrupts.ts";
 import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { Pc } from "./pc.ts";
 import { EventFd, monotonicNs } from "./sys/mod.ts";
@@ -45,6 +47,8 @@ export interface ThreadParts {
   readonly vm?: AcceleratedVm;
   /** What `loadBuiltinFirmware` gave; only main and the processors' threads need it. */
   readonly BuiltinFirmware?: typeof BuiltinFirmware;
+  /** What `loadInterrupts` gave; every thread needs it. */
+  readonly PcInterrupts?: typeof PcInterrupts;
 }
 
 /** Loads the built-in firmware for a machine that uses it: it is a quarter of all modules. */
@@ -55,10 +59,22 @@ export async function loadBuiltinFirmware(
   return (await import("./pc/builtin_firmware.ts")).BuiltinFirmware;
 }
 
+/**
+ * Loads what an accelerator consists of, and gives the interrupt controllers that the board has to have
+ * for it; undefined where the accelerator has its own.
+ */
+export async function loadInterrupts(
+  accelerator: BoardConfig["accelerator"],
+): Promise<typeof PcInterrupts | undefined> {
+  if (accelerator === "kvm") return undefined;
+  await loadAccelerator(accelerator);
+  return (await import("../devices/pc_interrupts.ts")).PcInterrupts;
+}
+
 /** Attaches the calling thread to a machine. */
 export function attachMachine(
   seed: MachineSeed,
-  { vm, BuiltinFirmware }: ThreadParts = {},
+  { vm, BuiltinFirmware, PcInterrupts }: ThreadParts = {},
 ): MachineThread {
   const opened = vm ?? openVm(seed.vm);
   const arena = new Arena(seed.arena);
@@ -73,7 +89,9 @@ export function attachMachine(
     clock,
     control,
     BuiltinFirmware,
+    PcInterrupts,
   });
+  memory.onTouch = opened.hostWrote?.bind(opened);
   return {
     vm: opened,
     memory,

@@ -19,6 +19,7 @@ import type { Timers } from "./core/timer.ts";
 import { PcBuilder, type PcContext, type ResetKind } from "./pc/builder.ts";
 import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { PcFirmware } from "./pc/firmware.ts";
+import { addInterrupts, connectProcessor } from "./pc/interrupts.ts";
 import { PcLegacy } from "./pc/legacy.ts";
 import { PcMemory } from "./pc/memory.ts";
 import { PcPci } from "./pc/pci.ts";
@@ -67,6 +68,7 @@ export class Pc {
     };
     const powerOff = () => control.end(EndKind.powerOff, 0);
 
+    if (b.interrupts !== undefined) addInterrupts(b, b.interrupts);
     this.#memory = new PcMemory(b);
     this.#legacy = new PcLegacy(b, { cpuReset });
     this.vga = this.#addVga();
@@ -110,6 +112,8 @@ export class Pc {
 
   /** Connects a virtual processor's thread: the built-in firmware serves it there. */
   attachVcpu(vcpu: Vcpu): void {
+    const { interrupts } = this.#builder;
+    if (interrupts !== undefined) connectProcessor(this.#builder, interrupts, vcpu);
     this.firmware.attachVcpu(vcpu);
   }
 

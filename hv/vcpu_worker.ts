@@ -9,6 +9,7 @@ import { serveMmio, servePort } from "./exits.ts";
 import {
   attachMachine,
   loadBuiltinFirmware,
+  loadInterrupts,
   type MachineSeed,
   type ThreadParts,
 } from "./machine_thread.ts";
@@ -63,11 +64,13 @@ function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): void {
 }
 
 self.onmessage = async ({ data }) => {
+  const { firmware, accelerator } = data.seed.config;
+  const PcInterrupts = await loadInterrupts(accelerator);
   try {
-    const BuiltinFirmware = await loadBuiltinFirmware(data.seed.config.firmware);
-    run(data, { BuiltinFirmware });
+    const BuiltinFirmware = await loadBuiltinFirmware(firmware);
+    run(data, { BuiltinFirmware, PcInterrupts });
   } catch (error) {
-    const thread = attachMachine(data.seed);
+    const thread = attachMachine(data.seed, { PcInterrupts });
     const what = error instanceof Error ? error.stack ?? error.message : String(error);
     thread.control.end(EndKind.workerError, 0, `virtual processor ${data.index}: ${what}`);
     thread.control.setPhase(data.index, WorkerPhase.ended);

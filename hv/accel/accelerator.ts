@@ -49,6 +49,14 @@ export interface Access {
   readonly dataOffset: number;
 }
 
+/** Where a processor's maskable interrupts come from: an 8259 pair or a local APIC. */
+export interface InterruptSource {
+  /** Is there something to deliver? Asked with interrupts enabled. */
+  pending(): boolean;
+  /** Takes the most urgent interrupt: its vector, or -1 when it went away meanwhile. */
+  acknowledge(): number;
+}
+
 /** A virtual processor. */
 export interface Vcpu {
   /** Number of the processor, from 0; also its initial local APIC ID. */
@@ -78,6 +86,8 @@ export interface Vcpu {
    * `store()` puts changes back.
    */
   readonly registers: RegisterFile;
+  /** Where interrupts come from, for an accelerator without interrupt controllers. */
+  interrupts?: InterruptSource;
   [Symbol.dispose](): void;
 }
 
@@ -133,6 +143,16 @@ export interface AcceleratedVm {
   takeDirtyPages(slot: number): Uint8Array;
   /** Level of a global system interrupt (0-15 go to the PIC and the I/O APIC, 16-23 to the latter). */
   setIrq(gsi: number, level: boolean): void;
+  /**
+   * Where interrupt controllers are the board's: there may be an interrupt for processor `index`. On
+   * any thread, under any lock. Undefined where they are the accelerator's.
+   */
+  interrupt?(index: number): void;
+  /**
+   * To be told of every write to the machine's memory that does not come from a processor: `length`
+   * bytes from `offset` in the memory. Undefined where the accelerator sees them by itself.
+   */
+  hostWrote?(offset: number, length: number): void;
   /** Delivers a message-signalled interrupt: address and data as in the PCI capability. */
   sendMsi(address: number, data: number): void;
   /** Opens virtual processor `index`. The thread that calls `run()` need not be the one that opened. */

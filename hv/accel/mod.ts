@@ -8,9 +8,11 @@
 import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
 import { createKvmVm } from "./kvm/create.ts";
 import { emulatesRealMode } from "./kvm/host.ts";
+import { softCode } from "./load.ts";
 
 export * from "./accelerator.ts";
 export * from "./cpu_state.ts";
+export { loadAccelerator } from "./load.ts";
 export { openVm } from "./open.ts";
 export { currentThreadId } from "../sys/thread.ts";
 
@@ -34,7 +36,7 @@ export interface VmOptions {
 export function createVm(options: VmOptions): AcceleratedVm {
   const { accelerator, memory, cpus, cpu = "host" } = options;
   if (accelerator === "kvm") return createKvmVm({ memory, cpus, cpu });
-  throw new Error("Cannot use the software CPU: this build has none");
+  return softCode().createSoftVm({ memory, cpus });
 }
 
 /** What runs the guest and what that is worth here, in a few words for the start-up line. */

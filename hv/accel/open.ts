@@ -5,9 +5,10 @@
 
 import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
 import { KvmVm } from "./kvm/vm.ts";
+import { softCode } from "./load.ts";
 
 /** Opens, on the calling thread, the machine that `handle` stands for. */
 export function openVm(handle: VmHandle): AcceleratedVm {
   if (handle.accelerator === "kvm") return new KvmVm(handle, false);
-  throw new Error("Cannot use the software CPU: this build has none");
+  return new (softCode().SoftVm)(handle);
 }

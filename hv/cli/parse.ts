@@ -90,7 +90,7 @@ export function parseRun(words: readonly string[]): RunRequest & { help: boolean
   const options: MachineOptions = {
     memory: text("memory"),
     cpus: number("cpus", text("cpus")),
-    accelerator: oneOf<AcceleratorChoice>("accel", text("accel"), ["auto", "kvm"]),
+    accelerator: oneOf<AcceleratorChoice>("accel", text("accel"), ["auto", "kvm", "soft"]),
     cpu: text("cpu"),
     kernel: text("kernel"),
     initrd: text("initrd"),

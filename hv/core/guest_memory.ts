@@ -31,6 +31,11 @@ export class GuestMemory {
   readonly lowBytes: number;
   /** RAM from 4 GiB, in bytes. */
   readonly highBytes: number;
+  /**
+   * Told, before they are given out or written, of the `length` bytes at `offset` of the memory: an
+   * accelerator that keeps decoded code drops what was made of them.
+   */
+  onTouch: ((offset: number, length: number) => void) | undefined;
   readonly #bytes: Uint8Array;
   readonly #data: DataView;
   #deviceEnd: number;
@@ -74,7 +79,9 @@ export class GuestMemory {
    */
   view(address: number, length: number): Uint8Array | undefined {
     const offset = this.offsetOf(address, length);
-    return offset < 0 ? undefined : this.#bytes.subarray(offset, offset + length);
+    if (offset < 0) return undefined;
+    this.onTouch?.(offset, length);
+    return this.#bytes.subarray(offset, offset + length);
   }
 
   /** Offset in the memory of `length` RAM bytes at `address`, or -1 unless all of them are RAM. */
@@ -106,19 +113,25 @@ export class GuestMemory {
   /** Writes one byte of RAM; dropped where there is none. */
   writeU8(address: number, value: number): void {
     const offset = this.offsetOf(address, 1);
-    if (offset >= 0) this.#bytes[offset] = value;
+    if (offset < 0) return;
+    this.onTouch?.(offset, 1);
+    this.#bytes[offset] = value;
   }
 
   /** Writes a little-endian 16-bit word of RAM; dropped where there is none. */
   writeU16(address: number, value: number): void {
     const offset = this.offsetOf(address, 2);
-    if (offset >= 0) this.#data.setUint16(offset, value, true);
+    if (offset < 0) return;
+    this.onTouch?.(offset, 2);
+    this.#data.setUint16(offset, value, true);
   }
 
   /** Writes a little-endian 32-bit word of RAM; dropped where there is none. */
   writeU32(address: number, value: number): void {
     const offset = this.offsetOf(address, 4);
-    if (offset >= 0) this.#data.setUint32(offset, value, true);
+    if (offset < 0) return;
+    this.onTouch?.(offset, 4);
+    this.#data.setUint32(offset, value, true);
   }
 
   /**

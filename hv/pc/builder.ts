@@ -1,5 +1,6 @@
 /** What the parts of the board (hv/pc/) are built with: state, locks, lines, buses, timers. */
 
+import type { PcInterrupts } from "../../devices/pc_interrupts.ts";
 import type { AcceleratedVm } from "../accel/accelerator.ts";
 import type { BoardConfig } from "./board_config.ts";
 import type { Control } from "../control.ts";
@@ -13,6 +14,7 @@ import { type IrqLine, IrqLines } from "../core/irq.ts";
 import type { Lock } from "../core/lock.ts";
 import { type Fields, record, type RecordType, type RecordView, words } from "../core/record.ts";
 import { Timers } from "../core/timer.ts";
+import { IO_APIC_ADDRESS } from "./layout.ts";
 
 /** What the board is built on. */
 export interface PcContext {
@@ -21,6 +23,8 @@ export interface PcContext {
   readonly vm: AcceleratedVm;
   readonly clock: Clock;
   readonly control: Control;
+  /** Interrupt controllers and timers for an accelerator that has none of its own. */
+  readonly PcInterrupts?: typeof PcInterrupts;
 }
 
 /** A drive's ports: its controller's and, for the built-in firmware, the firmware's. */
@@ -37,6 +41,8 @@ const BusState = record("buses", 1, { ports: words(1), memory: words(1) });
 const PORTS = 0x1_0000;
 /** Guest-physical addresses that a double holds exactly, and more than any processor has. */
 const ADDRESSES = 2 ** 52;
+/** What the software CPU announces in CPUID. */
+const PHYSICAL_ADDRESS_BITS = 40;
 
 /** See above. Every thread calls the same methods in the same order. */
 export class PcBuilder {
@@ -50,6 +56,8 @@ export class PcBuilder {
   readonly mmio: IoBus;
   readonly timers: Timers;
   readonly irqs: IrqLines;
+  /** Interrupt controllers and timers, where the accelerator has none of its own. */
+  readonly interrupts: PcInterrupts | undefined;
   readonly #devices: Device[] = [];
 
   constructor(config: BoardConfig, context: PcContext) {
@@ -64,7 +72,17 @@ export class PcBuilder {
     this.ports = new IoBus("port", PORTS, buses.ports);
     this.mmio = new IoBus("memory", ADDRESSES, buses.memory);
     this.timers = new Timers(arena, clock, (deadlineNs) => control.wakeBy(deadlineNs));
-    this.irqs = new IrqLines(arena, vm);
+    this.interrupts = context.PcInterrupts && new context.PcInterrupts({
+      arena,
+      timers: this.timers,
+      clock,
+      cpus: config.cpus,
+      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
+      ioapicAddress: IO_APIC_ADDRESS,
+      wake: (cpu) => vm.interrupt?.(cpu),
+      tscDeadlineNs: () => Infinity,
+    });
+    this.irqs = new IrqLines(arena, this.interrupts ?? vm);
   }
 
   /** A state record. */

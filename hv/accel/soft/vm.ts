@@ -48,6 +48,10 @@ export class SoftVm implements AcceleratedVm {
 
   setIrq(_gsi: number, _level: boolean): void {}
 
+  interrupt(index: number): void {
+    this.#request(index, Pending.interrupt);
+  }
+
   sendMsi(_address: number, _data: number): void {}
 
   /**
