@@ -63,7 +63,7 @@ export class SoftVcpu implements Vcpu {
         Atomics.wait(state.pending, 0, 0);
         continue;
       }
-      const careful = state.shadow !== 0 || (state.eflags & TF) !== 0;
+      const careful = state.shadow !== 0 || (state.eflags & (TF | RF)) !== 0;
       const exit = careful ? this.#stepOnce() : this.#handle(cpu.enter());
       if (exit !== NO_EXIT) return exit;
     }
@@ -128,11 +128,15 @@ export class SoftVcpu implements Vcpu {
     const { state } = cpu;
     const trap = (state.eflags & TF) !== 0;
     const shadow = state.shadow;
+    const resume = state.eflags & RF;
     state.shadow = 0;
+    // RF holds for one instruction (17.3.1.1); it may be the one that sets it anew.
+    state.eflags &= ~RF;
     const status = cpu.step();
     const exit = this.#handle(status);
     if (status === Status.access) {
       state.shadow = shadow;
+      state.eflags |= resume;
       return exit;
     }
     const done = status !== Status.exception && status !== Status.failed &&

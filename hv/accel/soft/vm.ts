@@ -86,6 +86,11 @@ export class SoftVm implements AcceleratedVm {
     });
   }
 
+  /** There may be an interrupt for processor `index`: it asks its source. On any thread. */
+  wake(index: number): void {
+    this.#request(index, Pending.interrupt);
+  }
+
   kick(index: number, _threadId: number): void {
     this.#request(index, Pending.kick);
   }
