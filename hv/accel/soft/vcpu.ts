@@ -69,6 +69,15 @@ export class SoftVcpu implements Vcpu {
     }
   }
 
+  /**
+   * Executes one instruction (or delivers the exception that it gives), for whoever cannot himself;
+   * undefined when nothing needs the host.
+   */
+  step(): Exit | undefined {
+    const exit = this.#awaiting ? this.#complete() : this.#stepOnce();
+    return exit === NO_EXIT ? undefined : exit;
+  }
+
   failure(): string {
     return this.#failure;
   }
