@@ -5,17 +5,31 @@ import { GENERAL_REGISTERS } from "../../hv/accel/cpu_state.ts";
 import { createSoftVm } from "../../hv/accel/soft/create.ts";
 import type { Random } from "../support/random.ts";
 import { undefinedFlags } from "./flags_masks.ts";
-import { CHOICES, makeCase } from "./instruction_cases.ts";
+import {
+  CHOICES,
+  COMPATIBILITY_CHOICES,
+  makeCase,
+  makeCompatibilityCase,
+} from "./instruction_cases.ts";
 import { type Case, DATA, type Outcome, UserMachine, X87_AFTER } from "./user_machine.ts";
 
 const hex = (value: number | bigint) => value.toString(16);
 
 /** See above. */
 export class Comparison {
-  readonly #real: UserMachine = new UserMachine((memory) =>
-    createVm({ accelerator: "kvm", memory, cpus: 1 })
-  );
-  readonly #soft: UserMachine = new UserMachine((memory) => createSoftVm({ memory, cpus: 1 }));
+  readonly #real: UserMachine;
+  readonly #soft: UserMachine;
+  readonly #compatibility: boolean;
+
+  /** @param compatibility Compares 32-bit code in compatibility mode instead of 64-bit code. */
+  constructor(compatibility = false) {
+    this.#compatibility = compatibility;
+    this.#real = new UserMachine(
+      (memory) => createVm({ accelerator: "kvm", memory, cpus: 1 }),
+      compatibility,
+    );
+    this.#soft = new UserMachine((memory) => createSoftVm({ memory, cpus: 1 }), compatibility);
+  }
 
   /** Fills both data areas alike. */
   fill(random: Random): void {
@@ -26,11 +40,12 @@ export class Comparison {
 
   /** Runs one random instruction on both; the result says how they differ, if they do. */
   step(random: Random, names?: ReadonlySet<string>): string | undefined {
-    let choice = random.pick(CHOICES);
+    const choices = this.#compatibility ? COMPATIBILITY_CHOICES : CHOICES;
+    let choice = random.pick(choices);
     while (names !== undefined && !names.has(choice.variant.entry.name)) {
-      choice = random.pick(CHOICES);
+      choice = random.pick(choices);
     }
-    const one = makeCase(random, choice);
+    const one = (this.#compatibility ? makeCompatibilityCase : makeCase)(random, choice);
     const before = this.#real.data.slice();
     let real: Outcome;
     try {

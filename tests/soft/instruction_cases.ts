@@ -313,6 +313,31 @@ export const LEGACY_CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index)
     .map((variant) => ({ map: index >> 8, opcode: index & 255, variant }))
 );
 
+/**
+ * What is compared in compatibility mode. Some of it KVM's emulator does, which has its own ways with
+ * AAM, AAD and ENTER and does not know BOUND and CRC32.
+ */
+export const COMPATIBILITY_CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index) =>
+  (opcode?.variants ?? [])
+    .filter(({ entry }) =>
+      !LEFT_OUT.has(entry.name) && !entry.only64 && index >> 8 < OpcodeMap.vex &&
+      !/Far|egment|^(aam|aad|enter|bound|crc32.*|into|x87|in.*|out.*|arpl|jmp|call|ret|hlt|cli|sti|popf)$/
+        .test(entry.name) &&
+      entry.feature === undefined && (entry.name !== "nop" || (index & 255) === 0x1f)
+    )
+    .map((variant) => ({ map: index >> 8, opcode: index & 255, variant }))
+);
+
+/** A case of `choice` for compatibility mode: registers of 32 bits. */
+export function makeCompatibilityCase(
+  random: Random,
+  choice: Choice,
+): Case & { readonly entry: Entry } {
+  const whole = makeCase(random, choice);
+  const registers = whole.registers.map((value) => value & 0xffff_ffffn);
+  return { ...whole, registers, bytes: encodeLegacy(random, choice, 32) };
+}
+
 /** The bytes of an instruction for 16- or 32-bit code. */
 export function encodeLegacy(random: Random, { map, opcode, variant }: Choice, bits: 16 | 32) {
   const { entry, prefix } = variant;

@@ -1,17 +1,18 @@
 /**
  * Compares the software CPU with the real processor for as long as one likes:
  *
- *     deno run -A tests/soft/long_run.ts [cases] [seed] [name,name...]
+ *     deno run -A tests/soft/long_run.ts [cases] [seed] [name,name...] [--compatibility]
  */
 
 import { Random } from "../support/random.ts";
 import { Comparison } from "./comparison.ts";
 
-const cases = Number(Deno.args[0] ?? 1_000_000);
-const seed = Number(Deno.args[1] ?? Date.now() % 1_000_000);
-const names = Deno.args[2] === undefined ? undefined : new Set(Deno.args[2].split(","));
+const [first, second, third] = Deno.args.filter((arg) => !arg.startsWith("--"));
+const cases = Number(first ?? 1_000_000);
+const seed = Number(second ?? Date.now() % 1_000_000);
+const names = third === undefined ? undefined : new Set(third.split(","));
 const random = new Random(seed);
-const comparison = new Comparison();
+const comparison = new Comparison(Deno.args.includes("--compatibility"));
 const SHOWN = 20;
 const byName = new Map<string, number>();
 comparison.fill(random);

@@ -37,6 +37,8 @@ const FRAME = 0x5_7000;
 const PORT = 0xe9;
 const USER_CODE = 0x33;
 const USER_STACK = 0x2b;
+const COMPATIBILITY_CODE = 0x3b;
+const FAR_POINTER = 0x4_0100;
 const KERNEL_CODE = 0x10;
 const KERNEL_STACK = 0x18;
 const TSS_SELECTOR = 0x40;
@@ -80,8 +82,14 @@ export class UserMachine {
   readonly #vcpu: Vcpu;
   readonly #wrote: (offset: number, length: number) => void;
 
-  /** @param make Makes a virtual machine over the memory. */
-  constructor(make: (memory: WebAssembly.Memory) => AcceleratedVm) {
+  readonly #compatibility: boolean;
+
+  /**
+   * @param make Makes a virtual machine over the memory.
+   * @param compatibility 32-bit code (compatibility mode) instead of 64-bit code.
+   */
+  constructor(make: (memory: WebAssembly.Memory) => AcceleratedVm, compatibility = false) {
+    this.#compatibility = compatibility;
     const pages = MEMORY_BYTES / 65536;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.#bytes = new Uint8Array(memory.buffer);
@@ -100,10 +108,15 @@ export class UserMachine {
     this.#vcpu.restore(this.#initialState());
   }
 
+  /** INT3, or HLT, which is forbidden here, where INT3 is more than KVM's emulator can do. */
+  get #filler(): number {
+    return this.#compatibility ? 0xf4 : 0xcc;
+  }
+
   /** Runs one instruction. */
   run({ bytes, registers, flags, vectors, x87 }: Case): Outcome {
     const view = this.#view;
-    this.#bytes.fill(0xcc, CODE, CODE + 256);
+    this.#bytes.fill(this.#filler, CODE, CODE + 256);
     this.#bytes.set(bytes, CODE);
     if (vectors !== undefined) {
       this.#bytes.set(vectors, VECTORS);
@@ -175,9 +188,13 @@ export class UserMachine {
     ];
     for (let n = 15; n >= 8; n--) loader.push(0x41, 0x58 + n - 8);
     for (const n of [7, 6, 5, 3, 2, 1, 0, 4]) loader.push(0x58 + n);
-    loader.push(0xe9, ...littleEndian(CODE - (LOADER + loader.length + 5), 4));
+    if (this.#compatibility) {
+      loader.push(0xff, 0x2c, 0x25, ...littleEndian(FAR_POINTER, 4));
+      view.setUint32(FAR_POINTER, CODE, true);
+      view.setUint16(FAR_POINTER + 4, COMPATIBILITY_CODE, true);
+    } else loader.push(0xe9, ...littleEndian(CODE - (LOADER + loader.length + 5), 4));
     this.#bytes.set(loader, LOADER);
-    this.#bytes.fill(0xcc, CODE_PAGE, CODE_PAGE + 4096);
+    this.#bytes.fill(this.#filler, CODE_PAGE, CODE_PAGE + 4096);
     for (let vector = 0; vector < 32; vector++) {
       const handler = HANDLERS + vector * 16;
       this.#bytes.set([0xe6, PORT, 0xbc, ...littleEndian(FRAME, 4), 0x48, 0xcf], handler);
@@ -189,6 +206,7 @@ export class UserMachine {
     entry(GDT + KERNEL_CODE, 0x00af_9b00_0000_ffffn);
     entry(GDT + KERNEL_STACK, 0x00cf_9300_0000_ffffn);
     entry(GDT + (USER_STACK & ~7), 0x00cf_f300_0000_ffffn);
+    entry(GDT + (COMPATIBILITY_CODE & ~7), 0x00cf_fb00_0000_ffffn);
     entry(GDT + (USER_CODE & ~7), 0x00af_fb00_0000_ffffn);
     entry(TSS + 4, BigInt(KERNEL_STACK_TOP));
     view.setUint16(TSS + 102, 0xffff, true); // no port is allowed
@@ -208,7 +226,9 @@ export class UserMachine {
       state[name].access = access;
     };
     flat("cs", KERNEL_CODE, 0xa09b);
-    for (const name of ["ds", "es", "ss"] as const) flat(name, KERNEL_STACK, 0xc093);
+    flat("ss", KERNEL_STACK, 0xc093);
+    // Level 3's own, which IRETQ leaves alone.
+    for (const name of ["ds", "es"] as const) flat(name, USER_STACK, 0xc0f3);
     state.tr.selector = TSS_SELECTOR;
     state.tr.base = BigInt(TSS);
     state.tr.limit = 103;
