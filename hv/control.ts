@@ -237,6 +237,9 @@ export class Control {
 
   /** Has the I/O worker sleep no longer than guest time `deadlineNs`. */
   wakeBy(deadlineNs: number): void {
+    // A fence: the timer's new deadline must be out before it is asked how long the worker sleeps,
+    // which looks at the deadlines once more after it has said so.
+    Atomics.add(this.#state.ioAwake, 0, 0);
     if (deadlineNs < this.#state.ioSleepUntilNs) this.ringIo();
   }
 
