@@ -104,6 +104,18 @@ Deno.test("code that overwrites what follows in its own block runs what it wrote
   assert.equal(vcpu.registers.edx, 2);
 });
 
+Deno.test("an instruction across two pages runs as what both hold at the time", () => {
+  // at 1FFEh: mov ax, 1234h; inc byte [2000h]; jmp 1FFEh until AH is 14h
+  const { vcpu } = real([0xe9, 0xfb, 0x0f], (memory) => {
+    memory.set(
+      [0xb8, 0x34, 0x12, 0xfe, 0x06, 0x00, 0x20, 0x80, 0xfc, 0x14, 0x75, 0xf2, 0xf4],
+      0x1ffe,
+    );
+  });
+  assert.equal(vcpu.run(), Exit.halt);
+  assert.equal(vcpu.registers.eax & 0xffff, 0x1434);
+});
+
 Deno.test("what a device writes over code is run once `hostWrote` has been told", () => {
   // again: inc dx; out 80h, al; jmp again
   const { vm, vcpu, bytes } = real([0x42, 0xe6, 0x80, 0xeb, 0xfb]);

@@ -5,28 +5,18 @@
 
 import * as access from "../cpu_state.ts";
 import { Blocks } from "./blocks.ts";
+import { CodeFinder } from "./code_finder.ts";
 import { OP, Status } from "./codegen/operation.ts";
 import { AddressKind, NOT_LONG } from "./codegen/operation.ts";
-import { Decoding, MAX_INSTRUCTION_BYTES } from "./decoder/decoder.ts";
 import { DeviceLog } from "./device_log.ts";
 import { fault, GuestAccess, GuestFault, Vector } from "./faults.ts";
 import { IF, readFlags, VM, writeFlags } from "./flags_word.ts";
 import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
 import { type Float80, openFloat80 } from "./float80_module.ts";
 import { LinearMemory } from "./memory.ts";
-import { AccessKind, CR0_PE, EFER_LMA, Paging, Privilege } from "./paging.ts";
+import { CR0_PE, EFER_LMA, Paging, Privilege } from "./paging.ts";
 import type { PhysicalMap } from "./physical_map.ts";
-import {
-  AT,
-  CodeSize,
-  JUMP_CACHE_BASE,
-  JUMP_CACHE_ENTRIES,
-  Pending,
-  Seg,
-  SEGMENT,
-  segmentAt,
-  SoftState,
-} from "./state.ts";
+import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
 import { X87 } from "./x87_state.ts";
 
@@ -82,9 +72,7 @@ export class Cpu {
   readonly enter: () => Status;
   /** Runs `block` as the code at `rip`. */
   readonly start: (block: number) => Status;
-  readonly #map: PhysicalMap;
-  readonly #guest: Uint8Array;
-  readonly #fetched = new Uint8Array(MAX_INSTRUCTION_BYTES);
+  readonly #code: CodeFinder;
 
   constructor(context: CpuContext) {
     const { state: memory0, memory, map, services } = context;
@@ -96,19 +84,26 @@ export class Cpu {
     this.log = new DeviceLog(this.state);
     this.x87 = new X87(this.state, this.data);
     this.float80 = openFloat80(context.float80);
-    this.#map = map;
-    this.#guest = new Uint8Array(memory.buffer);
+    const guest = new Uint8Array(memory.buffer);
     const paging = new Paging(this.state, this.words, map, new Int32Array(memory.buffer));
     this.memory = new LinearMemory(this.state, this.words, paging, map, this.log, memory);
     this.blocks = new Blocks({
       state: this.state,
       words: this.words,
       map,
-      guest: this.#guest,
+      guest,
       features: context.features,
       onFirstCode: () => this.memory.flushWrites(),
     });
     this.memory.watcher = this.blocks;
+    this.#code = new CodeFinder({
+      state: this.state,
+      words: this.words,
+      memory: this.memory,
+      blocks: this.blocks,
+      map,
+      guest,
+    });
     const instance = new WebAssembly.Instance(context.interpreter, {
       host: {
         state: memory0,
@@ -122,103 +117,18 @@ export class Cpu {
     this.start = instance.exports.start as (block: number) => Status;
   }
 
-  // --- finding code ---
-
   /** The import `find`: the block at `rip`, or a status. */
   #find(): number {
     try {
-      const { state } = this;
-      const physical = this.#fetchAddress(0);
-      const offset = this.#map.offsetOf(physical);
-      const codeSize = state.modeKey & 3;
-      if (offset >= 0) {
-        const block = this.blocks.at(offset, codeSize);
-        if (block !== 0 && this.#withinLimit(this.blocks.lengthOf(block))) {
-          this.#remember(block);
-          return block;
-        }
-      }
-      const { block } = this.fetch();
-      return block;
+      return this.#code.find();
     } catch (error) {
       return this.#caught(error);
     }
   }
 
-  /** Physical address of the code byte `distance` bytes from `rip`. */
-  #fetchAddress(distance: number): number {
-    const { state } = this;
-    const linear = this.codeLinear(state.rip + BigInt(distance));
-    const privilege = state.cpl === 3 ? Privilege.user : Privilege.supervisor;
-    return this.memory.translate(linear, AccessKind.execute, privilege);
-  }
-
-  /** The linear address of an offset in CS. */
-  codeLinear(rip: bigint): bigint {
-    const base = this.state.segments[Seg.cs].base;
-    return this.isLong64 ? BigInt.asUintN(64, rip) : rip + base & 0xffff_ffffn;
-  }
-
-  #withinLimit(bytes: number): boolean {
-    const { rip, ripLimit } = this.state;
-    return ripLimit === ALL_ONES || rip + BigInt(bytes - 1) <= ripLimit;
-  }
-
-  #remember(block: number): void {
-    const { state, words } = this;
-    const linear = BigInt.asUintN(64, state.rip + state.segments[Seg.cs].base);
-    const low = Number(linear & 0xffff_ffffn);
-    const shifted = Number(linear >> 11n & 0xffff_ffffn);
-    const at = (jumpEntry(low, shifted)) >> 2;
-    words[at] = low | 0;
-    words[at + 1] = Number(linear >> 32n) | 0;
-    words[at + 2] = state.modeKey;
-    words[at + 3] = block;
-  }
-
-  /**
-   * Decodes the instruction at `rip` alone, wherever it lies, into the temporary block. Throws
-   * `GuestFault` where it cannot be fetched.
-   */
-  fetch(): { block: number } {
-    const { state } = this;
-    const bytes = this.#fetched;
-    let physical = this.#fetchAddress(0);
-    let length = 0;
-    for (;; physical++) {
-      const offset = this.#map.offsetOf(physical);
-      bytes[length++] = offset < 0 ? 0xff : this.#guest[offset];
-      if (length === MAX_INSTRUCTION_BYTES) break;
-      const atPageEnd = (physical + 1) % 4096 === 0;
-      if (!atPageEnd) continue;
-      // The next page is touched only if the instruction goes on there.
-      const { block, result } = this.blocks.single(bytes, length, state.modeKey & 3);
-      if (result !== Decoding.more) return this.#single(block, result, length);
-      physical = this.#fetchAddress(length) - 1;
-    }
-    const { block, result, length: used } = this.blocks.single(bytes, length, state.modeKey & 3);
-    return this.#single(block, result, used);
-  }
-
-  #single(block: number, result: Decoding, length: number): { block: number } {
-    if (result === Decoding.tooLong || result === Decoding.more || !this.#withinLimit(length)) {
-      fault(this.state, Vector.generalProtection, 0);
-    }
-    return { block };
-  }
-
   /** The bytes at `rip` as far as they can be read, for messages. */
   codeBytes(): Uint8Array {
-    try {
-      const physical = this.#fetchAddress(0);
-      const offset = this.#map.offsetOf(physical);
-      const inPage = 4096 - physical % 4096;
-      if (offset < 0) return new Uint8Array(0);
-      return this.#guest.slice(offset, offset + Math.min(MAX_INSTRUCTION_BYTES, inPage));
-    } catch (error) {
-      if (error instanceof GuestFault) return new Uint8Array(0);
-      throw error;
-    }
+    return this.#code.bytes();
   }
 
   // --- services ---
@@ -522,18 +432,11 @@ export class Cpu {
   step(): Status {
     this.request(Pending.step);
     try {
-      const { block } = this.fetch();
-      return this.start(block);
+      return this.start(this.#code.single());
     } catch (error) {
       return this.#caught(error);
     } finally {
       this.unrequest(Pending.step);
     }
   }
-}
-
-/** Where the jump cache has an address, as generated code computes it. */
-function jumpEntry(low: number, shifted: number): number {
-  const mixed = low ^ shifted;
-  return JUMP_CACHE_BASE + ((mixed & (JUMP_CACHE_ENTRIES - 1)) << 4);
 }
