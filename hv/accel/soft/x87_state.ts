@@ -32,7 +32,7 @@ const CR0_TS = 1 << 3;
 const CR0_NE = 1 << 5;
 const TOP_SHIFT = 11;
 /** Exceptions that, unmasked, keep an instruction from changing anything: IE, DE, ZE. */
-const BEFORE = 0b111;
+export const BEFORE = 0b111;
 
 /** What an instruction makes of an empty register: "real indefinite". */
 export const INDEFINITE: Readonly<Real> = [-(1n << 62n), 0xffff];

@@ -8,7 +8,7 @@ import type { Cpu, Service } from "../cpu.ts";
 import { fault, Vector } from "../faults.ts";
 import { AF, CF, OF, PF, SF, ZF } from "../flags_word.ts";
 import type { Float80, Real } from "../float80_module.ts";
-import { INDEFINITE, Status87, type X87 } from "../x87_state.ts";
+import { BEFORE, INDEFINITE, Status87, type X87 } from "../x87_state.ts";
 import { saveAll, storeEnvironment } from "./x87_environment.ts";
 import { memoryArithmetic, memoryMove } from "./x87_memory.ts";
 import { arithmetic, compare, compareEmpty, finish, flagsOf, value } from "./x87_operations.ts";
@@ -179,8 +179,12 @@ function registersD9(cpu: Cpu, modrm: number): void {
       x.status &= ~c2;
       return binary(x, 0, (a, b, w) => {
         const result = (modrm === 0xf5 ? f.prem1 : f.prem)(...a, ...b, w);
-        // An invalid operation leaves the quotient's bits as they were.
-        if ((flagsOf(result[1]) & Status87.invalid) === 0) x.status &= ~REMAINDER_CODES;
+        const flags = flagsOf(result[1]);
+        // An invalid operation, or one that an unmasked exception stops, leaves the quotient's bits.
+        if ((flags & Status87.invalid) !== 0 || (flags & ~w & BEFORE) !== 0) {
+          return [result[0], result[1] & ~(REMAINDER_CODES << 16)];
+        }
+        x.status &= ~REMAINDER_CODES;
         return result;
       });
     case 0xf6:

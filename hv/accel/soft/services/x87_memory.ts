@@ -31,12 +31,10 @@ export function memoryArithmetic(cpu: Cpu, opcode: number, operation: number): v
     done = compares ? compareEmpty(x) : x.underflow();
     if (done && !compares) x.write(0, INDEFINITE);
   } else {
-    // A signalling NaN and a denormal in memory are reported by the operation on them.
-    const reported = flagsOf(operand[1]);
-    const before = reported === 0 || x.report(reported);
+    const loading = flagsOf(operand[1]);
     done = compares
-      ? compare(x, f, value(operand), false) && before
-      : before && arithmetic(x, f, operation, 0, value(operand));
+      ? compare(x, f, value(operand), false, loading)
+      : arithmetic(x, f, operation, 0, value(operand), loading);
   }
   if (done && operation === 3) x.pop();
 }

@@ -32,16 +32,33 @@ export function finish(x: X87, i: number, result: Real): boolean {
   return stores;
 }
 
-/** ST0 with `b`; the result goes to ST(i). False: nothing was stored. */
-export function arithmetic(x: X87, f: Float80, operation: number, i: number, b: Real): boolean {
-  return finish(x, i, operations(f)[operation]!(x.read(0), b, x.control));
+/** What loading an operand reported and then the operation: an invalid one hides a denormal. */
+const together = (loading: number, flags: number): number =>
+  flags | ((flags & Status87.invalid) !== 0 ? loading & Status87.invalid : loading);
+
+/**
+ * ST0 with `b`; the result goes to ST(i). False: nothing was stored.
+ *
+ * @param loading What the conversion of an operand from memory reported.
+ */
+export function arithmetic(
+  x: X87,
+  f: Float80,
+  operation: number,
+  i: number,
+  b: Real,
+  loading = 0,
+): boolean {
+  const [significand, rest] = operations(f)[operation]!(x.read(0), b, x.control);
+  const flags = together(loading, flagsOf(rest));
+  return finish(x, i, [significand, rest & 0xffff | flags << FLAGS_SHIFT]);
 }
 
-/** A comparison of ST0: the codes are set in any case. */
-export function compare(x: X87, f: Float80, b: Real, quiet: boolean): boolean {
+/** A comparison of ST0: the codes are set in any case. See `arithmetic` for `loading`. */
+export function compare(x: X87, f: Float80, b: Real, quiet: boolean, loading = 0): boolean {
   const flags = (quiet ? f.compareQuiet : f.compare)(...x.read(0), ...b, x.control);
   x.status &= ~(c0 | c2 | c3);
-  return x.report(flags);
+  return x.report(together(loading, flags));
 }
 
 /** An empty operand of a comparison: unordered. */
