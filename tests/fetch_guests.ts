@@ -11,6 +11,7 @@ import { guestCache } from "./support/guest_cache.ts";
 /** Folder in the cache, and the package; with `dependency`, its first dependency that begins so. */
 const PACKAGES = [
   { folder: "linux-cloud-amd64", name: "linux-image-cloud-amd64", dependency: "linux-image-" },
+  { folder: "busybox-static", name: "busybox-static" },
   { folder: "isolinux", name: "isolinux" },
   { folder: "syslinux-common", name: "syslinux-common" },
 ] as const satisfies readonly { folder: string; name: string; dependency?: string }[];

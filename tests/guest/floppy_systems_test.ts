@@ -2,21 +2,23 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { guestTest, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { type GuestCase, guestTest, PATIENCE_MS, sharedImage } from "../support/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
+const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
 const ELKS = sharedImage("elks-0.7.0.img");
 const timeoutMs = PATIENCE_MS;
 
-guestTest("systems on floppy disks run to their prompts and answer", [
+const cases = (accelerator: "kvm" | "soft"): GuestCase[] => [
   {
-    name: "FreeDOS boots to A:\\> and answers ver and dir",
+    name: `FreeDOS on ${accelerator} boots to A:\\> and answers ver and dir`,
     needs: [FREEDOS],
+    soft: accelerator === "soft",
     async body() {
       await using m = await Machine.start({
         floppy: { path: FREEDOS, overlay: true },
         memory: "64M",
-        accelerator: "kvm",
+        accelerator,
       });
       await m.screen.waitFor(/A:\\>$/, { timeoutMs });
       await m.keyboard.type("cls\n");
@@ -28,13 +30,14 @@ guestTest("systems on floppy disks run to their prompts and answer", [
     },
   },
   {
-    name: "ELKS boots to login:, lets root in, and answers ls /bin and ps",
+    name: `ELKS on ${accelerator} boots to login:, lets root in, and answers ls /bin and ps`,
     needs: [ELKS],
+    soft: accelerator === "soft",
     async body() {
       await using m = await Machine.start({
         floppy: { path: ELKS, overlay: true },
         memory: "64M",
-        accelerator: "kvm",
+        accelerator,
       });
       await m.screen.waitFor(/login:/, { timeoutMs });
       await m.keyboard.type("root\n");
@@ -49,6 +52,26 @@ guestTest("systems on floppy disks run to their prompts and answer", [
       await m.screen.waitFor(/^#$/, { timeoutMs });
       await m.keyboard.type("ps\n");
       await m.screen.waitFor(/PID .*COMMAND\n +1 .*\/bin\/init\n[^]* ps\n#$/, { timeoutMs });
+    },
+  },
+];
+
+guestTest("systems on floppy disks run to their prompts and answer", [
+  ...cases("kvm"),
+  ...cases("soft"),
+  {
+    name: "FLOPPINUX on soft, Linux for the i686, starts its shell",
+    needs: [FLOPPINUX],
+    soft: true,
+    async body() {
+      await using m = await Machine.start({
+        floppy: { path: FLOPPINUX, overlay: true },
+        memory: "64M",
+        accelerator: "soft",
+      });
+      await m.screen.waitFor(/CHOOSE:/, { timeoutMs });
+      await m.keyboard.type("c\n");
+      await m.screen.waitFor(/CHOOSE:[^]*#$/, { timeoutMs: 40_000 });
     },
   },
 ]);

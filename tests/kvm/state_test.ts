@@ -245,8 +245,8 @@ kvmTest("chips are saved as named blobs, restored, reset, and refused at a wrong
   const { vm } = machine;
   const fresh = vm.saveChips();
   assert.deepEqual([...fresh.keys()], [
-    "kvm.pic0",
     "kvm.pic1",
+    "kvm.pic0",
     "kvm.ioapic",
     "kvm.pit",
     "kvm.clock",

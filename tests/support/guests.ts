@@ -23,6 +23,8 @@ export interface GuestCase {
   readonly name: string;
   /** Files without which it is skipped. */
   readonly needs: readonly string[];
+  /** Runs on the software CPU, so that it needs no KVM. */
+  readonly soft?: boolean;
   /** Another reason to skip it. */
   readonly skip?: string;
   body(): Promise<void>;
@@ -39,8 +41,8 @@ export function sharedImage(name: string): string {
 export const fetched = (path: string): string => `${guestCache()}/${path}`;
 
 /** A reason to skip a case, or "" when it can run. */
-function reasonToSkip({ needs, skip = "" }: GuestCase): string {
-  if (!exists("/dev/kvm")) return "there is no /dev/kvm";
+function reasonToSkip({ needs, soft = false, skip = "" }: GuestCase): string {
+  if (!soft && !exists("/dev/kvm")) return "there is no /dev/kvm";
   const absent = needs.filter((file) => !exists(file));
   return absent.length > 0 ? `${absent.join(", ")} is not here` : skip;
 }

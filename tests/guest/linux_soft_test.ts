@@ -1,0 +1,69 @@
+/** Debian's stock kernel with busybox on the software CPU, as a person would use it. */
+
+import assert from "node:assert/strict";
+import { cpioArchive, type CpioEntry } from "../../hv/boot/cpio.ts";
+import { Machine } from "../../hv/mod.ts";
+import { debianKernel } from "../support/guest_cache.ts";
+import { fetched, guestTest, PATIENCE_MS } from "../support/guests.ts";
+
+const KERNEL = debianKernel() ?? fetched("linux-cloud-amd64/boot/vmlinuz");
+const BUSYBOX = fetched("busybox-static/bin/busybox");
+const COMMANDS = ["sh", "mount", "setsid", "cttyhack", "uname", "ps", "poweroff"];
+const INIT = `#!/bin/sh
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+exec setsid cttyhack sh
+`;
+const timeoutMs = PATIENCE_MS;
+
+/** A root file system of busybox and a shell on the console. */
+function initramfs(): Uint8Array {
+  const folders = ["bin", "proc", "sys", "dev"].map((name): CpioEntry => ({
+    name,
+    kind: "folder",
+  }));
+  const links = COMMANDS.map((command): CpioEntry => ({
+    name: `bin/${command}`,
+    kind: "link",
+    data: "busybox",
+  }));
+  return cpioArchive([
+    ...folders,
+    { name: "dev/console", kind: "character device", permissions: 0o600, device: [5, 1] },
+    { name: "bin/busybox", kind: "file", data: Deno.readFileSync(BUSYBOX) },
+    ...links,
+    { name: "init", kind: "file", data: INIT },
+  ]);
+}
+
+guestTest("a stock Linux kernel runs on the software CPU", [
+  {
+    name: "Debian's kernel comes to busybox's prompt, answers, and powers off",
+    needs: [KERNEL, BUSYBOX],
+    soft: true,
+    async body() {
+      const initrd = await Deno.makeTempFile({ prefix: "hv-test-" });
+      try {
+        await Deno.writeFile(initrd, initramfs());
+        await using m = await Machine.start({
+          kernel: KERNEL,
+          initrd,
+          append: "console=ttyS0",
+          memory: "256M",
+          accelerator: "soft",
+        });
+        const { console } = m;
+        await console.expect("/ # ", { timeoutMs });
+        console.send("uname -m; echo $((6 * 7)); ps\n");
+        const { text } = await console.expect(/\n42\r?\n[^]*\/ # /, { timeoutMs });
+        assert.match(text, /\nx86_64\r?\n42\r?\n[^]*kthreadd/);
+        console.send("poweroff -f\n");
+        const { reason } = await m.exited;
+        assert.equal(reason, "power-off");
+      } finally {
+        await Deno.remove(initrd);
+      }
+    },
+  },
+]);
