@@ -434,7 +434,9 @@ function createMachine(
     return createVm({ accelerator, memory, cpus, cpu });
   } catch (error) {
     const { name, message } = error as Error;
-    if (name === "CpuError") throw new UsageError(message, { cause: error });
+    if (name === "CpuError" || name === "RangeError") {
+      throw new UsageError(message, { cause: error });
+    }
     throw new HostError(message, { cause: error });
   }
 }

@@ -39,11 +39,13 @@ function kvm(): boolean {
           "           nested virtualization, KVM runs at hardware speed.",
       );
     }
-    console.log("--accel auto takes KVM, the only accelerator of this version");
+    console.log("software   --accel soft, experimental: one processor, an interpreter");
+    console.log("--accel auto takes KVM");
     return true;
   } catch (error) {
     console.log(`KVM        not usable: ${(error as Error).message}`);
-    console.log("--accel auto has nothing to take: this version needs KVM");
+    console.log("software   --accel soft, experimental: one processor, an interpreter");
+    console.log("--accel auto has nothing to take: mend KVM, or try --accel soft");
     return false;
   }
 }

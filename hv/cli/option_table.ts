@@ -32,7 +32,11 @@ export const RUN: CommandSpec = {
   options: [
     { name: "memory", short: "m", value: "SIZE", help: "RAM, e.g. 256M or 2G (default 256M)" },
     { name: "cpus", value: "N", help: "virtual processors, 1 to 64 (default 1)" },
-    { name: "accel", value: "auto|kvm", help: "what runs guest code (default auto)" },
+    {
+      name: "accel",
+      value: "auto|kvm|soft",
+      help: "what runs guest code; soft is experimental (default auto: kvm)",
+    },
     {
       name: "cpu",
       value: "MODEL",
