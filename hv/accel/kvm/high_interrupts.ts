@@ -60,15 +60,19 @@ export class HighInterrupts implements Disposable {
     this.#timer = new ThreadTimer(currentThreadId(), PERIOD_NS);
   }
 
-  /** Carries the instruction out if the processor stands at one; false when it does not. */
-  step(): boolean {
+  /**
+   * Carries the instruction out if the processor stands at one; false when it does not.
+   *
+   * @param stalled KVM has had time to try it, unlike at a breakpoint.
+   */
+  step(stalled = true): boolean {
     const { registers } = this.#host;
     registers.load();
     if ((registers.cr0 & CR0_PE) !== 0) return false;
     const at = registers.cs.base + registers.ip;
     const code = this.#host.readGuest(at, LENGTH);
     if (code.length < LENGTH || code[0] !== INT_N || code[1] < 0x80) return false;
-    if (!this.#interrupt(code[1])) return false;
+    if (!this.#interrupt(code[1], stalled)) return false;
     registers.store();
     if (!this.#places.includes(at)) {
       this.#places = [...this.#places, at].slice(-BREAKPOINTS);
@@ -79,7 +83,7 @@ export class HighInterrupts implements Disposable {
 
   /** The processor has come to a breakpoint; when there is other code now, it goes on without. */
   atBreakpoint(linear: number): void {
-    if (this.step()) return;
+    if (this.step(false)) return;
     this.#places = this.#places.filter((place) => place !== linear);
     this.#setBreakpoints();
   }
@@ -89,7 +93,7 @@ export class HighInterrupts implements Disposable {
   }
 
   /** INT n in real mode: FLAGS, CS and IP go on the stack, CS:IP comes from the vector table. */
-  #interrupt(vector: number): boolean {
+  #interrupt(vector: number, stalled: boolean): boolean {
     const { registers: r } = this.#host;
     const entry = this.#host.readGuest(r.idtBase + vector * 4, 4);
     if (entry.length < 4) return false;
@@ -97,11 +101,13 @@ export class HighInterrupts implements Disposable {
       this.#host.guestView(r.ss.base + ((r.esp - below) & 0xffff), 2)
     );
     const values = [r.eflags, r.cs.selector, (r.ip + LENGTH) & 0xffff];
-    // The frame is there already: KVM has tried.
-    const tried = slots.every((slot, i) =>
-      slot !== undefined && slot[0] === (values[i] & 0xff) && slot[1] === ((values[i] >>> 8) & 0xff)
-    );
-    if (tried) values[0] |= IF;
+    // The frame is there already: KVM has tried. After its first try, IF is still set in the frame.
+    const tried = slots.every((slot, i) => {
+      if (slot === undefined) return false;
+      const different = (slot[0] | slot[1] << 8) ^ values[i];
+      return (different & 0xffff & (i === 0 ? ~(IF | TF) : -1)) === 0;
+    });
+    if (stalled && tried) values[0] |= IF;
     for (const [i, slot] of slots.entries()) {
       if (slot === undefined) return false;
       slot[0] = values[i] & 0xff;
