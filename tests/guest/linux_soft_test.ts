@@ -8,16 +8,18 @@ import { fetched, guestTest, PATIENCE_MS } from "../support/guests.ts";
 
 const KERNEL = debianKernel() ?? fetched("linux-cloud-amd64/boot/vmlinuz");
 const BUSYBOX = fetched("busybox-static/bin/busybox");
-const COMMANDS = ["sh", "mount", "setsid", "cttyhack", "uname", "ps", "poweroff"];
+const COMMANDS = ["sh", "mount", "uname", "ps", "poweroff"];
 const INIT = `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-exec setsid cttyhack sh
+echo "$(uname -m) $((6 * 7))"
+ps
+poweroff -f
 `;
 const timeoutMs = PATIENCE_MS;
 
-/** A root file system of busybox and a shell on the console. */
+/** A root file system of busybox and what it is to do. */
 function initramfs(): Uint8Array {
   const folders = ["bin", "proc", "sys", "dev"].map((name): CpioEntry => ({
     name,
@@ -39,7 +41,7 @@ function initramfs(): Uint8Array {
 
 guestTest("a stock Linux kernel runs on the software CPU", [
   {
-    name: "Debian's kernel comes to busybox's prompt, answers, and powers off",
+    name: "Debian's kernel runs busybox's programs and powers off",
     needs: [KERNEL, BUSYBOX],
     soft: true,
     async body() {
@@ -54,11 +56,7 @@ guestTest("a stock Linux kernel runs on the software CPU", [
           accelerator: "soft",
         });
         const { console } = m;
-        await console.expect("/ # ", { timeoutMs });
-        console.send("uname -m; echo $((6 * 7)); ps\n");
-        const { text } = await console.expect(/\n42\r?\n[^]*\/ # /, { timeoutMs });
-        assert.match(text, /\nx86_64\r?\n42\r?\n[^]*kthreadd/);
-        console.send("poweroff -f\n");
+        await console.expect(/\nx86_64 42\r?\n[^]*kthreadd/, { timeoutMs });
         const { reason } = await m.exited;
         assert.equal(reason, "power-off");
       } finally {
