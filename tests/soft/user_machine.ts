@@ -9,7 +9,7 @@
 
 import { type AcceleratedVm, type CpuState, Exit, type Vcpu } from "../../hv/accel/mod.ts";
 import { SoftVm } from "../../hv/accel/soft/vm.ts";
-import { CpuState as CpuStateRecord } from "../../hv/accel/cpu_state.ts";
+import { CpuState as CpuStateRecord, GENERAL_REGISTERS } from "../../hv/accel/cpu_state.ts";
 
 const MEMORY_BYTES = 1 << 20;
 const PAGE_TABLES = 0x1_0000;
@@ -149,7 +149,7 @@ export class UserMachine {
     const withError = HAS_ERROR.has(vector);
     const at = KERNEL_STACK_TOP - (withError ? 48 : 40);
     const frame = at + (withError ? 8 : 0);
-    const general = NAMES.map((name) => name === "rsp" ? 0n : value(name));
+    const general = GENERAL_REGISTERS.map((name) => name === "rsp" ? 0n : value(name));
     general[4] = view.getBigUint64(frame + 24, true);
     return {
       vector,
@@ -260,25 +260,6 @@ const moveVectors = (opcode: number, address: number): number[] =>
     ...[0x0f, opcode, 0x04 | (n & 7) << 3, 0x25],
     ...littleEndian(address + n * 16, 4),
   ]).flat();
-
-const NAMES = [
-  "rax",
-  "rcx",
-  "rdx",
-  "rbx",
-  "rsp",
-  "rbp",
-  "rsi",
-  "rdi",
-  "r8",
-  "r9",
-  "r10",
-  "r11",
-  "r12",
-  "r13",
-  "r14",
-  "r15",
-] as const;
 
 const littleEndian = (value: number, bytes: number): number[] =>
   Array.from({ length: bytes }, (_, i) => i < 4 ? value >> (8 * i) & 0xff : value < 0 ? 0xff : 0);

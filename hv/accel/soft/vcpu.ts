@@ -3,13 +3,12 @@
  * with, until something needs the host.
  */
 
-import { type Access, Exit, type Vcpu } from "../accelerator.ts";
+import { type Access, Exit, type InterruptSource, type Vcpu } from "../accelerator.ts";
 import { Activity, type CpuState } from "../cpu_state.ts";
 import { Status } from "./codegen/operation.ts";
 import { Cpu, type CpuContext } from "./cpu.ts";
 import { Vector } from "./faults.ts";
 import { IF, RF, TF } from "./flags_word.ts";
-import type { InterruptSource } from "./interrupt_source.ts";
 import { deliver, type Event } from "./interrupts.ts";
 import { SoftRegisters } from "./registers.ts";
 import { resetCpu } from "./reset.ts";
