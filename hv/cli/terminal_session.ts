@@ -41,6 +41,7 @@ export class TerminalSession {
   readonly #keys = new TerminalKeys();
   readonly #screen: TerminalScreen;
   readonly #undo: (() => void)[] = [];
+  #stopped = false;
   readonly #setQuit: () => void;
   #showsScreen: boolean;
   #flushKeys: ReturnType<typeof setTimeout> | undefined;
@@ -81,8 +82,9 @@ export class TerminalSession {
 
   /** Gives the terminal back; what the screen showed last stays readable. Call it once or more. */
   stop(): void {
-    if (this.#undo.length === 0 && !this.#hasDisplay) return;
-    const last = this.#hasDisplay && this.#undo.length > 0 ? this.#machine.screen.text() : "";
+    if (this.#stopped) return;
+    this.#stopped = true;
+    const last = this.#hasDisplay ? this.#machine.screen.text() : "";
     for (const undo of this.#undo.splice(0).reverse()) undo();
     clearTimeout(this.#flushKeys);
     if (last !== "") this.#output.write(encoder.encode(`${last}\n`));
@@ -197,7 +199,7 @@ export class TerminalSession {
     if (this.#showsScreen) {
       this.#output.write(encoder.encode(this.#screen.draw(TERMINAL_HELP.join("\n"))));
       // Until the guest draws again, or this long.
-      setTimeout(() => this.#showsScreen && this.#undo.length > 0 && this.#draw(), 3000);
+      setTimeout(() => this.#showsScreen && !this.#stopped && this.#draw(), 3000);
     } else {
       this.#output.write(encoder.encode(`\r\n${TERMINAL_HELP.join("\r\n")}\r\n`));
     }

@@ -199,3 +199,20 @@ kvmTest(
     await stuck.stderr.cancel();
   },
 );
+
+kvmTest(
+  "with --display text in a pipe, the last screen is printed as text at the end",
+  async () => {
+    const { code, stdout } = await hv([
+      "run",
+      "--display",
+      "text",
+      "--memory",
+      "4M",
+      "--timeout",
+      "4",
+    ]);
+    assert.equal(code, 124);
+    assert.match(stdout, /^hv \d+\.\d+\.\d+, KVM, 1 processor, 4 MiB/);
+  },
+);
