@@ -1,6 +1,7 @@
 /** What a machine is to be, as a user says it, checked and filled in. */
 
 import { MAX_CPUS } from "./control.ts";
+import type { AcceleratorChoice } from "./accel/choose.ts";
 import type { BootDevice, DriveKind } from "./core/drive_kind.ts";
 import { UsageError } from "./errors.ts";
 import { MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES } from "./pc/board_config.ts";
@@ -15,9 +16,6 @@ export interface DriveOptions {
   /** Keep the guest's writes in a scratch file that goes with the machine. Default: false. */
   readonly overlay?: boolean;
 }
-
-/** Which accelerator to use; `auto` takes the fastest that this host has. */
-export type AcceleratorChoice = "auto" | "kvm" | "soft";
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
 export interface MachineOptions {

@@ -8,7 +8,7 @@
  */
 
 import type { AcceleratedVm, Vcpu } from "./accel/accelerator.ts";
-import { createVm, describeAccelerator } from "./accel/mod.ts";
+import { type AcceleratorDecision, chooseAccelerator, createVm } from "./accel/mod.ts";
 import type { BoardConfig } from "./pc/board_config.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
@@ -113,10 +113,12 @@ export class Machine implements AsyncDisposable {
     const undo: Disposable[] = [workers];
     try {
       const kernel = await DirectKernel.plan(config);
-      const accelerator = config.accelerator === "soft" ? "soft" : "kvm";
-      const PcInterrupts = await loadInterrupts(accelerator);
+      const decision = await chooseAccelerator(config.accelerator, {
+        wantsKvm: config.cpu === "host" ? undefined : "the processor that was asked for",
+      });
+      const PcInterrupts = await loadInterrupts(decision.accelerator);
       const firmware = await loadFirmware(config);
-      const parts = { accelerator, PcInterrupts, kernel, firmware, workers, undo } as const;
+      const parts = { decision, PcInterrupts, kernel, firmware, workers, undo } as const;
       const machine = new Machine(config, parts);
       await machine.#threads.up();
       machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
@@ -129,7 +131,7 @@ export class Machine implements AsyncDisposable {
 
   private constructor(
     config: ResolvedConfig,
-    { accelerator, PcInterrupts, kernel, firmware, workers, undo }: MachineParts,
+    { decision, PcInterrupts, kernel, firmware, workers, undo }: MachineParts,
   ) {
     this.#config = config;
     this.#kernel = kernel;
@@ -138,7 +140,7 @@ export class Machine implements AsyncDisposable {
     const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
     const memory = allocateMemory(config.ramBytes);
     undo.push({ [Symbol.dispose]: () => release(memory) });
-    this.#vm = createMachine(config, accelerator, memory);
+    this.#vm = createMachine(config, decision.accelerator, memory);
     undo.push(this.#vm);
     const doorbell = new EventFd(createEventFd());
     this.#doorbell = doorbell;
@@ -180,7 +182,7 @@ export class Machine implements AsyncDisposable {
     this.#thread.pc.insertMedia();
     this.#vcpus = Array.from({ length: config.cpus }, (_, index) => this.#vm.openVcpu(index));
     undo.push(...this.#vcpus);
-    this.accelerator = describeAccelerator(this.#vm.handle);
+    this.accelerator = decision.description;
 
     const exited = Promise.withResolvers<ExitStatus>();
     this.exited = exited.promise;
@@ -402,7 +404,7 @@ export class Machine implements AsyncDisposable {
 
 /** What is made ready before a machine is put together. */
 interface MachineParts {
-  readonly accelerator: "kvm" | "soft";
+  readonly decision: AcceleratorDecision;
   readonly PcInterrupts: ThreadParts["PcInterrupts"];
   readonly kernel: DirectKernel | undefined;
   readonly firmware: Awaited<ReturnType<typeof loadFirmware>>;

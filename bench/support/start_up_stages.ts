@@ -23,7 +23,7 @@ if (import.meta.main) {
   mark();
   const { Machine } = await import("../../hv/machine.ts");
   mark();
-  const machine = await Machine.create({ bios, memory: "64M" });
+  const machine = await Machine.create({ accelerator: "kvm", bios, memory: "64M" });
   mark();
   await machine.resume();
   await machine.exited;

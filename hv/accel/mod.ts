@@ -5,12 +5,12 @@
  * @module
  */
 
-import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
+import type { AcceleratedVm } from "./accelerator.ts";
 import { createKvmVm } from "./kvm/create.ts";
-import { emulatesRealMode } from "./kvm/host.ts";
 import { softCode } from "./load.ts";
 
 export * from "./accelerator.ts";
+export * from "./choose.ts";
 export * from "./cpu_state.ts";
 export { loadAccelerator } from "./load.ts";
 export { openVm } from "./open.ts";
@@ -37,12 +37,4 @@ export function createVm(options: VmOptions): AcceleratedVm {
   const { accelerator, memory, cpus, cpu = "host" } = options;
   if (accelerator === "kvm") return createKvmVm({ memory, cpus, cpu });
   return softCode().createSoftVm({ memory, cpus });
-}
-
-/** What runs the guest and what that is worth here, in a few words for the start-up line. */
-export function describeAccelerator(handle: VmHandle): string {
-  if (handle.accelerator !== "kvm") return "software CPU";
-  return emulatesRealMode()
-    ? "KVM, which emulates kernel-mode code on this host: slow (see hv info)"
-    : "KVM";
 }

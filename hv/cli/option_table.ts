@@ -35,7 +35,7 @@ export const RUN: CommandSpec = {
     {
       name: "accel",
       value: "auto|kvm|soft",
-      help: "what runs guest code; soft is experimental (default auto: kvm)",
+      help: "what runs guest code (default auto: KVM at hardware speed, else the software CPU)",
     },
     {
       name: "cpu",

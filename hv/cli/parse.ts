@@ -3,7 +3,8 @@
 import { parseArgs } from "node:util";
 import type { BootDevice } from "../core/drive_kind.ts";
 import { editDistance } from "../core/edit_distance.ts";
-import type { AcceleratorChoice, DriveOptions, MachineOptions } from "../config.ts";
+import type { AcceleratorChoice } from "../accel/choose.ts";
+import type { DriveOptions, MachineOptions } from "../config.ts";
 import { UsageError } from "../errors.ts";
 import { type CommandSpec, RUN } from "./option_table.ts";
 

@@ -1,6 +1,7 @@
 /** A host that lacks something: KVM, permissions, room. Needs root, to take rights and mounts away. */
 
 import assert from "node:assert/strict";
+import { rom } from "../support/payload.ts";
 import { allRefused, hv, type Refusal, Scratch } from "../support/hv_process.ts";
 
 const HOST = 4;
@@ -68,23 +69,41 @@ hostTest(
     const bind = (path: string) => `mount --bind ${path} /dev/kvm`;
     await allRefused([
       [
-        "run --memory 2M",
+        "run --accel kvm --memory 2M",
         HOST,
         /Cannot open \/dev\/kvm: no such file .*load the module kvm_intel/,
         {
           prefix: mounted("mount -t tmpfs none /dev"),
         },
       ],
-      ["run --memory 2M", HOST, /\/dev\/kvm is not KVM/, { prefix: mounted(bind(file)) }],
-      ["run --memory 2M", HOST, /permission denied.*add your user to the kvm group/, {
+      ["run --accel kvm --memory 2M", HOST, /\/dev\/kvm is not KVM/, {
+        prefix: mounted(bind(file)),
+      }],
+      ["run --accel kvm --memory 2M", HOST, /permission denied.*add your user to the kvm group/, {
         prefix: mounted(bind(closed), ...OBEDIENT),
       }],
     ]);
     const { code, stdout } = await hv(["info"], { prefix: mounted("mount -t tmpfs none /dev") });
-    assert.equal(code, HOST);
+    assert.equal(code, 0);
     assert.match(stdout, /KVM +not usable: Cannot open \/dev\/kvm: no such file/);
+    assert.match(stdout, /software +\d+ million instructions a second/);
+    assert.match(stdout, /--accel auto takes the software CPU, since KVM is not usable/);
   },
 );
+
+hostTest("without KVM a guest runs on the software CPU, and the start line says why", async () => {
+  using scratch = new Scratch();
+  using image = rom((p) => p.exit(3));
+  const { code, stderr } = await hv(["run", "--bios", image.path, "--memory", "2M"], {
+    cwd: scratch.path,
+    prefix: mounted("mount -t tmpfs none /dev"),
+  });
+  assert.equal(code, 7);
+  assert.match(
+    stderr,
+    /software CPU, since KVM is not usable: Cannot open \/dev\/kvm: no such file/,
+  );
+});
 
 hostTest("no room for an overlay's scratch file is told at once", async () => {
   await using disk = new AsyncDisposableStack();

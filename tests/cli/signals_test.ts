@@ -36,7 +36,19 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       const overlaid = scratch.file("base.img", 1 << 20);
       const socket = `${scratch.path}/socket`;
       const args = [
-        ...["run", "--memory", "1M", "--cpus", "2", "--display", "none", "--bios", image.path],
+        ...[
+          "run",
+          "--accel",
+          "kvm",
+          "--memory",
+          "1M",
+          "--cpus",
+          "2",
+          "--display",
+          "none",
+          "--bios",
+          image.path,
+        ],
         ...["--disk", disk, "--disk", `${overlaid},overlay`],
         ...["--serial", "stdio", "--serial", `unix:${socket}`],
       ];

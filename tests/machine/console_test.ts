@@ -53,7 +53,7 @@ kvmTest("42,000 bytes go through the guest and back, whole and in order", async 
       p.db(0xf3, 0x6e); // rep outsb
     });
   });
-  await using machine = await Machine.start({ memory: "1M", bios: image.path });
+  await using machine = await Machine.start({ accelerator: "kvm", memory: "1M", bios: image.path });
   // What came before the guest has switched the FIFOs on would go as it does so (PC16550D, 8.5).
   const { text: hello } = await machine.console.expect("up");
   const random = new Random(seed());
@@ -86,7 +86,11 @@ kvmTest(
       for (let i = 0; i < 3; i++) receive(p);
       p.exit(1);
     });
-    await using machine = await Machine.start({ memory: "1M", bios: image.path });
+    await using machine = await Machine.start({
+      accelerator: "kvm",
+      memory: "1M",
+      bios: image.path,
+    });
     await machine.console.expect("up");
     const text = Array.from({ length: 100_000 }, (_, i) => String.fromCharCode(65 + i % 26)).join(
       "",
@@ -124,7 +128,11 @@ kvmTest(
       }
       p.exit(1);
     });
-    await using machine = await Machine.start({ memory: "1M", bios: image.path });
+    await using machine = await Machine.start({
+      accelerator: "kvm",
+      memory: "1M",
+      bios: image.path,
+    });
     // The main thread does nothing else for a while: nobody empties the ring.
     const until = performance.now() + 1500;
     while (performance.now() < until);
@@ -141,7 +149,7 @@ kvmTest("a sender without an end waits for room, and hears when the guest has en
     p.until("nz", () => p.alu("cmp", byte(0x500), 0));
     p.exit(1);
   });
-  await using machine = await Machine.start({ memory: "1M", bios: image.path });
+  await using machine = await Machine.start({ accelerator: "kvm", memory: "1M", bios: image.path });
   await machine.console.room();
   machine.console.send(new Uint8Array(100_000));
   const abort = new AbortController();

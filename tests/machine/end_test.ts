@@ -40,7 +40,12 @@ async function run(
   options: MachineOptions = {},
 ): Promise<void> {
   using image = rom(program);
-  await using machine = await Machine.start({ memory: "1M", bios: image.path, ...options });
+  await using machine = await Machine.start({
+    accelerator: "kvm",
+    memory: "1M",
+    bios: image.path,
+    ...options,
+  });
   await body(machine);
 }
 
@@ -153,7 +158,7 @@ kvmTest(
 kvmTest(
   "a wait's time limit ends it with console, screen and registers; the guest goes on",
   async () => {
-    await using machine = await Machine.start({ memory: "4M" });
+    await using machine = await Machine.start({ accelerator: "kvm", memory: "4M" });
     await machine.screen.waitFor("hv", { timeoutMs: 60_000 });
     const wait = machine.screen.waitFor(/never/, { timeoutMs: 50 });
     await assert.rejects(wait, (error: WaitError) => {

@@ -112,6 +112,7 @@ kvmTest(`a guest of ${STEPS} random accesses on KVM ends by its own doing`, asyn
     Deno.truncateSync(disk, 1440 * 1024);
     try {
       await using machine = await Machine.start({
+        accelerator: "kvm",
         memory: "4M",
         cpus: 2,
         bios: image.path,

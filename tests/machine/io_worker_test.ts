@@ -62,7 +62,11 @@ kvmTest(
       p.label("enough");
       p.exit(0x2a);
     });
-    await using machine = await Machine.start({ memory: "2M", bios: image.path });
+    await using machine = await Machine.start({
+      accelerator: "kvm",
+      memory: "2M",
+      bios: image.path,
+    });
     await machine.console.expect("up\n");
     const before = workers();
     machine.console.send("\n");

@@ -58,7 +58,12 @@ for (const cpus of [1, 2]) {
   for (const kind of ["port accesses", "halted"] as const) {
     kvmTest(`a thousand rounds of pause and resume, ${cpus} processors, ${kind}`, async () => {
       using image = rom(workers(kind, cpus));
-      await using machine = await Machine.start({ memory: "1M", cpus, bios: image.path });
+      await using machine = await Machine.start({
+        accelerator: "kvm",
+        memory: "1M",
+        cpus,
+        bios: image.path,
+      });
       const read = () => COUNTERS.slice(0, cpus).map((address) => counter(machine, address));
       for (let round = 0; round < 1000; round++) {
         await machine.pause();
@@ -97,7 +102,7 @@ kvmTest("guest time stands still while paused (PIIX4 power-management timer)", a
       p.inc(dword(COUNTERS[0]));
     });
   });
-  await using machine = await Machine.start({ memory: "1M", bios: image.path });
+  await using machine = await Machine.start({ accelerator: "kvm", memory: "1M", bios: image.path });
   while (counter(machine, COUNTERS[0]) < 10) await sleep(1);
   let startMs = performance.now();
   const first = counter(machine, SAMPLE);
@@ -122,7 +127,11 @@ kvmTest("pausing twice, resuming twice and pausing a guest that has ended do not
     p.until("nz", () => p.alu("cmp", byte(0x500), 0));
     p.exit(1);
   });
-  await using machine = await Machine.create({ memory: "1M", bios: image.path });
+  await using machine = await Machine.create({
+    accelerator: "kvm",
+    memory: "1M",
+    bios: image.path,
+  });
   await machine.pause();
   assert.equal(machine.state, "starting");
   await machine.resume();
@@ -154,7 +163,11 @@ kvmTest(
       p.stop();
     });
     for (let round = 0; round < 10; round++) {
-      await using machine = await Machine.start({ memory: "1M", bios: image.path });
+      await using machine = await Machine.start({
+        accelerator: "kvm",
+        memory: "1M",
+        bios: image.path,
+      });
       const asked = Array.from({ length: 20 }, () => machine.registers());
       machine.writeMemory(0x500, Uint8Array.of(1));
       for (let i = 0; i < 20; i++) asked.push(machine.registers());
@@ -214,7 +227,12 @@ kvmTest(
   "pausing while the firmware waits for a disk loses no request and changes no data",
   async () => {
     using floppy = romFile(readingFloppy(2000));
-    await using machine = await Machine.start({ memory: "2M", cpus: 2, floppy: floppy.path });
+    await using machine = await Machine.start({
+      accelerator: "kvm",
+      memory: "2M",
+      cpus: 2,
+      floppy: floppy.path,
+    });
     const ended = exitCode(machine, 90_000);
     let rounds = 0;
     for (; machine.state !== "ended"; rounds++) {

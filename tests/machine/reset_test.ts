@@ -70,11 +70,21 @@ for (const [name, reset] of Object.entries(RESETS)) {
   kvmTest(`the guest resets the machine by ${name}`, async () => {
     using image = rom((p) => startedThrice(p, reset));
     for (const cpus of [1, 2]) {
-      await using machine = await Machine.start({ memory: "1M", cpus, bios: image.path });
+      await using machine = await Machine.start({
+        accelerator: "kvm",
+        memory: "1M",
+        cpus,
+        bios: image.path,
+      });
       assert.equal(await exitCode(machine), 0x21);
       assert.equal(machine.readMemory(0x500, 1)![0], 0, "the UART kept its scratch register");
     }
-    await using once = await Machine.start({ memory: "1M", bios: image.path, noReboot: true });
+    await using once = await Machine.start({
+      accelerator: "kvm",
+      memory: "1M",
+      bios: image.path,
+      noReboot: true,
+    });
     assert.equal((await ending(once)).reason, "reset");
     assert.equal((await ending(once)).message, "the guest asked for a reset");
   });
@@ -100,7 +110,11 @@ for (const [name, reset] of Object.entries(RESETS)) {
       p.mov(byte(0x602), "al");
       p.exit(0x10);
     });
-    await using machine = await Machine.start({ memory: "1M", bios: image.path });
+    await using machine = await Machine.start({
+      accelerator: "kvm",
+      memory: "1M",
+      bios: image.path,
+    });
     assert.equal(await exitCode(machine), 0x21);
     const [low, high, scratch] = machine.readMemory(0x600, 3)!;
     assert.equal(low | high << 8, 0x1234, "RAM changed");
@@ -128,7 +142,12 @@ kvmTest("the host resets a running, a halted, a paused and an ended guest", asyn
     p.label("end");
     p.exit(1);
   });
-  await using machine = await Machine.start({ memory: "1M", cpus: 2, bios: image.path });
+  await using machine = await Machine.start({
+    accelerator: "kvm",
+    memory: "1M",
+    cpus: 2,
+    bios: image.path,
+  });
   await machine.console.expect("1");
   await machine.reset();
   await machine.console.expect("2");
@@ -152,7 +171,12 @@ kvmTest("a hundred resets by the host, at any moment, each start the guest anew"
     p.print("up ");
     p.forever(() => p.out(0x80, "al"));
   });
-  await using machine = await Machine.start({ memory: "1M", cpus: 2, bios: image.path });
+  await using machine = await Machine.start({
+    accelerator: "kvm",
+    memory: "1M",
+    cpus: 2,
+    bios: image.path,
+  });
   for (let round = 0; round < 100; round++) {
     await Promise.all([machine.reset(), machine.registers(), machine.pause(), machine.resume()]);
     if (round % 10 === 0) await machine.console.expect("up ");

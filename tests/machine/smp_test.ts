@@ -102,7 +102,12 @@ for (const cpus of [2, 4]) {
         increments(p);
         p.stop();
       });
-      await using machine = await Machine.start({ memory: "1M", cpus, bios: image.path });
+      await using machine = await Machine.start({
+        accelerator: "kvm",
+        memory: "1M",
+        cpus,
+        bios: image.path,
+      });
       assert.equal(await exitCode(machine), 0x21);
       assert.equal(shared(machine, STARTED), cpus - 1);
       assert.equal(shared(machine, COUNTER), cpus * 100_000);
@@ -157,7 +162,12 @@ for (const waits of ["poll a port", "halt"] as const) {
       handler(p, "ping", PINGS, () => send(p, 0, PONG));
       handler(p, "pong", PONGS);
     });
-    await using machine = await Machine.start({ memory: "1M", cpus: 2, bios: image.path });
+    await using machine = await Machine.start({
+      accelerator: "kvm",
+      memory: "1M",
+      cpus: 2,
+      bios: image.path,
+    });
     assert.equal(await exitCode(machine), 0x21);
     assert.equal(shared(machine, PINGS), ROUNDS);
     assert.equal(shared(machine, PONGS), ROUNDS);
@@ -192,7 +202,12 @@ kvmTest("two processors write to one device at once and nothing is lost, then to
     lockedIncrement(p, FINISHED);
     p.stop();
   });
-  await using machine = await Machine.start({ memory: "1M", cpus: 2, bios: image.path });
+  await using machine = await Machine.start({
+    accelerator: "kvm",
+    memory: "1M",
+    cpus: 2,
+    bios: image.path,
+  });
   assert.equal(await exitCode(machine), 0x21);
   const [com1, debug, log] = machine.consoles.map(({ text }) => text);
   assert.equal(com1.length, 2 * BYTES);

@@ -44,6 +44,7 @@ class Images implements Disposable {
       return path;
     };
     this.options = {
+      accelerator: "kvm",
       memory: "2M",
       cpus,
       bios: image.path,
@@ -200,7 +201,11 @@ kvmTest(
     using image = busy();
     const beforeMib = residentMib();
     for (let round = 0; round < 6; round++) {
-      await using machine = await Machine.create({ memory: "256M", bios: image.path });
+      await using machine = await Machine.create({
+        accelerator: "kvm",
+        memory: "256M",
+        bios: image.path,
+      });
       const page = new Uint8Array(1 << 20).fill(0xa5);
       for (let mib = 1; mib < 250; mib++) machine.writeMemory(mib << 20, page);
     }

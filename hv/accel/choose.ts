@@ -1,0 +1,79 @@
+/**
+ * Which accelerator runs a machine, decided once, by main, when the machine is made.
+ *
+ * `auto` takes KVM where it runs kernel-mode code at hardware speed, and the software CPU elsewhere:
+ * nobody is ever silently slow. Where the processor announces VT-x or AMD-V, KVM cannot but use them;
+ * where it does not and `/dev/kvm` is there all the same, KVM is measured (2 to 20 ms).
+ */
+
+import { closeDescriptor } from "../sys/mod.ts";
+import type { VmHandle } from "./accelerator.ts";
+import { emulatesRealMode, openKvm } from "./kvm/host.ts";
+
+/** Which accelerator to use; `auto` takes the fastest that this host has. */
+export type AcceleratorChoice = "auto" | "kvm" | "soft";
+
+/** What was decided. */
+export interface AcceleratorDecision {
+  readonly accelerator: VmHandle["accelerator"];
+  /** Its name and why it was taken, for the start-up line. */
+  readonly description: string;
+}
+
+/** What KVM is worth on this host. */
+export interface KvmWorth {
+  /** Does it run kernel-mode code at hardware speed? */
+  readonly native: boolean;
+  /** `hardware speed`, `emulated, 0.8 MIPS`, or why it cannot be used, in a few words. */
+  readonly description: string;
+  /** Kernel-mode instructions a second, where they were measured. */
+  readonly instructionsPerSecond?: number;
+}
+
+/**
+ * Decides.
+ *
+ * @param wantsKvm Why `auto` must take KVM, such as features of its processor that were asked for.
+ * @param worth What KVM is worth; default: asked of the host. For tests.
+ */
+export async function chooseAccelerator(
+  choice: AcceleratorChoice,
+  { wantsKvm, worth = kvmWorth }: {
+    readonly wantsKvm?: string;
+    readonly worth?: (measureAlways: boolean) => Promise<KvmWorth>;
+  } = {},
+): Promise<AcceleratorDecision> {
+  if (choice === "soft") return { accelerator: "soft", description: "software CPU" };
+  if (choice === "auto" && wantsKvm === undefined) {
+    const kvm = await worth(false);
+    if (kvm.native) return { accelerator: "kvm", description: "KVM" };
+    return { accelerator: "soft", description: `software CPU, since KVM is ${kvm.description}` };
+  }
+  const because = choice === "auto" ? `, for ${wantsKvm}` : "";
+  const slow = emulatesRealMode()
+    ? "; it emulates kernel-mode code on this host: slow (see hv info)"
+    : "";
+  return { accelerator: "kvm", description: `KVM${because}${slow}` };
+}
+
+/**
+ * What the host's KVM is worth; never throws.
+ *
+ * @param measureAlways Measure it also where it is known to run at hardware speed.
+ */
+export async function kvmWorth(measureAlways: boolean): Promise<KvmWorth> {
+  if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
+    return { native: false, description: "not there: it needs Linux on x86-64" };
+  }
+  try {
+    closeDescriptor(openKvm());
+    if (!emulatesRealMode() && !measureAlways) {
+      return { native: true, description: "hardware speed" };
+    }
+    const { describeProbe, probeKvm } = await import("./kvm/probe.ts");
+    const probe = probeKvm();
+    return { ...probe, description: describeProbe(probe) };
+  } catch (error) {
+    return { native: false, description: `not usable: ${(error as Error).message}` };
+  }
+}
