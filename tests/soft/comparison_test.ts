@@ -3,20 +3,11 @@
 import assert from "node:assert/strict";
 import { seeded } from "../support/random.ts";
 import { Comparison } from "./comparison.ts";
+import { kvmIsThere } from "./kvm_is_there.ts";
 import { LegacyComparison } from "./legacy_comparison.ts";
 
 const CASES = 2000;
 const LEGACY_CASES = 600;
-
-function kvmIsThere(): boolean {
-  try {
-    Deno.openSync("/dev/kvm", { read: true, write: true }).close();
-    return true;
-  } catch {
-    console.log("skipped: the comparison with the real processor needs /dev/kvm");
-    return false;
-  }
-}
 
 const ignore = !kvmIsThere();
 

@@ -239,7 +239,8 @@ export class UserMachine {
     state.idtr.limit = 0x1ff;
     state.cr0 = 0x8001_0033n;
     state.cr3 = BigInt(PAGE_TABLES);
-    state.cr4 = 0x0001_06a0n; // PAE, PGE, OSFXSR, OSXMMEXCPT, FSGSBASE
+    state.cr4 = 0x0005_06a0n; // PAE, PGE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE
+    state.xcr0 = 3n;
     state.efer = 0xd01n; // SCE, LME, LMA, NXE
     state.rip = BigInt(HANDLERS + 7);
     state.general[4] = BigInt(FRAME);

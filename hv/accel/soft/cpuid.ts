@@ -28,6 +28,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "cx16",
   "movbe",
   "popcnt",
+  "xsave",
   "hypervisor",
   "fsgsbase",
   "bmi1",
@@ -38,6 +39,9 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "rdrand",
   "rdseed",
   "abm",
+  "xsaveopt",
+  "xsavec",
+  "xgetbv1",
 ]);
 
 /** Bits of the leaves, by the names above. */
@@ -51,7 +55,13 @@ const BITS: Readonly<Record<string, readonly string[]>> = {
   "7.ebx": "fsgsbase . . bmi1 . avx2 . smep bmi2 erms invpcid . . . . . . . rdseed adx smap".split(
     " ",
   ),
+  "d1.eax": "xsaveopt xsavec xgetbv1 xsaves".split(" "),
 };
+
+/** What XCR0 may have: x87 and SSE. */
+export const XCR0_BITS = 0b11;
+/** Bytes of an XSAVE area: the FXSAVE image and the header. */
+export const XSAVE_BYTES = 576;
 
 function word(key: string): number {
   let bits = 0;
@@ -89,6 +99,9 @@ export function cpuid(
       ];
     case 7:
       return subleaf === 0 ? [0, word("7.ebx"), 0, 0] : [0, 0, 0, 0];
+    case 0xd:
+      if (subleaf === 0) return [XCR0_BITS, XSAVE_BYTES, XSAVE_BYTES, 0];
+      return subleaf === 1 ? [word("d1.eax"), XSAVE_BYTES, 0, 0] : [0, 0, 0, 0];
     case 0x8000_0000:
       return [0x8000_0008 | 0, 0, 0, 0];
     case 0x8000_0001:

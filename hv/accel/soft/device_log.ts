@@ -7,12 +7,10 @@
  */
 
 import type { Access } from "../accelerator.ts";
-import type { SoftState } from "./state.ts";
+import { LOG_CAPACITY, type SoftState } from "./state.ts";
 
 const WRITE = 0x40;
 const PORT = 0x80;
-/** More than any instruction makes. */
-const CAPACITY = 16;
 
 /** The access object that every exit reuses. */
 class SoftAccess implements Access {
@@ -71,7 +69,7 @@ export class DeviceLog {
       return true;
     }
     // Another path than before, as when other processors change the page tables: from here on anew.
-    state.logCount = Math.min(next, CAPACITY - 1);
+    state.logCount = Math.min(next, LOG_CAPACITY - 1);
     access.address = address;
     access.size = size;
     access.isWrite = isWrite;

@@ -342,6 +342,53 @@ export class LinearMemory {
     }
   }
 
+  /** Fills `to`, which is 8 to 4096 bytes, from `linear`. Throws `GuestFault` or `GuestAccess`. */
+  readBytes(linear: bigint, to: Uint8Array, privilege: Privilege): void {
+    this.#inPages(linear, to, AccessKind.read, privilege, (physical, part) => {
+      const offset = this.#map.offsetOf(physical);
+      if (offset >= 0) part.set(this.#bytes.subarray(offset, offset + part.length));
+      else this.#eachWord(physical, part, false);
+    });
+  }
+
+  /** The reverse of `readBytes`; nothing is written unless everything can be. */
+  writeBytes(linear: bigint, from: Uint8Array, privilege: Privilege): void {
+    this.#inPages(linear, from, AccessKind.write, privilege, (physical, part) => {
+      const offset = this.#map.offsetOf(physical);
+      if (offset >= 0 && this.#map.lastWritable) {
+        this.#bytes.set(part, offset);
+        this.#wrote(offset, part.length);
+      } else this.#eachWord(physical, part, true);
+    });
+  }
+
+  /** Translates the one or two pages of `bytes`, then lets `each` have their parts. */
+  #inPages(
+    linear: bigint,
+    bytes: Uint8Array,
+    kind: AccessKind,
+    privilege: Privilege,
+    each: (physical: number, part: Uint8Array) => void,
+  ): void {
+    const inFirst = Math.min(PAGE - Number(linear & 0xfffn), bytes.length);
+    const first = this.translate(linear, kind, privilege);
+    const second = inFirst < bytes.length
+      ? this.translate(BigInt.asUintN(64, linear + BigInt(inFirst)), kind, privilege)
+      : 0;
+    each(first, bytes.subarray(0, inFirst));
+    if (inFirst < bytes.length) each(second, bytes.subarray(inFirst));
+  }
+
+  /** Words of 8 bytes between a device and `part`, whose length is a multiple. */
+  #eachWord(physical: number, part: Uint8Array, isWrite: boolean): void {
+    const view = new DataView(part.buffer, part.byteOffset, part.byteLength);
+    for (let at = 0; at < part.length; at += 8) {
+      const value = isWrite ? view.getBigUint64(at, true) : 0n;
+      if (!this.#log.serve(physical + at, 8, isWrite, false, value)) awaitDevice();
+      if (!isWrite) view.setBigUint64(at, this.#log.access.data.getBigUint64(0, true), true);
+    }
+  }
+
   #inPage(linear: bigint, bytes: number): boolean {
     return Number(linear & 0xfffn) + bytes <= PAGE;
   }

@@ -54,6 +54,9 @@ export const Pending = {
 /** Code size of the block mode key, and of instructions. */
 export const CodeSize = { bits16: 0, bits32: 1, bits64: 2 } as const;
 
+/** More device accesses than any instruction makes: XSAVE and XRSTOR make the most, 80. */
+export const LOG_CAPACITY = 128;
+
 const FIELDS = {
   /** In the order of `GENERAL_REGISTERS`; the byte registers AH to BH are at offset + 1. */
   general: u64s(16),
@@ -136,10 +139,10 @@ const FIELDS = {
   /** Accesses of the current instruction that devices have answered: see devices_log.ts. */
   logCount: u8,
   logNext: u8,
-  logAddresses: u64s(16),
-  logValues: u64s(16),
+  logAddresses: u64s(LOG_CAPACITY),
+  logValues: u64s(LOG_CAPACITY),
   /** Size in bytes, bit 6 write, bit 7 port. */
-  logKinds: bytes(16),
+  logKinds: bytes(LOG_CAPACITY),
   /** End of the blocks, an address in memory 0. */
   blockEnd: u32,
   /** XSAVE area in the standard form: MXCSR and the XMM registers live in it. */

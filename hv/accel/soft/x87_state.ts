@@ -6,12 +6,13 @@
 
 import { fault, Vector } from "./faults.ts";
 import type { Real } from "./float80_module.ts";
-import { AT, type SoftState } from "./state.ts";
+import { AT, MXCSR_AT, type SoftState } from "./state.ts";
 
 const FCW = AT.xsave;
 const FSW = AT.xsave + 2;
 /** One bit a register: it holds something. */
 const FTW = AT.xsave + 4;
+const FOP = AT.xsave + 6;
 const REGISTERS = AT.xsave + 32;
 
 /** Bits of the status word. */
@@ -166,6 +167,8 @@ export class X87 {
     this.#data.setUint16(FCW, 0x37f, true);
     this.status = 0;
     this.tags = 0;
+    // The last instruction and operand, of which only what FXRSTOR brings is kept.
+    for (let at = FOP; at < MXCSR_AT; at += 2) this.#data.setUint16(at, 0, true);
   }
 
   /** The tag word in its long form: two bits a register, by value. */

@@ -97,6 +97,10 @@ export const SERVICE_NAMES = [
   "stmxcsr",
   "fxsave",
   "fxrstor",
+  "xsave",
+  "xsaveopt",
+  "xsavec",
+  "xrstor",
   "x87",
 ] as const;
 /** One of the above. */

@@ -58,6 +58,10 @@ const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
   stmxcsr: ["m"],
   fxsave: ["m"],
   fxrstor: ["m"],
+  xsave: ["m"],
+  xsaveopt: ["m"],
+  xsavec: ["m"],
+  xrstor: ["m"],
   x87: ["m", "i"],
 };
 

@@ -10,6 +10,7 @@ import { STACK_SERVICES } from "./stack.ts";
 import { SEGMENT_SERVICES } from "./segments.ts";
 import { FAR_SERVICES } from "./far_transfers.ts";
 import { FAST_CALL_SERVICES } from "./fast_calls.ts";
+import { SAVED_STATE_SERVICES } from "./saved_state.ts";
 import { VECTOR_SERVICES } from "./vector.ts";
 import { X87_SERVICES } from "./x87.ts";
 
@@ -21,6 +22,7 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...SEGMENT_SERVICES,
   ...FAR_SERVICES,
   ...FAST_CALL_SERVICES,
+  ...SAVED_STATE_SERVICES,
   ...VECTOR_SERVICES,
   ...X87_SERVICES,
 };

@@ -22,6 +22,7 @@ import {
 } from "../paging.ts";
 import { Seg } from "../state.ts";
 import { readTsc } from "../time_stamp.ts";
+import { CR4_OSXSAVE } from "./saved_state.ts";
 import { requirePrivilege, storeWord } from "./segments.ts";
 
 const RAX = 0;
@@ -45,7 +46,7 @@ const CR4_FSGSBASE = 1 << 16;
 /** What may be set: VME and PVI are accepted for old kernels only if CPUID has them; it has not. */
 const CR4_BITS = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | 1 << 6 | CR4_PGE | CR4_PCE | 1 << 9 |
   1 << 10 |
-  CR4_FSGSBASE | CR4_SMEP | CR4_SMAP;
+  CR4_FSGSBASE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
 const SHADOW_STI = 2;
 const DR7_GD = 1 << 13;
 const DR6_BD = 1 << 13;
@@ -278,7 +279,11 @@ export const SYSTEM_SERVICES = {
   cpuid: (cpu) => {
     const leaf = Number(cpu.general(RAX, 32));
     const subleaf = Number(cpu.general(RCX, 32));
-    const [a, b, c, d] = cpuid(leaf, subleaf, { index: cpu.index, cpus: 1, osxsave: false });
+    const [a, b, c, d] = cpuid(leaf, subleaf, {
+      index: cpu.index,
+      cpus: 1,
+      osxsave: (cpu.state.cr4 & CR4_OSXSAVE) !== 0,
+    });
     const unsigned = (value: number) => BigInt(value >>> 0);
     cpu.setGeneral(RAX, 32, unsigned(a));
     cpu.setGeneral(RBX, 32, unsigned(b));
