@@ -3,7 +3,7 @@
 import { HostError, UsageError } from "../errors.ts";
 import { say } from "./say.ts";
 import { VERSION } from "../version.ts";
-import { commandHelp, COMMANDS, ExitCode, programHelp } from "./option_table.ts";
+import { BOOT, commandHelp, COMMANDS, ExitCode, programHelp } from "./option_table.ts";
 import { nearestName, parseCommand, parseRun } from "./parse.ts";
 
 /** Carries out the command line; gives the exit code. Never throws. */
@@ -22,6 +22,12 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
       if (request.help) return help("run");
       const { run } = await import("./run.ts");
       return await run(request);
+    }
+    case "boot": {
+      const request = parseRun(rest, BOOT);
+      if (request.help) return help("boot");
+      const { boot } = await import("./boot.ts");
+      return await boot(request);
     }
     case "info": {
       const spec = COMMANDS.find(({ name }) => name === "info")!;

@@ -89,6 +89,14 @@ export const RUN: CommandSpec = {
   ],
 };
 
+/** `hv boot`: `hv run` for whoever has nothing to run yet. */
+export const BOOT: CommandSpec = {
+  ...RUN,
+  name: "boot",
+  summary: "start a machine; without an image, a Linux to try",
+  examples: ["hv boot", "hv boot --memory 1G --cpus 2", "hv boot freedos.img"],
+};
+
 /** `hv info`. */
 export const INFO: CommandSpec = {
   name: "info",
@@ -98,7 +106,7 @@ export const INFO: CommandSpec = {
 };
 
 /** Every command. */
-export const COMMANDS: readonly CommandSpec[] = [RUN, INFO];
+export const COMMANDS: readonly CommandSpec[] = [RUN, BOOT, INFO];
 
 /** Exit codes; what isa-debug-exit gives is always odd, so ours are even. */
 export const ExitCode = {

@@ -79,12 +79,15 @@ export function parseCommand(spec: CommandSpec, words: readonly string[]): Parse
 }
 
 /**
- * The words of `hv run`.
+ * The words of `hv run`, or of a command with the same options.
  *
  * @throws {UsageError}
  */
-export function parseRun(words: readonly string[]): RunRequest & { help: boolean } {
-  const { values, positional } = parseCommand(RUN, words);
+export function parseRun(
+  words: readonly string[],
+  command: CommandSpec = RUN,
+): RunRequest & { help: boolean } {
+  const { values, positional } = parseCommand(command, words);
   const text = (name: string) => values[name] as string | undefined;
   const texts = (name: string) => values[name] as string[] | undefined;
   const drives = (name: string) => texts(name)?.map((value) => parseDrive(name, value));

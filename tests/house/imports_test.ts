@@ -12,6 +12,7 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
   ["hv/sys/", "sys"],
   ["hv/accel/", "accel"],
   ["hv/boot/", "boot"],
+  ["hv/linux/", "linux"],
   ["hv/pc.ts", "board"],
   ["hv/pc/", "board"],
   // What the threads of a machine, its board included, tell each other.
@@ -25,12 +26,13 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
 
 /** What each layer may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  cli: ["machine", "control", "board", "boot", "accel", "devices", "core", "sys"],
+  cli: ["machine", "linux", "control", "board", "boot", "accel", "devices", "core", "sys"],
   machine: ["control", "board", "accel", "boot", "devices", "backend", "bios", "core", "sys"],
   board: ["devices", "bios", "accel", "boot", "core", "control"],
   control: ["core"],
   accel: ["core", "sys"],
   boot: ["core"],
+  linux: ["boot"],
   bios: ["devices", "accel", "core"],
   backend: ["core", "sys"],
   devices: ["core"],

@@ -1,10 +1,11 @@
-/** Where tests/fetch_guests.ts puts guests, and how tests find them. */
+/** Guests from Debian's packages, which tests/fetch_guests.ts fetches, and how tests find them. */
 
-/** The cache's folder. */
-export function guestCache(): string {
-  const base = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME")}/.cache`;
-  return `${base}/hv-tests`;
-}
+import { KERNEL, type Package, packageFolder } from "../../hv/linux/packages.ts";
+
+/** ISOLINUX's loader. */
+export const ISOLINUX: Package = { folder: "isolinux", name: "isolinux" };
+/** SYSLINUX's modules, and memdisk. */
+export const SYSLINUX: Package = { folder: "syslinux-common", name: "syslinux-common" };
 
 /** The first file in `folder` whose name begins with `prefix`, or undefined. */
 export function findFile(folder: string, prefix: string): string | undefined {
@@ -20,4 +21,4 @@ export function findFile(folder: string, prefix: string): string | undefined {
 
 /** Debian's kernel for virtual machines, or undefined when it has not been fetched. */
 export const debianKernel = (): string | undefined =>
-  findFile(`${guestCache()}/linux-cloud-amd64/boot`, "vmlinuz-");
+  findFile(`${packageFolder(KERNEL)}/boot`, "vmlinuz-");

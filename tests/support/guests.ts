@@ -6,7 +6,7 @@
  */
 
 import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
-import { guestCache } from "./guest_cache.ts";
+import { packageCache } from "../../hv/linux/packages.ts";
 
 /** Guests that run at the same time: each keeps a processor of the host busy. */
 const AT_ONCE = 2;
@@ -38,7 +38,7 @@ export function sharedImage(name: string): string {
 }
 
 /** A file of a package that tests/fetch_guests.ts unpacks. */
-export const fetched = (path: string): string => `${guestCache()}/${path}`;
+export const fetched = (path: string): string => `${packageCache()}/${path}`;
 
 /** A reason to skip a case, or "" when it can run. */
 function reasonToSkip({ needs, soft = false, skip = "" }: GuestCase): string {

@@ -1,0 +1,115 @@
+/**
+ * A Linux to try: Debian's kernel for virtual machines with busybox, as far as this host can fetch
+ * their packages.
+ *
+ * @module
+ */
+
+import { initramfs } from "./initramfs.ts";
+import { selectModules } from "./kernel_modules.ts";
+import {
+  BUSYBOX,
+  fetchPackage,
+  KERNEL,
+  packageCache,
+  PackageError,
+  type Progress,
+} from "./packages.ts";
+
+export { PackageError, type Progress };
+
+/** What `Machine.start` takes. */
+export interface LinuxToTry {
+  readonly kernel: string;
+  readonly initrd: string;
+  readonly append: string;
+}
+
+/** How many characters the terminal shows, for programs on the serial console. */
+export interface TerminalSize {
+  readonly columns: number;
+  readonly rows: number;
+}
+
+/** Drivers of what hv's machines have, and file systems of disks that they may hold. */
+const MODULES = [
+  ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng"],
+  ...["virtio_balloon", "virtio_scsi", "virtio_input", "vmw_vsock_virtio_transport", "9p"],
+  ...["9pnet_virtio", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "e1000", "i2c_piix4"],
+  ...["ext4", "vfat", "nls_cp437", "nls_ascii", "isofs", "loop", "squashfs", "overlay"],
+];
+
+/**
+ * No mitigations and no self-tests: the guest is to be tried, and quickly. The kernel gives what it does
+ * not know, in capitals, to its first program.
+ */
+const COMMAND_LINE = "console=ttyS0 mitigations=off cryptomgr.notests no_timer_check " +
+  "rcupdate.rcu_expedited=1 random.trust_cpu=on panic=-1";
+
+const INIT = `#!/bin/busybox sh
+/bin/busybox --install -s /bin
+export PATH=/bin HOME=/root ENV=/etc/profile TERM="\${TERM:-vt102}"
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mkdir -p /dev/pts && mount -t devpts pts /dev/pts
+hostname hv
+grep -sh . /sys/bus/pci/devices/*/modalias | xargs modprobe -qab
+[ -n "$ROWS" ] && stty rows "$ROWS" cols "$COLS" < /dev/console
+memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo) / 1024))
+processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+cat <<END
+
+$(uname -sr) with busybox, in memory: nothing is kept.
+$(nproc) x $processor, $memory MiB free for use.
+"poweroff" ends it; on a terminal, so does Ctrl-A X.
+
+END
+cd
+setsid cttyhack sh
+poweroff -f
+`;
+
+const PROFILE = `export PS1='hv:\\w# '
+alias poweroff='poweroff -f' reboot='reboot -f' halt='poweroff -f' ll='ls -l'
+`;
+
+/**
+ * Fetches what is missing and builds the root file system.
+ *
+ * @param size Of the terminal, where there is one.
+ * @throws {PackageError} Where this host cannot fetch them.
+ */
+export async function linuxToTry(
+  { progress, size }: { readonly progress?: Progress; readonly size?: TerminalSize } = {},
+): Promise<LinuxToTry> {
+  const kernelFolder = await fetchPackage(KERNEL, progress);
+  const busybox = await fetchPackage(BUSYBOX, progress);
+  const [{ name: release }] = Deno.readDirSync(`${kernelFolder}/lib/modules`);
+  const archive = initramfs({
+    busybox: Deno.readFileSync(`${busybox}/bin/busybox`),
+    release,
+    modules: selectModules(`${kernelFolder}/lib/modules/${release}`, MODULES),
+    init: INIT,
+    profile: PROFILE,
+  });
+  const terminal = size === undefined ? "" : ` ROWS=${size.rows} COLS=${size.columns}`;
+  return {
+    kernel: `${kernelFolder}/boot/vmlinuz-${release}`,
+    initrd: await keep(archive, `${packageCache()}/initramfs-${release}`),
+    append: COMMAND_LINE + terminal,
+  };
+}
+
+/** Writes a file whole or not at all: two that start at once do not see half of it. */
+async function keep(data: Uint8Array, path: string): Promise<string> {
+  const part = `${path}.${Deno.pid}.part`;
+  try {
+    await Deno.writeFile(part, data);
+    await Deno.rename(part, path);
+  } catch (error) {
+    await Deno.remove(part).catch(() => {});
+    throw new PackageError(`Cannot write ${path}: ${(error as Error).message}`, { cause: error });
+  }
+  return path;
+}
