@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { BUSYBOX, KERNEL, packageCache, packageFolder } from "../../hv/linux/packages.ts";
-import { hv, startHv } from "../support/hv_process.ts";
+import { hv, outcome, startHv, until } from "../support/hv_process.ts";
 
 const isThere = (path: string) => {
   try {
@@ -19,20 +19,15 @@ Deno.test("hv boot comes to a shell in Debian's Linux, which answers and powers 
   const process = startHv(["boot", "--timeout", "55"], { stdin: "" });
   const writer = process.stdin.getWriter();
   let text = "";
-  const [seen, rest] = process.stdout.tee();
-  const watch = (async () => {
-    const decoder = new TextDecoder();
-    let asked = false;
-    for await (const bytes of seen) {
-      text += decoder.decode(bytes, { stream: true });
-      if (asked || !text.includes("hv:~# ")) continue;
-      asked = true;
-      await writer.write(new TextEncoder().encode("modprobe -D virtio_net; poweroff\n"));
-    }
-  })();
-  await rest.cancel();
+  let asked = false;
+  const decoder = new TextDecoder();
+  for await (const bytes of process.stdout) {
+    text += decoder.decode(bytes, { stream: true });
+    if (asked || !text.includes("hv:~# ")) continue;
+    asked = true;
+    await writer.write(new TextEncoder().encode("modprobe -D virtio_net; poweroff\n"));
+  }
   const [status, stderr] = [await process.status, await new Response(process.stderr).text()];
-  await watch;
   assert.equal(status.code, 0, `${text}\n${stderr}`);
   assert.match(text, /Linux 6\.\S+ with busybox[^]*1 x .*MiB free for use/);
   assert.match(text, /insmod \S*virtio_ring\.ko[^]*insmod \S*virtio_net\.ko/);
@@ -44,9 +39,10 @@ Deno.test("without apt, hv boot starts the ROM monitor and says what to give it"
     // Deno's own cache stays where it is, so that it downloads nothing.
     const { DENO_DIR = `${packageCache()}/../../deno` } = Deno.env.toObject();
     const env = { PATH: empty, XDG_CACHE_HOME: empty, DENO_DIR };
-    const args = ["boot", "--timeout", "3", "--display", "none"];
-    const { code, stderr } = await hv(args, { env });
-    assert.equal(code, 124);
+    const process = startHv(["boot", "--display", "none"], { env });
+    await until(process.stdout, "ROM monitor");
+    process.kill("SIGTERM");
+    const { stderr } = await outcome(process);
     assert.match(
       stderr,
       /^hv: no Linux to try: apt-cache is not here: this is no Debian-family host\n/,
@@ -55,7 +51,6 @@ Deno.test("without apt, hv boot starts the ROM monitor and says what to give it"
       stderr,
       /hv: the ROM monitor starts; give hv something else to start: hv run IMAGE\n/,
     );
-    assert.match(stderr, /--- screen ---\n[^]*monitor/i);
   } finally {
     Deno.removeSync(empty, { recursive: true });
   }

@@ -1,7 +1,7 @@
 /** hv is interrupted, hung up on or killed: it ends soon, and leaves nothing behind. */
 
 import assert from "node:assert/strict";
-import { outcome, Scratch, startHv } from "../support/hv_process.ts";
+import { outcome, Scratch, startHv, until } from "../support/hv_process.ts";
 import { kvmTest, rom } from "../support/payload.ts";
 
 const INTERRUPTED = 130;
@@ -13,18 +13,6 @@ const busy = () =>
     p.print("up\n");
     p.forever(() => p.out(0x80, "al"));
   });
-
-/** Reads `stream` until `text` has come; what follows stays unread. */
-async function until(stream: ReadableStream<Uint8Array>, text: string): Promise<void> {
-  const reader = stream.getReader();
-  let got = "";
-  while (!got.includes(text)) {
-    const { value, done } = await reader.read();
-    assert.ok(!done, `ended before "${text}": ${got}`);
-    got += new TextDecoder().decode(value);
-  }
-  reader.releaseLock();
-}
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   kvmTest(

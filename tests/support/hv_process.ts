@@ -59,6 +59,18 @@ export async function outcome(process: Deno.ChildProcess): Promise<Outcome> {
   return result;
 }
 
+/** Reads `stream` until `text` has come; what follows stays unread. */
+export async function until(stream: ReadableStream<Uint8Array>, text: string): Promise<void> {
+  const reader = stream.getReader();
+  let got = "";
+  while (!got.includes(text)) {
+    const { value, done } = await reader.read();
+    assert.ok(!done, `ended before "${text}": ${got}`);
+    got += new TextDecoder().decode(value);
+  }
+  reader.releaseLock();
+}
+
 /** Runs hv to its end. */
 export async function hv(args: readonly string[], options: StartOptions = {}): Promise<Outcome> {
   const process = startHv(args, options);
