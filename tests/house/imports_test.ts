@@ -89,6 +89,21 @@ Deno.test("imports make no circle", () => {
   for (const path of files) visit(path, []);
 });
 
+Deno.test("hv consists of this tree and of what Deno has built in: a start downloads nothing", () => {
+  const outside = files.flatMap((path) => {
+    const text = Deno.readTextFileSync(new URL(path, ROOT));
+    const found = text.matchAll(
+      /^(?:import|export)\s(?:[^;"]*?\sfrom\s)?\s*"([^"]+)"|import\(\s*"([^"]+)"/gm,
+    );
+    return [...found].map(([, fixed, late]) => fixed ?? late)
+      .filter((name) => !/^(\.|node:)/.test(name)).map((name) => `${path} imports ${name}`);
+  });
+  assert.deepEqual(outside, []);
+  const config = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+  assert.equal(config.imports, undefined, "`deno task` downloads all that deno.json imports");
+  assert.equal(config.lock, false, "`deno task` downloads all that deno.lock names");
+});
+
 Deno.test("every file begins by saying what it is", () => {
   const silent = files.filter((path) => {
     return !Deno.readTextFileSync(new URL(path, ROOT)).startsWith("/**");

@@ -1,7 +1,7 @@
 /** The decoder against iced-x86. */
 
 import assert from "node:assert/strict";
-import { Code, Decoder, DecoderOptions, Mnemonic, OpKind, Register } from "iced-x86";
+import { Code, Decoder, DecoderOptions, Mnemonic, OpKind, Register } from "npm:iced-x86@1";
 import { FEATURES } from "../../hv/accel/soft/cpuid.ts";
 import {
   Decoding,

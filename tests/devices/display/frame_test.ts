@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { type Frame, renderFrame } from "../../../devices/display/frame.ts";
 import { encodePng } from "../../../devices/display/png.ts";
-import { seeded } from "../../support/random.ts";
+import { Random, seed, seeded } from "../../support/random.ts";
 import { VgaBench } from "../../support/vga_bench.ts";
 
 /** The colour of a dot as rrggbb. */
@@ -180,13 +180,29 @@ Deno.test("frame bears any registers and stays within 2304x1024", () => {
   });
 });
 
+/** The picture in a PNG file, by another program. */
+async function decoded(png: Uint8Array) {
+  const { decode } = await import("npm:fast-png@8");
+  const { width, height, channels, data } = decode(png, { checkCrc: true });
+  return { size: [width, height], channels, data };
+}
+
 Deno.test("PNG of a frame has the signature, the size and the dots", async () => {
   const vga = new VgaBench().mode(0x13);
   vga.write(0xa0001, 1, 14);
   const png = await encodePng(renderFrame(vga.vga));
   assert.deepEqual([...png.subarray(0, 8)], [0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]);
-  const { decode } = await import("fast-png");
-  const { width, height, data } = decode(png);
-  assert.deepEqual([width, height], [320, 200]);
-  assert.deepEqual([...data.subarray(0, 8)], [0, 0, 0, 255, 255, 255, 85, 255]);
+  const { size, data } = await decoded(png);
+  assert.deepEqual(size, [320, 200]);
+  assert.deepEqual([...data.subarray(0, 6)], [0, 0, 0, 255, 255, 85]);
+});
+
+Deno.test("PNG of random pictures, as another program reads them, is the picture", async () => {
+  const random = new Random(seed());
+  for (const [width, height] of [[1, 1], [3, 1], [1, 5], [17, 9], [320, 200]]) {
+    const rgba = Uint8Array.from({ length: width * height * 4 }, () => random.below(256));
+    const { size, channels, data } = await decoded(await encodePng({ width, height, rgba }));
+    assert.deepEqual([size, channels], [[width, height], 3]);
+    assert.deepEqual([...data], [...rgba].filter((_, i) => i % 4 !== 3), `HV_SEED=${seed()}`);
+  }
 });
