@@ -1,15 +1,17 @@
 /** Page tables, rights and error codes (Intel SDM volume 3, 4.5 to 4.8), without running code. */
 
 import assert from "node:assert/strict";
-import { GuestFault } from "../../hv/accel/soft/faults.ts";
 import {
-  AccessKind,
   CR0_PG,
   CR0_WP,
   CR4_PAE,
   CR4_PSE,
   CR4_SMAP,
   CR4_SMEP,
+} from "../../hv/accel/soft/control_bits.ts";
+import { GuestFault } from "../../hv/accel/soft/faults.ts";
+import {
+  AccessKind,
   EFER_LMA,
   EFER_NXE,
   EFLAGS_AC,
@@ -150,4 +152,39 @@ Deno.test("32-bit paging with 4 KiB and 4 MiB pages (4.3)", () => {
   assert.equal(t.view.getUint32(0x2014, true), 0x9025);
   assert.equal(t.go(0x41_2345n, write, user), 0x41_2345);
   assert.equal(t.view.getUint32(0x1004, true), 0x40_00e7);
+});
+
+Deno.test("an entry that another processor takes away stays away (8.1.2.1)", async () => {
+  const t = new Tables();
+  const flags = new Int32Array(new SharedArrayBuffer(8));
+  const source = `self.onmessage = ({ data: { memory, flags } }) => {
+    const words = new Int32Array(memory);
+    const at = 0x4000 / 4;
+    self.postMessage("ready");
+    let came = 0;
+    while (Atomics.load(flags, 0) === 0) {
+      Atomics.store(words, at, 0x5007);
+      for (let i = 0; i < 100; i++) Atomics.load(words, at);
+      if ((Atomics.exchange(words, at, 0) & 0x60) !== 0) came++;
+      for (let i = 0; i < 200; i++) if (Atomics.load(words, at) !== 0) Atomics.store(flags, 1, 1);
+    }
+    self.postMessage(came);
+  };`;
+  const url = URL.createObjectURL(new Blob([source], { type: "application/javascript" }));
+  const worker = new Worker(url, { type: "module" });
+  const answer = () => new Promise((resolve) => worker.onmessage = ({ data }) => resolve(data));
+  const ready = answer();
+  worker.postMessage({ memory: t.view.buffer, flags });
+  await ready;
+  const until = performance.now() + 200;
+  let faults = 0;
+  while (performance.now() < until) {
+    for (let i = 0; i < 100; i++) if (t.go(0n, write, user) === "#14(6)") faults++;
+  }
+  Atomics.store(flags, 0, 1);
+  const came = await answer();
+  worker.terminate();
+  URL.revokeObjectURL(url);
+  assert.ok(faults > 0 && Number(came) > 0, "both have met");
+  assert.equal(flags[1], 0, "accessed and dirty bits were set in an entry that was gone");
 });

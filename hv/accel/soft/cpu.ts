@@ -8,13 +8,14 @@ import { Blocks } from "./blocks.ts";
 import { CodeFinder } from "./code_finder.ts";
 import { OP, Status } from "./codegen/operation.ts";
 import { AddressKind, NOT_LONG } from "./codegen/operation.ts";
+import { CR0_EM, CR0_PE, CR0_TS, CR4_OSFXSR } from "./control_bits.ts";
 import { DeviceLog } from "./device_log.ts";
 import { fault, GuestAccess, GuestFault, Vector } from "./faults.ts";
 import { IF, readFlags, VM, writeFlags } from "./flags_word.ts";
 import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
 import { type Float80, openFloat80 } from "./float80_module.ts";
 import { LinearMemory } from "./memory.ts";
-import { CR0_PE, EFER_LMA, Paging, Privilege } from "./paging.ts";
+import { EFER_LMA, Paging, Privilege } from "./paging.ts";
 import type { PhysicalMap } from "./physical_map.ts";
 import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
@@ -22,9 +23,6 @@ import { X87 } from "./x87_state.ts";
 
 const FOUR_GIB = 0x1_0000_0000n;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
-const CR0_EM = 1 << 2;
-const CR0_TS = 1 << 3;
-const CR4_OSFXSR = 1 << 9;
 /** In `modeKey`. */
 const MODE_USER = 1 << 2;
 

@@ -14,10 +14,12 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "tsc",
   "msr",
   "pae",
+  "mce",
   "cx8",
   "sep",
   "mtrr",
   "pge",
+  "mca",
   "cmov",
   "pat",
   "pse36",
@@ -26,6 +28,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "sse",
   "sse2",
   "cx16",
+  "pcid",
   "movbe",
   "popcnt",
   "xsave",
@@ -34,7 +37,10 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "bmi1",
   "bmi2",
   "smep",
+  "invpcid",
   "smap",
+  "umip",
+  "arch-capabilities",
   "adx",
   "rdrand",
   "rdseed",
@@ -55,6 +61,8 @@ const BITS: Readonly<Record<string, readonly string[]>> = {
   "7.ebx": "fsgsbase . . bmi1 . avx2 . smep bmi2 erms invpcid . . . . . . . rdseed adx smap".split(
     " ",
   ),
+  "7.ecx": ". . umip".split(" "),
+  "7.edx": [...Array<string>(29).fill("."), "arch-capabilities"],
   "d1.eax": "xsaveopt xsavec xgetbv1 xsaves".split(" "),
 };
 
@@ -98,7 +106,7 @@ export function cpuid(
         word("1.edx") | (cpus > 1 ? 1 << 28 : 0),
       ];
     case 7:
-      return subleaf === 0 ? [0, word("7.ebx"), 0, 0] : [0, 0, 0, 0];
+      return subleaf === 0 ? [0, word("7.ebx"), word("7.ecx"), word("7.edx")] : [0, 0, 0, 0];
     case 0xd:
       if (subleaf === 0) return [XCR0_BITS, XSAVE_BYTES, XSAVE_BYTES, 0];
       return subleaf === 1 ? [word("d1.eax"), XSAVE_BYTES, 0, 0] : [0, 0, 0, 0];

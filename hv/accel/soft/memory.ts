@@ -13,7 +13,8 @@ import {
 } from "./codegen/operation.ts";
 import type { DeviceLog } from "./device_log.ts";
 import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
-import { AccessKind, CR0_PG, CR4_SMAP, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
+import { CR0_PG, CR4_SMAP } from "./control_bits.ts";
+import { AccessKind, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
 import { PAGE_HAS_CODE, PAGE_WRITTEN, type PhysicalMap } from "./physical_map.ts";
 import {
   AT,
@@ -30,6 +31,14 @@ import {
 
 const PAGE = 4096;
 const FOUR_GIB = 0x1_0000_0000;
+/** Address bits within the kinds of large pages. */
+const LARGE_BITS = [21, 22, 30] as const;
+/** Large pages that are remembered before everything is forgotten. */
+const MAX_LARGE_PAGES = 4096;
+
+/** A large page, by its number and size. */
+const largeKey = (high: number, low: number, bits: number): number =>
+  ((high & 0xffff) * 2 ** (32 - bits) + (low >>> bits)) * 32 + bits;
 
 /** What has to know when memory that holds decoded code changes. */
 export interface CodeWatcher {
@@ -49,6 +58,8 @@ export class LinearMemory {
   readonly #log: DeviceLog;
   readonly #guest: DataView;
   readonly #bytes: Uint8Array;
+  /** Large pages of which there may be translations: see `flushPage`. */
+  readonly #largePages = new Set<number>();
   /** One item between memory and a service. */
   readonly #item = new DataView(new ArrayBuffer(16));
 
@@ -74,6 +85,7 @@ export class LinearMemory {
 
   /** Forgets every translation. */
   flush(): void {
+    this.#largePages.clear();
     const first = TLB_BASE >> 2;
     this.#words.fill(-1, first, first + (TLB_BYTES >> 2));
   }
@@ -86,13 +98,25 @@ export class LinearMemory {
     }
   }
 
-  /** Forgets the page at a linear address. */
-  flushPage(low: number): void {
-    const entry = (low >>> 12) % TLB_ENTRIES * 16;
+  /**
+   * Forgets the page at a linear address. Of a large page the TLB may have several 4 KiB parts, all of
+   * which go (SDM volume 3, 4.10.4.1).
+   */
+  flushPage(linear: bigint): void {
+    if (this.#largePages.size > 0 && LARGE_BITS.some((bits) => this.#isLarge(linear, bits))) {
+      this.flush();
+      return;
+    }
+    const entry = Number(linear >> 12n & BigInt(TLB_ENTRIES - 1)) * 16;
     for (let table = 0; table < 6; table++) {
       const at = TLB_BASE + table * TLB_TABLE_BYTES + entry >> 2;
       this.#words[at] = this.#words[at + 1] = -1;
     }
+  }
+
+  #isLarge(linear: bigint, bits: number): boolean {
+    const high = Number(linear >> 32n & 0xffff_ffffn) | 0;
+    return this.#largePages.has(largeKey(high, Number(linear & 0xffff_ffffn), bits));
   }
 
   /** Takes the tables that go with the privilege, CR4.SMAP and EFLAGS.AC. */
@@ -106,6 +130,11 @@ export class LinearMemory {
 
   #fill(high: number, low: number, offset: number, table: number): void {
     const words = this.#words;
+    const { pageBits } = this.#paging;
+    if (pageBits > 12) {
+      if (this.#largePages.size >= MAX_LARGE_PAGES) this.flush();
+      this.#largePages.add(largeKey(high, low, pageBits));
+    }
     const at = this.#state.tlb + table + (low >>> 12) % TLB_ENTRIES * 16 >> 2;
     const page = low & -PAGE;
     words[at] = page;
@@ -283,6 +312,11 @@ export class LinearMemory {
   }
 
   // --- accesses of services ---
+
+  /** See `Paging.isPaePointerValid`. */
+  isPaePointerValid(physical: number): boolean {
+    return this.#paging.isPaePointerValid(physical);
+  }
 
   /** Physical address of the byte at `linear`. Throws `GuestFault`. */
   translate(linear: bigint, kind: AccessKind, privilege: Privilege, stack = false): number {

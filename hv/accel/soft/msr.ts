@@ -1,7 +1,8 @@
 /** Model-specific registers (Intel SDM volume 4; AMD APM volume 2, appendix A). */
 
+import { CR0_PG } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
-import { CR0_PG, EFER_LMA, EFER_NXE } from "./paging.ts";
+import { EFER_LMA, EFER_NXE } from "./paging.ts";
 import { Seg, type SoftState } from "./state.ts";
 import { readTsc, setTsc } from "./time_stamp.ts";
 
@@ -41,6 +42,14 @@ const MTRRS: readonly number[] = [
   ...Array.from({ length: 8 }, (_, i) => 0x268 + i),
 ];
 
+/**
+ * IA32_ARCH_CAPABILITIES: nothing is executed speculatively, so that no data leak by it: RDCL_NO,
+ * SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO,
+ * BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO.
+ */
+const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27]
+  .reduce((bits, bit) => bits | 1n << BigInt(bit), 0n);
+
 /** Registers that read as a constant; what is written to the second kind is dropped. */
 const CONSTANTS: ReadonlyMap<number, bigint> = new Map([
   [0x17, 0n], // IA32_PLATFORM_ID
@@ -49,7 +58,11 @@ const CONSTANTS: ReadonlyMap<number, bigint> = new Map([
   [0x179, 0n], // MCG_CAP: no banks
   [0x17a, 0n], // MCG_STATUS
   [0x3a, 1n], // feature control: locked
+  [0x10a, ARCH_CAPABILITIES],
 ]);
+
+/** Those of them that cannot be written at all. */
+const READ_ONLY: ReadonlySet<number> = new Set([0x3a, 0xfe, 0x10a]);
 
 /** What a saved state lists. */
 export const SAVED_MSRS: readonly number[] = [...WORDS.keys(), TSC_AUX, ...MTRRS];
@@ -98,7 +111,7 @@ export function writeMsr(cpu: Cpu, index: number, value: bigint): boolean {
   if ((index === FS_BASE || index === GS_BASE) && !isCanonical(value)) return false;
   if (index === TSC_AUX && value >> 32n !== 0n) return false;
   if (index === EFER) return writeEfer(cpu, value);
-  if (CONSTANTS.has(index)) return index !== 0xfe && index !== 0x3a;
+  if (CONSTANTS.has(index)) return !READ_ONLY.has(index);
   return writeMsrUnchecked(cpu, index, value);
 }
 

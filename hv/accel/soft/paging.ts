@@ -5,17 +5,11 @@
  * Linear addresses are pairs of 32-bit halves, physical ones are numbers: nothing here makes a bigint.
  */
 
+import { CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP } from "./control_bits.ts";
 import { fault, Vector } from "./faults.ts";
 import { PAGE_WRITTEN, type PhysicalMap } from "./physical_map.ts";
 import { AT, type SoftState } from "./state.ts";
 
-export const CR0_PE = 1 << 0;
-export const CR0_WP = 1 << 16;
-export const CR0_PG = 1 << 31;
-export const CR4_PSE = 1 << 4;
-export const CR4_PAE = 1 << 5;
-export const CR4_SMEP = 1 << 20;
-export const CR4_SMAP = 1 << 21;
 export const EFER_LMA = 1 << 10;
 export const EFER_NXE = 1 << 11;
 export const EFLAGS_AC = 1 << 18;
@@ -37,6 +31,13 @@ const LARGE = 1 << 7;
 /** In the high half: address bits above `PHYSICAL_BITS`, and NX. */
 const HIGH_RESERVED = 0x000f_ffff & ~((1 << (PHYSICAL_BITS - 32)) - 1);
 const NX = 0x8000_0000 | 0;
+/** Low half of a page-directory pointer of PAE paging. */
+const POINTER_RESERVED = 0x1e6;
+const PHYSICAL_HIGH = PHYSICAL_BITS - 32;
+/** What a walk gives when it must begin again. */
+const AGAIN = -1;
+/** A processor that keeps changing entries must not keep another from ever getting on. */
+const MAX_WALKS = 100;
 
 const ERROR_PRESENT = 1 << 0;
 const ERROR_WRITE = 1 << 1;
@@ -61,9 +62,12 @@ export class Paging {
   readonly #words: Int32Array;
   readonly #map: PhysicalMap;
   readonly #guest: Int32Array;
+  /** Of the last translation: bits of a linear address that lie within its page. */
+  pageBits = 12;
   /** Rights gathered on the way down. */
   #rights = 0;
   #noExecute = false;
+  #patience = 0;
 
   /** @param words Memory 0. @param guest The machine's memory. */
   constructor(state: SoftState, words: Int32Array, map: PhysicalMap, guest: Int32Array) {
@@ -84,10 +88,9 @@ export class Paging {
     privilege: Privilege,
     stack = false,
   ): number {
+    this.pageBits = 12;
     const cr0 = this.#words[AT.cr0 >> 2];
     if ((cr0 & CR0_PG) === 0) return low >>> 0;
-    this.#rights = WRITABLE | USER;
-    this.#noExecute = false;
     const efer = this.#words[AT.efer >> 2];
     if ((efer & EFER_LMA) !== 0) {
       const top = high >> 15;
@@ -96,9 +99,22 @@ export class Paging {
       }
     }
     const cr4 = this.#words[AT.cr4 >> 2];
-    return (cr4 & CR4_PAE) !== 0
-      ? this.#walkWide(high, low, access, privilege, (efer & EFER_LMA) !== 0)
-      : this.#walk32(high, low, access, privilege);
+    // A walk begins again when another processor has changed an entry that was to be marked.
+    for (this.#patience = MAX_WALKS;; this.#patience--) {
+      this.#rights = WRITABLE | USER;
+      this.#noExecute = false;
+      const physical = (cr4 & CR4_PAE) !== 0
+        ? this.#walkWide(high, low, access, privilege, (efer & EFER_LMA) !== 0)
+        : this.#walk32(high, low, access, privilege);
+      if (physical >= 0) return physical;
+    }
+  }
+
+  /** May PAE paging use the page-directory pointer at `physical`? (SDM volume 3, 4.4.1) */
+  isPaePointerValid(physical: number): boolean {
+    const low = this.#entry(physical);
+    const high = this.#entry(physical + 4);
+    return (low & PRESENT) === 0 || (low & POINTER_RESERVED) === 0 && high >>> PHYSICAL_HIGH === 0;
   }
 
   #walk32(high: number, low: number, access: AccessKind, privilege: Privilege): number {
@@ -114,20 +130,20 @@ export class Paging {
         this.#pageFault(high, low, access, privilege, ERROR_PRESENT | ERROR_RESERVED);
       }
       this.#check(high, low, access, privilege);
-      this.#mark(directoryAt, directory, access === AccessKind.write ? DIRTY : 0);
+      if (!this.#mark(directoryAt, directory, access === AccessKind.write ? DIRTY : 0)) {
+        return AGAIN;
+      }
+      this.pageBits = 22;
       const upper = directory >>> 13 & 0xff;
       return upper * 0x1_0000_0000 + ((directory & 0xffc0_0000) >>> 0) + (low & 0x3f_ffff);
     }
     const tableAt = ((directory & ~0xfff) >>> 0) + (low >>> 12 & 0x3ff) * 4;
     const entry = this.#entry(tableAt);
-    if ((entry & PRESENT) === 0) {
-      this.#mark(directoryAt, directory, 0);
-      this.#pageFault(high, low, access, privilege, 0);
-    }
+    if (!this.#mark(directoryAt, directory, 0)) return AGAIN;
+    if ((entry & PRESENT) === 0) this.#pageFault(high, low, access, privilege, 0);
     this.#rights &= entry;
     this.#check(high, low, access, privilege);
-    this.#mark(directoryAt, directory, 0);
-    this.#mark(tableAt, entry, access === AccessKind.write ? DIRTY : 0);
+    if (!this.#mark(tableAt, entry, access === AccessKind.write ? DIRTY : 0)) return AGAIN;
     return ((entry & ~0xfff) >>> 0) + (low & 0xfff);
   }
 
@@ -153,7 +169,7 @@ export class Paging {
       const isPointer = level === 3 && !long;
       let reserved = entryHigh & (HIGH_RESERVED | nxReserved);
       if (!long) reserved |= entryHigh & 0x7ff0_0000;
-      if (isPointer) reserved |= entryLow & 0x1e6 | entryHigh & NX;
+      if (isPointer) reserved |= entryLow & POINTER_RESERVED | entryHigh & NX;
       const large = level > 1 && (entryLow & LARGE) !== 0 && !isPointer;
       if (large && level === 4) reserved = 1;
       const pageMask = level === 3 ? 0x3fff_ffff : 0x1f_ffff;
@@ -168,11 +184,12 @@ export class Paging {
       const base = (entryHigh & 0xf_ffff) * 0x1_0000_0000 + ((entryLow & ~0xfff) >>> 0);
       if (large || level === 1) {
         this.#check(high, low, access, privilege);
-        this.#mark(at, entryLow, access === AccessKind.write ? DIRTY : 0);
+        if (!this.#mark(at, entryLow, access === AccessKind.write ? DIRTY : 0)) return AGAIN;
+        this.pageBits = 3 + 9 * level;
         if (level === 1) return base + (low & 0xfff);
         return base - (entryLow & pageMask & ~0xfff) + (low & pageMask);
       }
-      if (!isPointer) this.#mark(at, entryLow, 0);
+      if (!isPointer && !this.#mark(at, entryLow, 0)) return AGAIN;
       table = base;
       level--;
     }
@@ -241,12 +258,22 @@ export class Paging {
     return offset < 0 ? -1 : Atomics.load(this.#guest, offset / 4);
   }
 
-  #mark(physical: number, entry: number, dirty: number): void {
+  /**
+   * Sets accessed and dirty bits in one atomic step, as other processors and their guests' code may
+   * change the entry meanwhile (SDM volume 3, 8.1.2.1): false if it is no longer what was read, and
+   * there has not been enough of that.
+   */
+  #mark(physical: number, entry: number, dirty: number): boolean {
     const bits = ACCESSED | dirty;
-    if ((entry & bits) === bits) return;
+    if ((entry & bits) === bits) return true;
     const offset = this.#map.offsetOf(physical);
-    if (offset < 0 || !this.#map.lastWritable) return;
-    Atomics.or(this.#guest, offset / 4, bits);
+    if (offset < 0 || !this.#map.lastWritable) return true;
+    const before = Atomics.compareExchange(this.#guest, offset / 4, entry, entry | bits);
+    if (before !== entry) {
+      if (this.#patience > 0) return false;
+      Atomics.or(this.#guest, offset / 4, bits);
+    }
     this.#map.pages[Math.floor(offset / 4096)] |= PAGE_WRITTEN;
+    return true;
   }
 }

@@ -3,9 +3,9 @@
 import { MAX_MSRS } from "../cpu_state.ts";
 import type { CpuState, EventState, SegmentState } from "../cpu_state.ts";
 import { ACCESS_DPL_SHIFT } from "../cpu_state.ts";
+import { CR0_PE } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
 import { readMsr, SAVED_MSRS, writeMsrUnchecked } from "./msr.ts";
-import { CR0_PE } from "./paging.ts";
 import { setBounds } from "./segments.ts";
 import { Pending } from "./state.ts";
 import type { SegmentCache } from "./state.ts";

@@ -4,10 +4,11 @@
  */
 
 import * as a from "../cpu_state.ts";
+import { CR0_PG, CR0_TS } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
 import { fault, Vector } from "./faults.ts";
 import { NT, RF, VM } from "./flags_word.ts";
-import { CR0_PG, Privilege } from "./paging.ts";
+import { Privilege } from "./paging.ts";
 import {
   type Descriptor,
   dplOf,
@@ -26,7 +27,6 @@ import {
 } from "./segments.ts";
 import { Seg } from "./state.ts";
 
-const CR0_TS = 1 << 3;
 const BUSY = 2;
 const WIDE = 8;
 

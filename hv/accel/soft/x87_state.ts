@@ -4,6 +4,7 @@
  * the stack when an image is made or taken.
  */
 
+import { CR0_EM, CR0_NE, CR0_TS } from "./control_bits.ts";
 import { fault, Vector } from "./faults.ts";
 import type { Real } from "./float80_module.ts";
 import { AT, MXCSR_AT, type SoftState } from "./state.ts";
@@ -28,9 +29,6 @@ export const Status87 = {
   busy: 1 << 15,
 } as const;
 
-const CR0_EM = 1 << 2;
-const CR0_TS = 1 << 3;
-const CR0_NE = 1 << 5;
 const TOP_SHIFT = 11;
 /** Exceptions that, unmasked, keep an instruction from changing anything: IE, DE, ZE. */
 export const BEFORE = 0b111;

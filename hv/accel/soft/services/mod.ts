@@ -5,6 +5,7 @@ import type { Service } from "../cpu.ts";
 import { SERVICE_NAMES, type ServiceName } from "../instructions/service_names.ts";
 import { ARITHMETIC_SERVICES } from "./arithmetic.ts";
 import { INPUT_OUTPUT_SERVICES } from "./input_output.ts";
+import { CONTROL_SERVICES } from "./control_registers.ts";
 import { SYSTEM_SERVICES } from "./system.ts";
 import { STACK_SERVICES } from "./stack.ts";
 import { SEGMENT_SERVICES } from "./segments.ts";
@@ -17,6 +18,7 @@ import { X87_SERVICES } from "./x87.ts";
 const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...ARITHMETIC_SERVICES,
   ...INPUT_OUTPUT_SERVICES,
+  ...CONTROL_SERVICES,
   ...SYSTEM_SERVICES,
   ...STACK_SERVICES,
   ...SEGMENT_SERVICES,

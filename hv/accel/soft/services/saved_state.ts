@@ -8,15 +8,12 @@
  */
 
 import { Status } from "../codegen/operation.ts";
+import { CR0_EM, CR0_TS, CR4_OSXSAVE } from "../control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
 import { XCR0_BITS, XSAVE_BYTES } from "../cpuid.ts";
 import { fault, Vector } from "../faults.ts";
 import { MXCSR_AT } from "../state.ts";
 import { rotateImage } from "../x87_state.ts";
-
-export const CR4_OSXSAVE = 1 << 18;
-const CR0_EM = 1 << 2;
-const CR0_TS = 1 << 3;
 
 /** Bits of MXCSR that exist; the images say the same. */
 export const MXCSR_MASK = 0xffff;

@@ -4,6 +4,7 @@
  */
 
 import { Status } from "../codegen/operation.ts";
+import { CR4_UMIP } from "../control_bits.ts";
 import type { Cpu, Service, ServiceCall } from "../cpu.ts";
 import { fault, Vector } from "../faults.ts";
 import { ZF } from "../flags_word.ts";
@@ -84,8 +85,15 @@ const verify = (mayBe: (access: number) => boolean): Service => (cpu, call) => {
   return Status.next;
 };
 
+/** CR4.UMIP keeps what the tables are from user mode. */
+export function checkUserMode(cpu: Cpu): void {
+  const { state } = cpu;
+  if (state.cpl > 0 && (state.cr4 & CR4_UMIP) !== 0) fault(state, Vector.generalProtection, 0);
+}
+
 const storeTable = (name: "gdtr" | "idtr"): Service => (cpu) => {
   const { state } = cpu;
+  checkUserMode(cpu);
   const bytes = cpu.isLong64 ? 8 : 4;
   cpu.writeData(cpu.operandLinear(2, true), 2, BigInt(state[`${name}Limit`]));
   const base = BigInt.asUintN(bytes * 8, state[`${name}Base`]);
@@ -176,10 +184,12 @@ export const SEGMENT_SERVICES = {
   },
   sldt: (cpu, call) => {
     requireProtected(cpu);
+    checkUserMode(cpu);
     return storeWord(cpu, call, cpu.segment(Seg.ldtr).selector);
   },
   str: (cpu, call) => {
     requireProtected(cpu);
+    checkUserMode(cpu);
     return storeWord(cpu, call, cpu.segment(Seg.tr).selector);
   },
   lldt: (cpu, call) => {

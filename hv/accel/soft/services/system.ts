@@ -1,139 +1,29 @@
 /**
- * Control, debug and model-specific registers, interrupt flag, HLT, CPUID, the counters (Intel SDM
+ * Debug and model-specific registers, interrupt flag, HLT, CPUID, the counters (Intel SDM
  * volume 2; volume 3, chapter 2).
  */
 
 import { Status } from "../codegen/operation.ts";
+import { CR0_MP, CR0_TS, CR4_DE, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD } from "../control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
 import { cpuid } from "../cpuid.ts";
 import { fault, Vector } from "../faults.ts";
 import { AC, IF, IOPL } from "../flags_word.ts";
 import { readMsr, writeMsr } from "../msr.ts";
-import {
-  CR0_PE,
-  CR0_PG,
-  CR0_WP,
-  CR4_PAE,
-  CR4_PSE,
-  CR4_SMAP,
-  CR4_SMEP,
-  EFER_LMA,
-  PHYSICAL_BITS,
-} from "../paging.ts";
 import { Seg } from "../state.ts";
 import { readTsc } from "../time_stamp.ts";
-import { CR4_OSXSAVE } from "./saved_state.ts";
-import { requirePrivilege, storeWord } from "./segments.ts";
+import { goOn } from "./control_registers.ts";
+import { requirePrivilege } from "./segments.ts";
 
 const RAX = 0;
 const RCX = 1;
 const RDX = 2;
 const RBX = 3;
-const EFER_LME = 1 << 8;
-const CR0_MP = 1 << 1;
-const CR0_EM = 1 << 2;
-const CR0_TS = 1 << 3;
-const CR0_ET = 1 << 4;
-const CR0_NW = 1 << 29;
-const CR0_CD = 1 << 30;
-const CR0_BITS = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | 1 << 5 | CR0_WP | 1 << 18 | CR0_NW |
-  CR0_CD | CR0_PG;
-const CR4_TSD = 1 << 2;
-const CR4_DE = 1 << 3;
-const CR4_PGE = 1 << 7;
-const CR4_PCE = 1 << 8;
-const CR4_FSGSBASE = 1 << 16;
-/** What may be set: VME and PVI are accepted for old kernels only if CPUID has them; it has not. */
-const CR4_BITS = CR4_TSD | CR4_DE | CR4_PSE | CR4_PAE | 1 << 6 | CR4_PGE | CR4_PCE | 1 << 9 |
-  1 << 10 |
-  CR4_FSGSBASE | CR4_OSXSAVE | CR4_SMEP | CR4_SMAP;
 const SHADOW_STI = 2;
 const DR7_GD = 1 << 13;
 const DR6_BD = 1 << 13;
 
 const protectionFault = (cpu: Cpu): never => fault(cpu.state, Vector.generalProtection, 0);
-
-/** The service has changed what follows: on from the next instruction. */
-function goOn(cpu: Cpu): Status {
-  cpu.state.rip = cpu.nextRip();
-  return Status.enter;
-}
-
-/** Sets CR0 with its checks (SDM volume 3, 2.5, and 9.8.5 for long mode). */
-function setCr0(cpu: Cpu, value: number): void {
-  const { state } = cpu;
-  const next = value & CR0_BITS | CR0_ET;
-  const paging = (next & CR0_PG) !== 0;
-  if (paging && (next & CR0_PE) === 0) protectionFault(cpu);
-  if ((next & CR0_NW) !== 0 && (next & CR0_CD) === 0) protectionFault(cpu);
-  const was = (state.cr0 & CR0_PG) !== 0;
-  if (paging !== was && (state.efer & EFER_LME) !== 0) {
-    if (paging) {
-      const cs = state.segments[Seg.cs];
-      if ((state.cr4 & CR4_PAE) === 0 || (cs.access & 1 << 13) !== 0) protectionFault(cpu);
-      state.efer |= EFER_LMA;
-    } else {
-      if (cpu.isLong64) protectionFault(cpu);
-      state.efer &= ~EFER_LMA;
-    }
-  }
-  const wasReal = (state.cr0 & CR0_PE) === 0;
-  state.cr0 = next;
-  if (wasReal && (next & CR0_PE) !== 0) state.cpl = 0;
-  cpu.flushTranslations();
-  cpu.modeChanged();
-}
-
-function setCr4(cpu: Cpu, value: bigint): void {
-  const { state } = cpu;
-  if ((value & ~BigInt(CR4_BITS)) !== 0n) protectionFault(cpu);
-  const next = Number(value);
-  if ((state.efer & EFER_LMA) !== 0 && (next & CR4_PAE) === 0) protectionFault(cpu);
-  state.cr4 = next;
-  cpu.flushTranslations();
-  cpu.modeChanged();
-}
-
-function setCr3(cpu: Cpu, value: bigint): void {
-  if (cpu.isLongMode && value >> BigInt(PHYSICAL_BITS) !== 0n) protectionFault(cpu);
-  cpu.state.cr3 = value;
-  cpu.flushTranslations();
-}
-
-function readControl(cpu: Cpu, n: number): bigint {
-  const { state } = cpu;
-  switch (n) {
-    case 0:
-      return BigInt(state.cr0 >>> 0);
-    case 2:
-      return state.cr2;
-    case 3:
-      return state.cr3;
-    case 4:
-      return BigInt(state.cr4 >>> 0);
-    default:
-      return BigInt(state.cr8);
-  }
-}
-
-function writeControl(cpu: Cpu, n: number, value: bigint): void {
-  const { state } = cpu;
-  switch (n) {
-    case 0:
-      if (value >> 32n !== 0n) protectionFault(cpu);
-      return setCr0(cpu, Number(value & 0xffff_ffffn));
-    case 2:
-      state.cr2 = value;
-      return;
-    case 3:
-      return setCr3(cpu, value);
-    case 4:
-      return setCr4(cpu, value);
-    default:
-      if (value > 15n) protectionFault(cpu);
-      state.cr8 = Number(value);
-  }
-}
 
 /** DR4 and DR5 are DR6 and DR7 unless CR4.DE; DR7.GD guards them all. */
 function debugRegister(cpu: Cpu, n: number): number {
@@ -194,40 +84,6 @@ const segmentBase = (n: number, isWrite: boolean): Service => (cpu, { size }) =>
 
 /** See above. */
 export const SYSTEM_SERVICES = {
-  smsw: (cpu, call) =>
-    call.hasMemory || call.size === 16
-      ? storeWord(cpu, call, cpu.state.cr0 & 0xffff)
-      : storeWord(cpu, call, cpu.state.cr0 >>> 0),
-  lmsw: (cpu, call) => {
-    requirePrivilege(cpu);
-    const value = Number(cpu.readOperand(call, 16));
-    const low = CR0_PE | CR0_MP | CR0_EM | CR0_TS;
-    // PE can be set but not cleared.
-    setCr0(cpu, cpu.state.cr0 & ~(low & ~CR0_PE) | value & low);
-    return goOn(cpu);
-  },
-  invlpg: (cpu) => {
-    requirePrivilege(cpu);
-    const linear = cpu.memoryLinearUnchecked(cpu.operandOffset());
-    cpu.memory.flushPage(Number(linear & 0xffff_ffffn));
-    cpu.blocks.flushJumps();
-    return goOn(cpu);
-  },
-  movFromControl: (cpu) => {
-    requirePrivilege(cpu);
-    const value = readControl(cpu, Number(cpu.immediate));
-    cpu.writeRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32, value);
-    return Status.next;
-  },
-  movToControl: (cpu) => {
-    requirePrivilege(cpu);
-    const value = cpu.readRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32);
-    // Where the next instruction is was decided before the mode changed.
-    const next = cpu.nextRip();
-    writeControl(cpu, Number(cpu.immediate), value);
-    cpu.state.rip = next;
-    return Status.enter;
-  },
   movFromDebug: (cpu) => {
     requirePrivilege(cpu);
     const { state } = cpu;
@@ -245,12 +101,6 @@ export const SYSTEM_SERVICES = {
     if (n < 4) state.debugAddresses[n] = value;
     else if (n === 6) state.dr6 = Number(value) & 0xe00f | 0xffff_0ff0 | 0;
     else state.dr7 = Number(value) & 0xffff_2fff | 0x400;
-    return Status.next;
-  },
-  clts: (cpu) => {
-    requirePrivilege(cpu);
-    cpu.state.cr0 &= ~CR0_TS;
-    cpu.modeChanged();
     return Status.next;
   },
   cli: (cpu) => {
