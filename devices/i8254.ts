@@ -74,7 +74,7 @@ export class I8254 implements Device, IoHandler, PitChannel2 {
 
   /** After the state was loaded from elsewhere: line and timer follow it. */
   refresh(): void {
-    this.#follow();
+    this.#follow(this.#tick);
   }
 
   /** Ticks of the input clock since guest time 0. */
@@ -97,8 +97,9 @@ export class I8254 implements Device, IoHandler, PitChannel2 {
   write(offset: number, _size: number, value: number): void {
     value &= 0xff;
     if (offset === CONTROL) return this.#control(value);
-    this.#counters[offset & 3].write(value, this.#tick);
-    if (offset === 0) this.#follow();
+    const tick = this.#tick;
+    this.#counters[offset & 3].write(value, tick);
+    if (offset === 0) this.#follow(tick);
   }
 
   #control(word: number): void {
@@ -115,24 +116,28 @@ export class I8254 implements Device, IoHandler, PitChannel2 {
     const counter = this.#counters[select];
     if (((word >> 4) & 3) === LATCH) return counter.latchCount(tick);
     counter.setControl(word, counter.gate);
-    if (select === 0) this.#follow();
+    if (select === 0) this.#follow(tick);
   }
 
   get #tick(): number {
     return Math.floor(this.#wiring.clock.nowNs() * PIT_HZ / 1e9);
   }
 
-  /** Sets the line to OUT 0 and the timer to its next rise. */
-  #follow(): void {
-    this.#wiring.irq.set(this.#counters[0].out(this.#tick));
-    this.#schedule(0);
+  /**
+   * Sets the line to OUT 0 and the timer to its next rise after `tick`, at which the counter was
+   * written: the time of now would pass over a short count that has ended meanwhile.
+   */
+  #follow(tick: number): void {
+    this.#wiring.irq.set(this.#counters[0].out(tick));
+    this.#schedule(tick);
   }
 
-  #schedule(earliestTick: number): void {
+  /** Arms the timer for what comes after `tick`, not before `earliestTick`. */
+  #schedule(tick: number, earliestTick = 0): void {
     const s = this.#state;
     const { timer } = this.#wiring;
     const counter = this.#counters[0];
-    const rise = counter.nextRise(this.#tick);
+    const rise = counter.nextRise(tick);
     const takeOver = counter.takeOverTick;
     const next = Math.min(rise, takeOver);
     s.nextRises = rise <= takeOver;
@@ -156,6 +161,6 @@ export class I8254 implements Device, IoHandler, PitChannel2 {
     } else {
       this.#counters[0].out(tick); // takes the count over
     }
-    this.#schedule(s.nextRises ? tick + MIN_TICKS : 0);
+    this.#schedule(tick, s.nextRises ? tick + MIN_TICKS : 0);
   }
 }

@@ -274,3 +274,16 @@ Deno.test("i8254 interrupts once in mode 0 and not faster than the host can bear
   bench.advance(10_000_000);
   assert.ok(irq.raised - again <= 200, `${irq.raised - again} interrupts in 10 ms`);
 });
+
+Deno.test("i8254 a count that ends while the host is still writing it interrupts (mode 4)", () => {
+  const bench = new TestBench();
+  const irq = bench.irq();
+  /** The host takes 100 µs from one look at the clock to the next. */
+  const clock = { nowNs: () => bench.clock.ns += 100_000, wallMs: () => 0 };
+  const pit = new I8254(bench.state(I8254State), { irq, clock, timer: bench.timer() });
+  pit.reset();
+  for (const [offset, value] of [[3, 0x38], [0, 15], [0, 0]]) pit.write(offset, 1, value);
+  const before = irq.raised;
+  bench.advance(1_000_000);
+  assert.equal(irq.raised, before + 1, "Linux, without ticks, sleeps for ever after a lost one");
+});

@@ -8,16 +8,16 @@ import { fetched, guestTest, PATIENCE_MS } from "../support/guests.ts";
 
 const KERNEL = debianKernel() ?? fetched("linux-cloud-amd64/boot/vmlinuz");
 const BUSYBOX = fetched("busybox-static/bin/busybox");
-const COMMANDS = ["sh", "mount", "uname", "ps", "poweroff"];
+const COMMANDS = ["sh", "mount", "uname", "ps", "poweroff", "setsid", "cttyhack"];
 const INIT = `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
-echo "$(uname -m) $((6 * 7))"
-ps
-poweroff -f
+exec setsid cttyhack sh
 `;
 const timeoutMs = PATIENCE_MS;
+/** The shell's, after which it asks the terminal where its cursor is. */
+const PROMPT = /# (.\[6n)?$/;
 
 /** A root file system of busybox and what it is to do. */
 function initramfs(): Uint8Array {
@@ -41,7 +41,7 @@ function initramfs(): Uint8Array {
 
 guestTest("a stock Linux kernel runs on the software CPU", [
   {
-    name: "Debian's kernel runs busybox's programs and powers off",
+    name: "Debian's kernel comes to a shell that answers what is typed, and powers off",
     needs: [KERNEL, BUSYBOX],
     soft: true,
     async body() {
@@ -56,7 +56,15 @@ guestTest("a stock Linux kernel runs on the software CPU", [
           accelerator: "soft",
         });
         const { console } = m;
-        await console.expect(/\nx86_64 42\r?\n[^]*kthreadd/, { timeoutMs });
+        await console.expect(PROMPT, { timeoutMs });
+        for (let i = 0; i < 20; i++) {
+          console.send(`echo $(uname -m) $((${i} * 7))\n`);
+          await console.expect(new RegExp(`\nx86_64 ${i * 7}\r?\n`), { timeoutMs });
+          await console.expect(PROMPT, { timeoutMs });
+        }
+        console.send("ps\n");
+        await console.expect(/kthreadd/, { timeoutMs });
+        console.send("poweroff -f\n");
         const { reason } = await m.exited;
         assert.equal(reason, "power-off");
       } finally {
