@@ -9,6 +9,7 @@ import {
   NO_REGISTER,
   RIP_REGISTER,
 } from "../../hv/accel/soft/decoder/decoder.ts";
+import { OPCODES, type Variant } from "../../hv/accel/soft/decoder/opcode_map.ts";
 import { seeded } from "../support/random.ts";
 import { CHOICES, encode } from "./instruction_cases.ts";
 
@@ -52,6 +53,16 @@ function check(ours: Instruction, bytes: Uint8Array, bits: 16 | 32 | 64): void {
   decoder.free();
 }
 
+/** Names of vector instructions that are mnemonics and stand for nothing else. */
+function vectorNames(variants: readonly Variant[]): string[] {
+  return variants.map(({ entry }) => entry)
+    .filter(({ name, feature }) => AFTER_SSE2.has(feature ?? "") && name !== "movups")
+    .map(({ name }) => name)
+    .filter((name) => name[0].toUpperCase() + name.slice(1) in Mnemonic);
+}
+
+const AFTER_SSE2 = new Set(["sse3", "ssse3", "sse4-1", "sse4-2", "aes", "pclmulqdq"]);
+
 /** Entries whose name is the mnemonic. */
 const NAMES = new Map(
   ["add", "or", "adc", "sbb", "and", "sub", "xor", "cmp", "test", "inc", "dec", "neg", "not"]
@@ -59,6 +70,7 @@ const NAMES = new Map(
     .concat("bts", "btr", "btc", "bsf", "bsr", "tzcnt", "lzcnt", "popcnt", "lea", "bswap", "movbe")
     .concat("xadd", "cmpxchg", "andn", "bextr", "pdep", "pext", "mulx", "rorx", "shlx", "bzhi")
     .concat("imul", "leave", "enter", "lahf", "sahf", "adcx", "adox")
+    .concat(OPCODES.flatMap((opcode) => vectorNames(opcode?.variants ?? [])))
     .map((name) => [name, name]),
 );
 

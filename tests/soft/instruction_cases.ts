@@ -70,6 +70,10 @@ const LEFT_OUT = new Set([
   "invd", // the host's emulator answers for some of the privileged ones
 ]);
 
+/** Does the instruction have to do with XMM registers? */
+const isVector = (entry: Entry): boolean =>
+  entry.operands.some(({ kind }) => kind === "H" || kind === "W" || kind === "U");
+
 interface Choice {
   readonly map: number;
   readonly opcode: number;
@@ -127,8 +131,7 @@ export function makeCase(random: Random, choice: Choice): Case & { readonly entr
     for (const n of [6, 7]) registers[n] = BigInt(DATA + random.below(0x3100));
   }
   const flags = (random.u32() & 0xcd5 & ~(random.chance(80) ? 0x400 : 0)) | 2;
-  const isVector = entry.feature === "sse2";
-  const vectors = isVector ? randomVectors(random) : undefined;
+  const vectors = isVector(entry) ? randomVectors(random) : undefined;
   const x87 = entry.name === "x87" ? randomX87(random) : undefined;
   return { bytes: encode(random, choice), registers, flags, entry, vectors, x87 };
 }
@@ -192,11 +195,10 @@ export function encode(random: Random, { map, opcode, variant }: Choice): number
   if (random.chance(3)) bytes.push(random.pick([0x2e, 0x36, 0x3e, 0x26, 0x64, 0x65]));
   if (!vex) {
     const canRepeat = /^(movs|stos|lods|scas|cmps)$/.test(entry.name);
-    const isVector = entry.feature === "sse2";
     if (prefix > 0) bytes.push(prefix);
     else if (canRepeat && random.chance(60)) bytes.push(random.pick([0xf2, 0xf3]));
     // Near branches of 16 bits differ between makers.
-    if (!isVector && prefix <= 0 && prefix !== 0 && !entry.forced64 && random.chance(25)) {
+    if (!isVector(entry) && prefix <= 0 && prefix !== 0 && !entry.forced64 && random.chance(25)) {
       bytes.unshift(0x66);
     }
     if (random.chance(4)) bytes.unshift(0x67);
@@ -204,6 +206,7 @@ export function encode(random: Random, { map, opcode, variant }: Choice): number
     if (random.chance(60)) bytes.push(0x40 + random.below(16));
     if (map === OpcodeMap.map0F) bytes.push(0x0f);
     else if (map === OpcodeMap.map0F38) bytes.push(0x0f, 0x38);
+    else if (map === OpcodeMap.map0F3A) bytes.push(0x0f, 0x3a);
   } else {
     const wide = random.below(2) << 7;
     const pp = prefix === 0x66 ? 1 : prefix === 0xf3 ? 2 : prefix === 0xf2 ? 3 : 0;
@@ -310,7 +313,8 @@ const LEGACY_LEFT_OUT =
 export const LEGACY_CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index) =>
   (opcode?.variants ?? [])
     .filter(({ entry }) =>
-      !LEGACY_LEFT_OUT.test(entry.name) && !entry.only64 && entry.feature !== "sse2" &&
+      !LEGACY_LEFT_OUT.test(entry.name) && !entry.only64 && !isVector(entry) &&
+      entry.feature !== "sse2" &&
       entry.name !== "x87" && (entry.name !== "nop" || (index & 255) === 0x1f) &&
       index >> 8 < OpcodeMap.vex &&
       (entry.feature === undefined || FEATURES.has(entry.feature))

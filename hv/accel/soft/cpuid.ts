@@ -27,6 +27,8 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "fxsr",
   "sse",
   "sse2",
+  "sse3",
+  "ssse3",
   "cx16",
   "pcid",
   "movbe",

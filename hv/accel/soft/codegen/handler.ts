@@ -8,7 +8,7 @@
  * flags are: an access that faults leaves the function with nothing done.
  */
 
-import { AT, SEGMENT, TLB_ENTRIES, TLB_TABLE_BYTES } from "../state.ts";
+import { AT, SEGMENT, TLB_ENTRIES, TLB_TABLE_BYTES, vectorAt } from "../state.ts";
 import { Code, load, type Local, type MemoryRef } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { loadVector, storeVector } from "../wasm/simd.ts";
@@ -321,14 +321,19 @@ export class Handler {
     this.code.store(this.env.state, size, this.#registerOf(n), value);
   }
 
-  /** The 16-bit word at byte `place` of vector register operand `n`. */
-  readWordAt(n: number, place: Value): Value {
-    return this.let(load(this.env.state, I32, 16, v.add(this.#registerOf(n), place)));
+  /** `size` bits at byte `place` of vector register operand `n`. */
+  readPart(n: number, place: Value, size: Size): Value {
+    return this.let(this.#readAt(v.add(this.#registerOf(n), place), size));
   }
 
-  /** See `readWordAt`. */
-  writeWordAt(n: number, place: Value, value: Value): void {
-    this.code.store(this.env.state, 16, v.add(this.#registerOf(n), place), value);
+  /** See `readPart`; the rest of the register stays. */
+  writePart(n: number, place: Value, value: Value, size: Size): void {
+    this.code.store(this.env.state, size, v.add(this.#registerOf(n), place), value);
+  }
+
+  /** Vector register 0, which some instructions imply. */
+  implicitVector(): Value {
+    return this.let(loadVector(this.env.state, v.i32(0), vectorAt(0)));
   }
 
   /** The upper half of vector register operand `n`, in the state. */

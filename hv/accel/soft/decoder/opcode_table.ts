@@ -21,6 +21,7 @@
  */
 
 import { SSE_LINES } from "./sse_table.ts";
+import { SSE4_LINES } from "./sse4_table.ts";
 
 const CONDITIONS = ["o", "no", "b", "nb", "z", "nz", "be", "nbe", "s", "ns", "p", "np", "l", "nl"]
   .concat("le", "nle");
@@ -358,5 +359,6 @@ export const OPCODE_LINES: readonly string[] = [
   ...CONDITIONAL,
   ...BIT_TESTS,
   ...SSE_LINES,
+  ...SSE4_LINES,
   ...[ONE_BYTE, TWO_BYTE, THREE_BYTE, VEX].flatMap((text) => text.trim().split("\n")),
 ];

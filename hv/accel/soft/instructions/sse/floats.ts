@@ -17,6 +17,7 @@ import * as v from "../../wasm/value.ts";
 import { F64, I32, I64, type Type, type Value } from "../../wasm/value.ts";
 import type { Definition } from "../definition.ts";
 import { LOAD, sse } from "./definition.ts";
+import { range } from "./lanes.ts";
 
 /** DAZ, the masks, RC and FZ: what must be so. */
 const MXCSR_CONTROL = 0xffc0;
@@ -50,6 +51,26 @@ function withNans(h: Handler, w: Width, result: Value, a: Value, b: Value): Valu
     h.code.set(r, simd.select(nan, r, wrong));
   });
   return r;
+}
+
+/** Packed sums and differences for what is made of them; `addsub` subtracts in the even lanes. */
+export function packedArithmetic(
+  h: Handler,
+  operation: "add" | "sub" | "addsub",
+  w: Width,
+  a: Value,
+  b: Value,
+): Value {
+  requireDefaults(h);
+  const sum = w === 32 ? simd.addF32(a, b) : simd.addF64(a, b);
+  const difference = w === 32 ? simd.subF32(a, b) : simd.subF64(a, b);
+  const even = s.vectorConstant(range(0, 16).map((at) => at & w >> 3 ? 0 : 0xff));
+  const result = operation === "add"
+    ? sum
+    : operation === "sub"
+    ? difference
+    : simd.select(difference, sum, even);
+  return withNans(h, w, result, a, b);
 }
 
 /** The second operand of a scalar operation: its lowest lane in all. */

@@ -11,8 +11,7 @@ import * as v from "../../wasm/value.ts";
 import { I32, type Value } from "../../wasm/value.ts";
 import type { Definition } from "../definition.ts";
 import { packed, sse } from "./definition.ts";
-
-const range = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
+import { range } from "./lanes.ts";
 
 /** Lanes of `bytes` from the lower or upper halves of both, alternating. */
 function interleave(bytes: number, upper: boolean): number[] {

@@ -1,9 +1,17 @@
-/** SSE and SSE2. */
+/** SSE, SSE2 and what came after. */
 
 import type { Definition } from "../definition.ts";
 import { SSE_FLOATS } from "./floats.ts";
 import { SSE_INTEGERS } from "./integers.ts";
 import { SSE_MOVES } from "./moves.ts";
+import { SSE3 } from "./sse3.ts";
+import { SSSE3 } from "./ssse3.ts";
 
 /** See above. */
-export const SSE: readonly Definition[] = [...SSE_MOVES, ...SSE_INTEGERS, ...SSE_FLOATS];
+export const SSE: readonly Definition[] = [
+  ...SSE_MOVES,
+  ...SSE_INTEGERS,
+  ...SSE_FLOATS,
+  ...SSE3,
+  ...SSSE3,
+];

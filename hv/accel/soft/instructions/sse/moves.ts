@@ -69,10 +69,10 @@ export const SSE_MOVES: readonly Definition[] = [
   movemask("pmovmskb", s.simd.bitmask8),
   sse("pextrw", ["rri"], (h) => {
     const place = v.shl(v.and(immediateByte(h), v.i32(7)), v.i32(1));
-    h.write(0, h.readWordAt(1, place), 32);
+    h.write(0, h.readPart(1, place, 16), 32);
   }),
   sse("pinsrw", ["rri", "rmi"], (h) => {
     const place = v.shl(v.and(immediateByte(h), v.i32(7)), v.i32(1));
-    h.writeWordAt(0, place, h.read(1, h.form === "rri" ? 32 : 16));
+    h.writePart(0, place, h.read(1, h.form === "rri" ? 32 : 16), 16);
   }),
 ];
