@@ -19,6 +19,10 @@ const REPEATABLE = new Set(["movs", "stos", "lods", "cmps", "scas"]);
 const SIZED_BY_NAME = new Set([
   "movd_from",
   "movd_to",
+  "pcmpestri",
+  "pcmpestrm",
+  "pextrd",
+  "pinsrd",
   "cvtsssi",
   "cvtsdsi",
   "cvttsssi",

@@ -325,8 +325,8 @@ F3.0fc7/7r rdpid Rq o64 feature=rdpid
 
 const THREE_BYTE = `
 66.0f3882m invpcid Gy,Mv feature=invpcid
-F2.0f38f0 crc32_8 Gy,Eb
-F2.0f38f1 crc32 Gy,Ev
+F2.0f38f0 crc32_8 Gy,Eb feature=sse4-2
+F2.0f38f1 crc32 Gy,Ev feature=sse4-2
 NP.0f38f0m movbe Gv,Mv feature=movbe
 66.0f38f0m movbe Gv,Mv feature=movbe
 NP.0f38f1m movbe Mv,Gv feature=movbe

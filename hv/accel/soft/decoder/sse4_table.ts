@@ -32,6 +32,58 @@ const SSSE3 = `
 66.0f3a0f palignr Hx,Wx,Ib
 `;
 
+const SSE41 = `
+66.0f3810 pblendvb Hx,Wx
+66.0f3814 blendvps Hx,Wx
+66.0f3815 blendvpd Hx,Wx
+66.0f3817 ptest Hx,Wx
+66.0f3820 pmovsxbw Hx,Wx
+66.0f3821 pmovsxbd Hx,Wx
+66.0f3822 pmovsxbq Hx,Wx
+66.0f3823 pmovsxwd Hx,Wx
+66.0f3824 pmovsxwq Hx,Wx
+66.0f3825 pmovsxdq Hx,Wx
+66.0f3828 pmuldq Hx,Wx
+66.0f3829 pcmpeqq Hx,Wx
+66.0f382am movaps Hx,Wx
+66.0f382b packusdw Hx,Wx
+66.0f3830 pmovzxbw Hx,Wx
+66.0f3831 pmovzxbd Hx,Wx
+66.0f3832 pmovzxbq Hx,Wx
+66.0f3833 pmovzxwd Hx,Wx
+66.0f3834 pmovzxwq Hx,Wx
+66.0f3835 pmovzxdq Hx,Wx
+66.0f3838 pminsb Hx,Wx
+66.0f3839 pminsd Hx,Wx
+66.0f383a pminuw Hx,Wx
+66.0f383b pminud Hx,Wx
+66.0f383c pmaxsb Hx,Wx
+66.0f383d pmaxsd Hx,Wx
+66.0f383e pmaxuw Hx,Wx
+66.0f383f pmaxud Hx,Wx
+66.0f3840 pmulld Hx,Wx
+66.0f3841 phminposuw Hx,Wx
+66.0f3a0c blendps Hx,Wx,Ib
+66.0f3a0d blendpd Hx,Wx,Ib
+66.0f3a0e pblendw Hx,Wx,Ib
+66.0f3a14 pextrb Ed,Hx,Ib
+66.0f3a15 pextrw Ed,Hx,Ib
+66.0f3a16 pextrd Ey,Hx,Ib
+66.0f3a17 extractps Ed,Hx,Ib
+66.0f3a20 pinsrb Hx,Ed,Ib
+66.0f3a21 insertps Hx,Wx,Ib
+66.0f3a22 pinsrd Hx,Ey,Ib
+66.0f3a42 mpsadbw Hx,Wx,Ib
+`;
+
+const SSE42 = `
+66.0f3837 pcmpgtq Hx,Wx
+66.0f3a60 pcmpestrm Hx,Wx,Ib
+66.0f3a61 pcmpestri Hx,Wx,Ib
+66.0f3a62 pcmpistrm Hx,Wx,Ib
+66.0f3a63 pcmpistri Hx,Wx,Ib
+`;
+
 const lines = (feature: string, text: string): string[] =>
   text.trim().split("\n").map((line) => `${line} :32 feature=${feature}`);
 
@@ -39,4 +91,6 @@ const lines = (feature: string, text: string): string[] =>
 export const SSE4_LINES: readonly string[] = [
   ...lines("sse3", SSE3),
   ...lines("ssse3", SSSE3),
+  ...lines("sse4-1", SSE41),
+  ...lines("sse4-2", SSE42),
 ];

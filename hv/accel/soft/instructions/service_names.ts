@@ -102,6 +102,10 @@ export const SERVICE_NAMES = [
   "xsavec",
   "xrstor",
   "x87",
+  "pcmpestri",
+  "pcmpestrm",
+  "pcmpistri",
+  "pcmpistrm",
 ] as const;
 /** One of the above. */
 export type ServiceName = typeof SERVICE_NAMES[number];

@@ -6,6 +6,7 @@ import { SERVICE_NAMES, type ServiceName } from "../instructions/service_names.t
 import { ARITHMETIC_SERVICES } from "./arithmetic.ts";
 import { INPUT_OUTPUT_SERVICES } from "./input_output.ts";
 import { CONTROL_SERVICES } from "./control_registers.ts";
+import { STRING_COMPARE_SERVICES } from "./string_compare.ts";
 import { SYSTEM_SERVICES } from "./system.ts";
 import { STACK_SERVICES } from "./stack.ts";
 import { SEGMENT_SERVICES } from "./segments.ts";
@@ -19,6 +20,7 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...ARITHMETIC_SERVICES,
   ...INPUT_OUTPUT_SERVICES,
   ...CONTROL_SERVICES,
+  ...STRING_COMPARE_SERVICES,
   ...SYSTEM_SERVICES,
   ...STACK_SERVICES,
   ...SEGMENT_SERVICES,

@@ -5,6 +5,8 @@ import { SSE_FLOATS } from "./floats.ts";
 import { SSE_INTEGERS } from "./integers.ts";
 import { SSE_MOVES } from "./moves.ts";
 import { SSE3 } from "./sse3.ts";
+import { SSE4_1 } from "./sse4_1.ts";
+import { SSE4_2 } from "./sse4_2.ts";
 import { SSSE3 } from "./ssse3.ts";
 
 /** See above. */
@@ -14,4 +16,6 @@ export const SSE: readonly Definition[] = [
   ...SSE_FLOATS,
   ...SSE3,
   ...SSSE3,
+  ...SSE4_1,
+  ...SSE4_2,
 ];

@@ -1,9 +1,10 @@
 /**
  * SSE and SSE2 moves (Intel SDM volume 2: MASKMOVDQU aside, MOVAPS, MOVD, MOVDQA, MOVDQU, MOVHLPS, MOVHPS,
- * MOVLHPS, MOVLPS, MOVMSKPS, MOVNTDQ, MOVQ, MOVSD, MOVSS, MOVUPS, PEXTRW, PINSRW, PMOVMSKB).
+ * MOVLHPS, MOVLPS, MOVMSKPS, MOVNTDQ, MOVQ, MOVSD, MOVSS, MOVUPS, PMOVMSKB), and the single lanes of
+ * SSE4.1 (EXTRACTPS, PEXTRB, PINSRB...).
  */
 
-import type { Handler } from "../../codegen/handler.ts";
+import type { Handler, Size } from "../../codegen/handler.ts";
 import { OP } from "../../codegen/operation.ts";
 import * as s from "../../wasm/simd.ts";
 import * as v from "../../wasm/value.ts";
@@ -27,6 +28,25 @@ const scalarMove = (name: string, size: 32 | 64): Definition =>
       h.writeUpper(0, v.i64(0));
     } else if (h.form === "mr") h.write(0, value, size);
     else h.writeLane(0, value, size);
+  });
+
+/** Byte of a vector at which the lane begins that the immediate names. */
+function lanePlace(h: Handler, size: Size): Value {
+  const bytes = size >> 3;
+  return h.let(v.shl(v.and(immediateByte(h), v.i32(16 / bytes - 1)), v.i32(Math.log2(bytes))));
+}
+
+/** A lane to memory, or zero-extended to a register. */
+const extraction = (name: string, size: Size): Definition =>
+  sse(name, ["rri", "mri"], (h) => {
+    const value = h.readPart(1, lanePlace(h, size), size);
+    h.write(0, value, h.inMemory(0) ? size : size === 64 ? 64 : 32);
+  });
+
+const insertion = (name: string, size: Size): Definition =>
+  sse(name, ["rri", "rmi"], (h) => {
+    const value = h.read(1, h.inMemory(1) || size === 64 ? size : 32);
+    h.writePart(0, lanePlace(h, size), value, size);
   });
 
 const movemask = (name: string, mask: (a: Value) => Value): Definition =>
@@ -67,12 +87,11 @@ export const SSE_MOVES: readonly Definition[] = [
   movemask("movmskps", s.simd.bitmask32),
   movemask("movmskpd", s.simd.bitmask64),
   movemask("pmovmskb", s.simd.bitmask8),
-  sse("pextrw", ["rri"], (h) => {
-    const place = v.shl(v.and(immediateByte(h), v.i32(7)), v.i32(1));
-    h.write(0, h.readPart(1, place, 16), 32);
-  }),
-  sse("pinsrw", ["rri", "rmi"], (h) => {
-    const place = v.shl(v.and(immediateByte(h), v.i32(7)), v.i32(1));
-    h.writePart(0, place, h.read(1, h.form === "rri" ? 32 : 16), 16);
-  }),
+  ...([["pextrb", 8], ["pextrw", 16], ["pextrd32", 32], ["extractps", 32], [
+    "pextrd64",
+    64,
+  ]] as const)
+    .map(([name, size]) => extraction(name, size)),
+  ...([["pinsrb", 8], ["pinsrw", 16], ["pinsrd32", 32], ["pinsrd64", 64]] as const)
+    .map(([name, size]) => insertion(name, size)),
 ];
