@@ -61,6 +61,10 @@ export class Comparison {
       this.#soft.restart();
       return describe(one, one.entry.name, [(error as Error).message]);
     }
+    // Of an address that is neither canonical nor aligned, KVM's emulator gives #GP where a prefix
+    // names a segment that counts for nothing; without the prefix it is #SS.
+    const nullPrefix = [0x26, 0x2e, 0x3e].some((prefix) => one.bytes.slice(0, 3).includes(prefix));
+    if (nullPrefix && real.vector === 13 && soft.vector === 12) return undefined;
     const differences = compare(one.entry.name, real, soft);
     for (let i = 0; i < before.length; i++) {
       // Pointers to the last instruction and operand, and MXCSR's mask, are the processor's own.
