@@ -56,11 +56,15 @@ function check(ours: Instruction, bytes: Uint8Array, bits: 16 | 32 | 64): void {
 /** Names of vector instructions that are mnemonics and stand for nothing else. */
 function vectorNames(variants: readonly Variant[]): string[] {
   return variants.map(({ entry }) => entry)
-    .filter(({ name, feature }) => AFTER_SSE2.has(feature ?? "") && name !== "movups")
+    .filter(({ name, feature }) => AFTER_SSE2.has(feature ?? "") && !SHARED_NAMES.has(name))
     .map(({ name }) => name)
     .filter((name) => name[0].toUpperCase() + name.slice(1) in Mnemonic);
 }
 
+/** Names of more than one mnemonic. */
+const SHARED_NAMES = new Set(
+  ["movups", "movaps", "pextrd", "pinsrd", "pcmpestri", "pcmpestrm"],
+);
 const AFTER_SSE2 = new Set(["sse3", "ssse3", "sse4-1", "sse4-2", "aes", "pclmulqdq"]);
 
 /** Entries whose name is the mnemonic. */
