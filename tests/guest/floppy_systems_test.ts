@@ -2,19 +2,18 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { type GuestCase, guestTest, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
 const ELKS = sharedImage("elks-0.7.0.img");
 const timeoutMs = PATIENCE_MS;
 
-const cases = (accelerator: "kvm" | "soft"): GuestCase[] => [
-  {
-    name: `FreeDOS on ${accelerator} boots to A:\\> and answers ver and dir`,
+guestTest("systems on floppy disks run to their prompts and answer", [
+  ...onBoth({
+    name: "FreeDOS boots to A:\\> and answers ver and dir",
     needs: [FREEDOS],
-    soft: accelerator === "soft",
-    async body() {
+    async body(accelerator) {
       await using m = await Machine.start({
         floppy: { path: FREEDOS, overlay: true },
         memory: "64M",
@@ -28,12 +27,11 @@ const cases = (accelerator: "kvm" | "soft"): GuestCase[] => [
       await m.keyboard.type("dir\n");
       await m.screen.waitFor(/[1-9]\d* file\(s\)[^]* bytes free[^]*A:\\>$/, { timeoutMs });
     },
-  },
-  {
-    name: `ELKS on ${accelerator} boots to login:, lets root in and answers ls /bin and ps`,
+  }),
+  ...onBoth({
+    name: "ELKS boots to login:, lets root in and answers ls /bin and ps",
     needs: [ELKS],
-    soft: accelerator === "soft",
-    async body() {
+    async body(accelerator) {
       await using m = await Machine.start({
         floppy: { path: ELKS, overlay: true },
         memory: "64M",
@@ -53,16 +51,11 @@ const cases = (accelerator: "kvm" | "soft"): GuestCase[] => [
       await m.keyboard.type("ps\n");
       await m.screen.waitFor(/PID .*COMMAND\n +1 .*\/bin\/init\n[^]* ps\n#$/, { timeoutMs });
     },
-  },
-];
-
-guestTest("systems on floppy disks run to their prompts and answer", [
-  ...cases("kvm"),
-  ...cases("soft"),
+  }),
   {
     name: "FLOPPINUX on soft, Linux for the i686, comes to its menu",
     needs: [FLOPPINUX],
-    soft: true,
+    accelerator: "soft",
     async body() {
       await using m = await Machine.start({
         floppy: { path: FLOPPINUX, overlay: true },

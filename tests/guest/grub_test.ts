@@ -1,7 +1,7 @@
 /** GRUB's rescue images from Debian's package, by our firmware, from every kind of drive. */
 
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
-import { type GuestCase, guestTest, PATIENCE_MS, slowKvm } from "../support/guests.ts";
+import { type GuestCase, guestTest, onBoth, PATIENCE_MS } from "../support/guests.ts";
 
 const FOLDER = "/usr/lib/grub-rescue";
 // GRUB unpacks and links all of itself first: 40 million instructions.
@@ -15,15 +15,15 @@ interface Drive {
   options(path: string): MachineOptions;
 }
 
-function reachesPrompt({ from, image, listing, options }: Drive): GuestCase {
+function reachesPrompt({ from, image, listing, options }: Drive): GuestCase[] {
   const path = `${FOLDER}/${image}`;
-  return {
+  return onBoth({
     name: `GRUB from ${from} reaches its prompt and lists the drives`,
     needs: [path],
-    async body() {
+    async body(accelerator) {
       await using m = await Machine.start({
         memory: "64M",
-        accelerator: "kvm",
+        accelerator,
         ...options(path),
       });
       await m.screen.waitFor("Welcome to GRUB!", { timeoutMs });
@@ -34,36 +34,36 @@ function reachesPrompt({ from, image, listing, options }: Drive): GuestCase {
       await m.keyboard.type("ls\n", { timeoutMs });
       await m.screen.waitFor(listing, { timeoutMs });
     },
-  };
+  });
 }
 
 const FLOPPY = `${FOLDER}/grub-rescue-floppy.img`;
 
 guestTest("GRUB's rescue images run", [
-  reachesPrompt({
+  ...reachesPrompt({
     from: "a CD-ROM",
     image: "grub-rescue-cdrom.iso",
     listing: /grub> ls\n\(cd\) \(cd,msdos1\)\s*grub>$/,
     options: (cdrom) => ({ cdrom }),
   }),
-  reachesPrompt({
+  ...reachesPrompt({
     from: "a disk",
     image: "grub-rescue-usb.img",
     listing: /grub> ls\n\(hd0\) \(hd0,msdos1\)\s*grub>$/,
     options: (path) => ({ disk: { path, overlay: true } }),
   }),
-  {
+  ...onBoth({
     name: "GRUB from a floppy, whose image is shorter than the diskette, starts",
     needs: [FLOPPY],
-    async body() {
+    async body(accelerator, slow) {
       await using m = await Machine.start({
         memory: "64M",
-        accelerator: "kvm",
+        accelerator,
         floppy: { path: FLOPPY, overlay: true },
       });
       await m.screen.waitFor("Welcome to GRUB!", { timeoutMs });
       // Its modules are compressed: emulated, that takes minutes.
-      if (!slowKvm) await m.screen.waitFor(/GNU GRUB +version 2/, { timeoutMs });
+      if (!slow) await m.screen.waitFor(/GNU GRUB +version 2/, { timeoutMs });
     },
-  },
+  }),
 ]);

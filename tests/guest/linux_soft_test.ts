@@ -43,7 +43,7 @@ guestTest("a stock Linux kernel runs on the software CPU", [
   {
     name: "Debian's kernel comes to a shell that answers what is typed, and powers off",
     needs: [KERNEL, BUSYBOX],
-    soft: true,
+    accelerator: "soft",
     async body() {
       const initrd = await Deno.makeTempFile({ prefix: "hv-test-" });
       try {

@@ -16,6 +16,7 @@ guestTest("a Linux kernel is loaded directly", [
   {
     name: "Debian's cloud kernel prints its first lines and finds what the firmware leaves",
     needs: [KERNEL],
+    accelerator: "kvm",
     async body() {
       await using m = await Machine.start({
         kernel: KERNEL,
@@ -37,6 +38,7 @@ guestTest("a Linux kernel is loaded directly", [
   {
     name: "an instruction that KVM's emulator lacks ends the run with a line that names it",
     needs: [],
+    accelerator: "kvm",
     skip: slowKvm ? "" : "KVM runs guests at hardware speed here",
     async body() {
       const floppy = await Deno.makeTempFile({ prefix: "hv-test-" });

@@ -2,17 +2,18 @@
 
 import assert from "node:assert/strict";
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
-import { type GuestCase, guestTest, PATIENCE_MS } from "../support/guests.ts";
+import { type GuestCase, guestTest, onBoth, PATIENCE_MS } from "../support/guests.ts";
 
 const timeoutMs = PATIENCE_MS;
 
-function tests(how: string, options: MachineOptions, file: string): GuestCase {
-  const { cpus = 1 } = options;
-  return {
+function tests(how: string, options: MachineOptions, file: string): GuestCase[] {
+  return onBoth({
     name: `memtest86+ ${how} shows its screen and tests the memory`,
     needs: [file],
-    async body() {
-      await using m = await Machine.start({ memory: "16M", accelerator: "kvm", ...options });
+    async body(accelerator) {
+      // The software CPU has one processor so far.
+      const cpus = accelerator === "soft" ? 1 : options.cpus ?? 1;
+      await using m = await Machine.start({ memory: "16M", accelerator, ...options, cpus });
       await m.screen.waitFor(/Status: Testing/, { timeoutMs });
       const text = m.screen.text();
       assert.match(text, /Memtest86\+ v\d/);
@@ -22,7 +23,7 @@ function tests(how: string, options: MachineOptions, file: string): GuestCase {
       // A pass over memory has begun: a pattern and the range that it is written to.
       await m.screen.waitFor(/Testing: \d+MB - \d+MB \[\d+MB of [\d.]+MB\]/, { timeoutMs });
     },
-  };
+  });
 }
 
 const X64 = "/boot/memtest86+x64.bin";
@@ -30,8 +31,8 @@ const IA32 = "/boot/memtest86+ia32.bin";
 const ISO = "/usr/lib/memtest86+/memtest86+x64.iso";
 
 guestTest("memtest86+ runs", [
-  tests("as a 64-bit kernel", { kernel: X64 }, X64),
-  tests("as a 32-bit kernel", { kernel: IA32 }, IA32),
-  tests("by its 16-bit entry", { kernel: X64, kernelEntry: "real16" }, X64),
-  tests("from a CD-ROM, on two processors", { cdrom: ISO, cpus: 2 }, ISO),
+  ...tests("as a 64-bit kernel", { kernel: X64 }, X64),
+  ...tests("as a 32-bit kernel", { kernel: IA32 }, IA32),
+  ...tests("by its 16-bit entry", { kernel: X64, kernelEntry: "real16" }, X64),
+  ...tests("from a CD-ROM, on two processors", { cdrom: ISO, cpus: 2 }, ISO),
 ]);

@@ -1,7 +1,7 @@
 /** SeaBIOS from the host's package, unmodified, on our board: it knows the board as QEMU's. */
 
 import { type GuestConsole, Machine } from "../../hv/mod.ts";
-import { guestTest, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const BIOS_256K = "/usr/share/seabios/bios-256k.bin";
@@ -27,26 +27,26 @@ async function bootsFrom(device: string, log: GuestConsole): Promise<void> {
 const firmwareLog = (m: Machine) => m.consoles.find(({ name }) => name === "firmware log")!;
 
 guestTest("SeaBIOS runs on the board", [
-  {
+  ...onBoth({
     name: "SeaBIOS (256 KiB) boots FreeDOS from a floppy",
     needs: [BIOS_256K, VGA, FREEDOS],
-    async body() {
+    async body(accelerator) {
       await using m = await Machine.start({
         bios: BIOS_256K,
         floppy: { path: FREEDOS, overlay: true },
         memory: "64M",
-        accelerator: "kvm",
+        accelerator,
       });
       await bootsFrom("Floppy", firmwareLog(m));
       await m.screen.waitFor(/A:\\>$/, { timeoutMs });
       await m.keyboard.type("ver\n");
       await m.screen.waitFor(/ver\n\n.*FreeCom version 0\.82/, { timeoutMs });
     },
-  },
-  {
+  }),
+  ...onBoth({
     name: "SeaBIOS (128 KiB) boots a hard disk",
     needs: [BIOS_128K, VGA],
-    async body() {
+    async body(accelerator) {
       const disk = await Deno.makeTempFile({ prefix: "hv-test-" });
       try {
         const image = new Uint8Array(DISK_BYTES);
@@ -57,7 +57,7 @@ guestTest("SeaBIOS runs on the board", [
           bios: BIOS_128K,
           disk,
           memory: "64M",
-          accelerator: "kvm",
+          accelerator,
         });
         await bootsFrom("Hard Disk", firmwareLog(m));
         await m.screen.waitFor(/OK$/, { timeoutMs });
@@ -65,5 +65,5 @@ guestTest("SeaBIOS runs on the board", [
         await Deno.remove(disk);
       }
     },
-  },
+  }),
 ]);

@@ -2,7 +2,7 @@
 
 import { Machine } from "../../hv/mod.ts";
 import { bootableIso } from "../support/iso9660.ts";
-import { fetched, guestTest, PATIENCE_MS, sharedImage, slowKvm } from "../support/guests.ts";
+import { fetched, guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
 
 const ISOLINUX = fetched("isolinux/usr/lib/ISOLINUX/isolinux.bin");
 const LDLINUX = fetched("syslinux-common/usr/lib/syslinux/modules/bios/ldlinux.c32");
@@ -22,10 +22,10 @@ LABEL dos
 `;
 
 guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
-  {
+  ...onBoth({
     name: "ISOLINUX reads its configuration and boots FreeDOS from a disk in memory",
     needs: [ISOLINUX, LDLINUX, MEMDISK, FREEDOS],
-    async body() {
+    async body(accelerator) {
       const iso = bootableIso([
         { name: "ISOLINUX.BIN", bytes: await Deno.readFile(ISOLINUX) },
         { name: "ISOLINUX.CFG", bytes: new TextEncoder().encode(CONFIGURATION) },
@@ -36,7 +36,7 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
       const cdrom = await Deno.makeTempFile({ prefix: "hv-test-" });
       try {
         await Deno.writeFile(cdrom, iso);
-        await using m = await Machine.start({ cdrom, memory: "64M", accelerator: "kvm" });
+        await using m = await Machine.start({ cdrom, memory: "64M", accelerator });
         await m.screen.waitFor(/ISOLINUX 6[^]*hv greets ISOLINUX[^]*boot:$/, { timeoutMs });
         await m.keyboard.type("dos\n");
         await m.screen.waitFor(/MEMDISK/, { timeoutMs });
@@ -45,37 +45,37 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
         await Deno.remove(cdrom);
       }
     },
-  },
-  {
+  }),
+  ...onBoth({
     name: "iPXE's CD-ROM starts ISOLINUX",
     needs: [IPXE_ISO],
-    async body() {
-      await using m = await Machine.start({ cdrom: IPXE_ISO, memory: "64M", accelerator: "kvm" });
+    async body(accelerator) {
+      await using m = await Machine.start({ cdrom: IPXE_ISO, memory: "64M", accelerator });
       await m.screen.waitFor(/ISOLINUX 6\S+ .*Copyright/, { timeoutMs });
     },
-  },
-  {
+  }),
+  ...onBoth({
     name: "SYSLINUX starts on FLOPPINUX's floppy",
     needs: [FLOPPINUX],
-    async body() {
+    async body(accelerator, slow) {
       await using m = await Machine.start({
         floppy: { path: FLOPPINUX, overlay: true },
         memory: "64M",
-        accelerator: "kvm",
+        accelerator,
       });
       await m.screen.waitFor(/SYSLINUX 6\S+ .*Copyright/, { timeoutMs });
       // Its kernel unpacks itself and has more than 350 million instructions to run.
-      if (!slowKvm) await m.screen.waitFor(/PRESS ENTER/i, { timeoutMs });
+      if (!slow) await m.screen.waitFor(/PRESS ENTER|CHOOSE:/i, { timeoutMs });
     },
-  },
-  {
+  }),
+  ...onBoth({
     name: "iPXE started as a kernel shows its banner",
     needs: [IPXE],
     // Such a KVM also delivers interrupts to SS:ESP without the base of SS, and iPXE's is not 0.
-    skip: slowKvm ? "it unpacks itself for minutes where KVM emulates" : "",
-    async body() {
-      await using m = await Machine.start({ kernel: IPXE, memory: "64M", accelerator: "kvm" });
+    skipEmulated: "it unpacks itself for minutes where KVM emulates",
+    async body(accelerator) {
+      await using m = await Machine.start({ kernel: IPXE, memory: "64M", accelerator });
       await m.screen.waitFor(/iPXE \d\S* .*Open Source Network Boot Firmware/, { timeoutMs });
     },
-  },
+  }),
 ]);

@@ -23,11 +23,36 @@ export interface GuestCase {
   readonly name: string;
   /** Files without which it is skipped. */
   readonly needs: readonly string[];
-  /** Runs on the software CPU, so that it needs no KVM. */
-  readonly soft?: boolean;
+  /** What runs it; KVM is needed for `kvm`. */
+  readonly accelerator: Accelerator;
   /** Another reason to skip it. */
   readonly skip?: string;
   body(): Promise<void>;
+}
+
+/** What runs a guest. */
+export type Accelerator = "kvm" | "soft";
+
+/** A guest that is to do the same on every accelerator. */
+export interface SharedCase extends Omit<GuestCase, "accelerator" | "body" | "skip"> {
+  /** Why not where KVM emulates kernel-mode code. */
+  readonly skipEmulated?: string;
+  /** @param slow Kernel-mode code is emulated by KVM, at less than a few MIPS. */
+  body(accelerator: Accelerator, slow: boolean): Promise<void>;
+}
+
+/** The case for each accelerator. */
+export function onBoth({ name, needs, skipEmulated, body }: SharedCase): GuestCase[] {
+  return (["kvm", "soft"] as const).map((accelerator) => {
+    const slow = accelerator === "kvm" && slowKvm;
+    return {
+      name: `${name} (${accelerator})`,
+      needs,
+      accelerator,
+      skip: slow ? skipEmulated : undefined,
+      body: () => body(accelerator, slow),
+    };
+  });
 }
 
 /** A floppy image of those that are handed around for tests; see the README. */
@@ -41,8 +66,8 @@ export function sharedImage(name: string): string {
 export const fetched = (path: string): string => `${packageCache()}/${path}`;
 
 /** A reason to skip a case, or "" when it can run. */
-function reasonToSkip({ needs, soft = false, skip = "" }: GuestCase): string {
-  if (!soft && !exists("/dev/kvm")) return "there is no /dev/kvm";
+function reasonToSkip({ needs, accelerator, skip = "" }: GuestCase): string {
+  if (accelerator === "kvm" && !exists("/dev/kvm")) return "there is no /dev/kvm";
   const absent = needs.filter((file) => !exists(file));
   return absent.length > 0 ? `${absent.join(", ")} is not here` : skip;
 }
