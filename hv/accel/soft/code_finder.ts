@@ -4,6 +4,7 @@
  */
 
 import type { Blocks } from "./blocks.ts";
+import type { Breakpoints } from "./breakpoints.ts";
 import { Decoding, MAX_INSTRUCTION_BYTES } from "./decoder/decoder.ts";
 import { fault, GuestFault, Vector } from "./faults.ts";
 import type { LinearMemory } from "./memory.ts";
@@ -24,6 +25,7 @@ export interface CodeSources {
   readonly map: PhysicalMap;
   /** The machine's memory. */
   readonly guest: Uint8Array;
+  readonly breakpoints: Breakpoints;
 }
 
 /** See above. */
@@ -37,7 +39,11 @@ export class CodeFinder {
 
   /** The block at `rip`. Throws `GuestFault` where nothing can be fetched. */
   find(): number {
-    const { state, map, blocks } = this.#from;
+    const { state, map, blocks, breakpoints } = this.#from;
+    if (breakpoints.isCodePageWatched()) {
+      breakpoints.checkCode(state.shadow);
+      return this.single();
+    }
     const offset = map.offsetOf(this.#address(0));
     if (offset >= 0) {
       const block = blocks.at(offset, state.modeKey & 3);

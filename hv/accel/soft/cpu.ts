@@ -5,13 +5,14 @@
 
 import * as access from "../cpu_state.ts";
 import { Blocks } from "./blocks.ts";
+import { Breakpoints } from "./breakpoints.ts";
 import { CodeFinder } from "./code_finder.ts";
 import { OP, Status } from "./codegen/operation.ts";
 import { AddressKind, NOT_LONG } from "./codegen/operation.ts";
 import { CR0_EM, CR0_PE, CR0_TS, CR4_OSFXSR } from "./control_bits.ts";
 import { DeviceLog } from "./device_log.ts";
-import { fault, GuestAccess, GuestFault, Vector } from "./faults.ts";
-import { IF, readFlags, VM, writeFlags } from "./flags_word.ts";
+import { fault, GuestAccess, GuestAlone, GuestFault, Vector } from "./faults.ts";
+import { IF, readFlags, RF, VM, writeFlags } from "./flags_word.ts";
 import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
 import { type Float80, openFloat80 } from "./float80_module.ts";
 import { LinearMemory } from "./memory.ts";
@@ -61,6 +62,7 @@ export class Cpu {
   readonly memory: LinearMemory;
   readonly log: DeviceLog;
   readonly blocks: Blocks;
+  readonly breakpoints: Breakpoints;
   readonly features: ReadonlySet<string>;
   readonly x87: X87;
   readonly float80: Float80;
@@ -84,7 +86,19 @@ export class Cpu {
     this.float80 = openFloat80(context.float80);
     const guest = new Uint8Array(memory.buffer);
     const paging = new Paging(this.state, this.words, map, new Int32Array(memory.buffer));
-    this.memory = new LinearMemory(this.state, this.words, paging, map, this.log, memory);
+    this.breakpoints = new Breakpoints(this.state, () => {
+      this.memory.flush();
+      this.blocks.flush();
+    });
+    this.memory = new LinearMemory(
+      this.state,
+      this.words,
+      paging,
+      map,
+      this.log,
+      memory,
+      this.breakpoints,
+    );
     this.blocks = new Blocks({
       state: this.state,
       words: this.words,
@@ -101,6 +115,7 @@ export class Cpu {
       blocks: this.blocks,
       map,
       guest,
+      breakpoints: this.breakpoints,
     });
     const instance = new WebAssembly.Instance(context.interpreter, {
       host: {
@@ -140,6 +155,7 @@ export class Cpu {
     } catch (error) {
       if (error instanceof GuestFault) return Status.exception;
       if (error instanceof GuestAccess) return Status.access;
+      if (error instanceof GuestAlone) return Status.alone;
       throw error;
     }
   }
@@ -426,14 +442,22 @@ export class Cpu {
     Atomics.and(this.words, AT.pending >> 2, ~bits);
   }
 
-  /** Runs exactly one instruction from `rip`. */
-  step(): Status {
+  /**
+   * Runs exactly one instruction from `rip`; `shadow` and RF are those before it and say whether an
+   * execute breakpoint counts.
+   */
+  step(shadow: number): Status {
     this.request(Pending.step);
+    this.breakpoints.alone = true;
     try {
+      this.breakpoints.checkCode(shadow);
+      // RF holds for one instruction (17.3.1.1); it may be the one that sets it anew.
+      this.state.eflags &= ~RF;
       return this.start(this.#code.single());
     } catch (error) {
       return this.#caught(error);
     } finally {
+      this.breakpoints.alone = false;
       this.unrequest(Pending.step);
     }
   }

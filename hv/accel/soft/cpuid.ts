@@ -10,6 +10,7 @@ export const SIGNATURE = 0x0002_06c2;
 /** Features whose bits are set, and whose instructions the decoder knows. */
 export const FEATURES: ReadonlySet<string> = new Set([
   "fpu",
+  "de",
   "pse",
   "tsc",
   "msr",

@@ -31,12 +31,21 @@ const THE_FAULT = new GuestFault();
 export class GuestAccess {}
 const THE_ACCESS = new GuestAccess();
 
+/** What ends a service whose instruction is to begin again alone: see breakpoints.ts. */
+export class GuestAlone {}
+const ALONE = new GuestAlone();
+
 /** Notes an exception of the current instruction and leaves. */
 export function fault(state: SoftState, vector: number, errorCode?: number): never {
   state.exceptionVector = vector;
   state.exceptionHasError = errorCode !== undefined;
   state.exceptionError = errorCode ?? 0;
   throw THE_FAULT;
+}
+
+/** Leaves for the instruction to run alone. */
+export function runAlone(): never {
+  throw ALONE;
 }
 
 /** Leaves for a device. */

@@ -5,6 +5,7 @@
 
 import * as a from "../cpu_state.ts";
 import type { Cpu } from "./cpu.ts";
+import { DR7_GD } from "./breakpoints.ts";
 import { fault, GuestFault, Vector } from "./faults.ts";
 import { AC, IF, NT, RF, TF, VM } from "./flags_word.ts";
 import { Privilege } from "./paging.ts";
@@ -60,11 +61,14 @@ const combines = (first: number, second: number): boolean =>
  * double fault could not be delivered.
  */
 export function deliver(cpu: Cpu, event: Event): boolean {
+  const { alone } = cpu.breakpoints;
   cpu.log.detached = true;
+  cpu.breakpoints.alone = true;
   try {
     return deliverOrShutDown(cpu, event);
   } finally {
     cpu.log.detached = false;
+    cpu.breakpoints.alone = alone;
   }
 }
 
@@ -73,6 +77,7 @@ function deliverOrShutDown(cpu: Cpu, event: Event): boolean {
   for (;;) {
     try {
       deliverOnce(cpu, current);
+      if (current.vector === Vector.debug) cpu.state.dr7 &= ~DR7_GD;
       cpu.state.halted = false;
       return true;
     } catch (error) {

@@ -12,6 +12,7 @@ import {
   Status,
 } from "./codegen/operation.ts";
 import type { DeviceLog } from "./device_log.ts";
+import type { Breakpoints } from "./breakpoints.ts";
 import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
 import { CR0_PG, CR4_SMAP } from "./control_bits.ts";
 import { AccessKind, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
@@ -36,6 +37,9 @@ const LARGE_BITS = [21, 22, 30] as const;
 /** Large pages that are remembered before everything is forgotten. */
 const MAX_LARGE_PAGES = 4096;
 
+/** A linear address of two halves. */
+const wide = (high: number, low: number): bigint => BigInt(high >>> 0) << 32n | BigInt(low >>> 0);
+
 /** A large page, by its number and size. */
 const largeKey = (high: number, low: number, bits: number): number =>
   ((high & 0xffff) * 2 ** (32 - bits) + (low >>> bits)) * 32 + bits;
@@ -50,6 +54,7 @@ export interface CodeWatcher {
 export class LinearMemory {
   /** Set by whoever decodes. */
   watcher: CodeWatcher = { invalidate: () => {} };
+  readonly #breakpoints: Breakpoints;
   readonly #state: SoftState;
   readonly #words: Int32Array;
   readonly #data: DataView;
@@ -70,7 +75,9 @@ export class LinearMemory {
     map: PhysicalMap,
     log: DeviceLog,
     memory: WebAssembly.Memory,
+    breakpoints: Breakpoints,
   ) {
+    this.#breakpoints = breakpoints;
     this.#state = state;
     this.#words = words;
     this.#data = new DataView(words.buffer);
@@ -130,6 +137,7 @@ export class LinearMemory {
 
   #fill(high: number, low: number, offset: number, table: number): void {
     const words = this.#words;
+    if (this.#breakpoints.onData && this.#breakpoints.isPageWatched(wide(high, low))) return;
     const { pageBits } = this.#paging;
     if (pageBits > 12) {
       if (this.#largePages.size >= MAX_LARGE_PAGES) this.flush();
@@ -181,6 +189,9 @@ export class LinearMemory {
     const low = words[AT.slowAddress >> 2];
     const high = this.#high(words[(AT.slowAddress >> 2) + 1]);
     const kind = isWrite || intent ? AccessKind.write : AccessKind.read;
+    if (this.#breakpoints.onData && !this.#breakpoints.access(wide(high, low), size, isWrite)) {
+      return Status.alone;
+    }
     if ((low & (PAGE - 1)) + size > PAGE) {
       return this.#across(high, low, { size, isWrite, kind, stack });
     }
@@ -327,6 +338,7 @@ export class LinearMemory {
 
   /** Reads `bytes` (1 to 8) at `linear`. Throws `GuestFault` or `GuestAccess`. */
   read(linear: bigint, bytes: number, privilege: Privilege, stack = false): bigint {
+    this.#watch(linear, bytes, false, privilege);
     let value = 0n;
     const whole = this.#inPage(linear, bytes);
     if (whole) {
@@ -354,6 +366,7 @@ export class LinearMemory {
     privilege: Privilege,
     stack = false,
   ): void {
+    this.#watch(linear, bytes, true, privilege);
     const places = this.#places(linear, bytes, AccessKind.write, privilege, stack);
     if (this.#inPage(linear, bytes) && [1, 2, 4, 8].includes(bytes)) {
       const offset = this.#map.offsetOf(places[0]);
@@ -369,6 +382,7 @@ export class LinearMemory {
 
   /** Sees to it that `bytes` from `linear` can be written, or throws `GuestFault`. */
   checkWrite(linear: bigint, bytes: number, privilege: Privilege, stack = false): void {
+    this.#watch(linear, bytes, true, privilege);
     this.translate(linear, AccessKind.write, privilege, stack);
     if (!this.#inPage(linear, bytes)) {
       const next = linear + BigInt(bytes - 1) & ~0xfffn;
@@ -376,8 +390,15 @@ export class LinearMemory {
     }
   }
 
+  /** Breakpoints see what instructions access, not the processor's own use of tables. */
+  #watch(linear: bigint, bytes: number, isWrite: boolean, privilege: Privilege): void {
+    if (!this.#breakpoints.onData || privilege === Privilege.implicit) return;
+    this.#breakpoints.serviceAccess(linear, bytes, isWrite);
+  }
+
   /** Fills `to`, which is 8 to 4096 bytes, from `linear`. Throws `GuestFault` or `GuestAccess`. */
   readBytes(linear: bigint, to: Uint8Array, privilege: Privilege): void {
+    this.#watch(linear, to.length, false, privilege);
     this.#inPages(linear, to, AccessKind.read, privilege, (physical, part) => {
       const offset = this.#map.offsetOf(physical);
       if (offset >= 0) part.set(this.#bytes.subarray(offset, offset + part.length));
@@ -387,6 +408,7 @@ export class LinearMemory {
 
   /** The reverse of `readBytes`; nothing is written unless everything can be. */
   writeBytes(linear: bigint, from: Uint8Array, privilege: Privilege): void {
+    this.#watch(linear, from.length, true, privilege);
     this.#inPages(linear, from, AccessKind.write, privilege, (physical, part) => {
       const offset = this.#map.offsetOf(physical);
       if (offset >= 0 && this.#map.lastWritable) {

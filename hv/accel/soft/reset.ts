@@ -6,6 +6,7 @@
 import { bytesOf } from "../../core/record.ts";
 import * as a from "../cpu_state.ts";
 import { Activity } from "../cpu_state.ts";
+import { DR6_ONES, DR7_ONES } from "./breakpoints.ts";
 import type { Cpu } from "./cpu.ts";
 import { SIGNATURE } from "./cpuid.ts";
 import { setBounds } from "./segments.ts";
@@ -40,8 +41,8 @@ export function resetCpu(cpu: Cpu, index: number): void {
   for (const segment of state.segments) setBounds(segment);
   state.gdtrLimit = state.idtrLimit = 0xffff;
   state.cr0 = 0x6000_0010;
-  state.dr6 = 0xffff_0ff0;
-  state.dr7 = 0x400;
+  state.dr6 = DR6_ONES;
+  state.dr7 = DR7_ONES;
   state.apicBase = 0xfee0_0800n | (index === 0 ? 0x100n : 0n);
   state.pat = 0x0007_0406_0007_0406n;
   state.miscEnable = 1n;
@@ -52,6 +53,7 @@ export function resetCpu(cpu: Cpu, index: number): void {
   state.activity = index === 0 ? Activity.running : Activity.awaitsInit;
   setTsc(state, 0n);
   cpu.blocks.flush();
+  cpu.breakpoints.update();
   cpu.flags = 2;
   cpu.flushTranslations();
   cpu.modeChanged();

@@ -114,6 +114,8 @@ const FIELDS = {
   debugAddresses: u64s(4),
   dr6: u32,
   dr7: u32,
+  /** Bits of DR6 for which a #DB is due after the instruction. */
+  pendingDebug: u32,
   /** Time-stamp counter minus the host's time in its ticks. */
   tscOffset: u64,
   tscAux: u32,

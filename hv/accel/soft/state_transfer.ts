@@ -5,6 +5,7 @@ import type { CpuState, EventState, SegmentState } from "../cpu_state.ts";
 import { ACCESS_DPL_SHIFT } from "../cpu_state.ts";
 import { CR0_PE } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
+import { Vector } from "./faults.ts";
 import { readMsr, SAVED_MSRS, writeMsrUnchecked } from "./msr.ts";
 import { setBounds } from "./segments.ts";
 import { Pending } from "./state.ts";
@@ -14,6 +15,8 @@ import { readTsc, setTsc } from "./time_stamp.ts";
 
 const SEGMENT_NAMES = ["es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"] as const;
 const VM = 1n << 17n;
+/** What a debug exception that is due may say of itself. */
+const DR6_CAUSES = 0xe00fn;
 
 /** Copies what the processor holds to `to`. */
 export function saveState(cpu: Cpu, to: CpuState): void {
@@ -52,8 +55,10 @@ export function saveState(cpu: Cpu, to: CpuState): void {
 
 function saveEvents(cpu: Cpu, to: EventState): void {
   const from = cpu.state;
-  to.exceptionInjected = to.exceptionPending = to.exceptionHasPayload = false;
-  to.exceptionVector = 0;
+  to.exceptionInjected = false;
+  to.exceptionPending = to.exceptionHasPayload = from.pendingDebug !== 0;
+  to.exceptionVector = from.pendingDebug !== 0 ? Vector.debug : 0;
+  to.exceptionPayload = BigInt(from.pendingDebug);
   to.exceptionHasErrorCode = false;
   to.exceptionErrorCode = 0;
   to.interruptInjected = false;
@@ -87,6 +92,7 @@ export function restoreState(cpu: Cpu, from: CpuState): void {
   to.debugAddresses.set(from.debugAddresses);
   to.dr6 = Number(from.dr6 & 0xffff_ffffn);
   to.dr7 = Number(from.dr7 & 0xffff_ffffn);
+  cpu.breakpoints.update();
   to.xcr0 = from.xcr0;
   setTsc(to, from.tsc);
   to.xsave.set(from.xsave);
@@ -111,6 +117,9 @@ export function restoreState(cpu: Cpu, from: CpuState): void {
 function restoreEvents(cpu: Cpu, from: EventState): void {
   const to = cpu.state;
   to.shadow = from.interruptShadow & 3;
+  const debug = from.exceptionPending && from.exceptionHasPayload &&
+    from.exceptionVector === Vector.debug;
+  to.pendingDebug = debug ? Number(from.exceptionPayload & DR6_CAUSES) : 0;
   to.nmiMasked = from.nmiMasked;
   to.sipiVector = from.sipiVector;
   if (from.nmiPending > 0 || from.nmiInjected) cpu.request(Pending.nmi);

@@ -6,6 +6,7 @@
 import * as a from "../cpu_state.ts";
 import { CR0_PG, CR0_TS } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
+import { DR6_BT, DR7_LOCAL } from "./breakpoints.ts";
 import { fault, Vector } from "./faults.ts";
 import { NT, RF, VM } from "./flags_word.ts";
 import { Privilege } from "./paging.ts";
@@ -60,6 +61,7 @@ const LAYOUT_16 = {
   stride: 2,
 } as const;
 const CR3_AT = 28;
+const TRAP_AT = 100;
 
 /** Switches to the task whose TSS `selector` names; `rip` is what the old task goes on at. */
 export function switchTask(cpu: Cpu, selector: number, how: TaskSwitch): void {
@@ -89,11 +91,16 @@ export function switchTask(cpu: Cpu, selector: number, how: TaskSwitch): void {
   if (how.reason !== "return") setSystemType(cpu, descriptor, type | BUSY);
   setSegment(cpu, Seg.tr, selector, { ...descriptor, access: descriptor.access | BUSY });
   state.cr0 |= CR0_TS;
+  state.dr7 &= ~DR7_LOCAL;
+  cpu.breakpoints.update();
   enterTask(cpu, fresh, wide, external);
+  if (fresh.traps) state.pendingDebug |= DR6_BT;
   if (how.errorCode !== undefined) cpu.push(BigInt(how.errorCode), wide ? 4 : 2);
 }
 
 interface Task {
+  /** T: a debug exception comes before the task's first instruction. */
+  readonly traps: boolean;
   eflags: number;
   readonly eip: number;
   readonly cr3: number;
@@ -110,6 +117,7 @@ function readTask(cpu: Cpu, { base }: Descriptor, wide: boolean): Task {
   const many = (from: number, count: number, bytes: number) =>
     Array.from({ length: count }, (_, i) => read(from + i * layout.stride, bytes));
   return {
+    traps: wide && (read(TRAP_AT, 2) & 1) !== 0,
     eip: read(layout.eip, layout.word),
     eflags: read(layout.eflags, layout.word),
     cr3: wide ? read(CR3_AT, 4) : 0,

@@ -5,6 +5,7 @@
 
 import { type Access, Exit, type InterruptSource, type Vcpu } from "../accelerator.ts";
 import { Activity, type CpuState } from "../cpu_state.ts";
+import { DR6_BS } from "./breakpoints.ts";
 import { Status } from "./codegen/operation.ts";
 import { Cpu, type CpuContext } from "./cpu.ts";
 import { Vector } from "./faults.ts";
@@ -15,8 +16,8 @@ import { resetCpu } from "./reset.ts";
 import { Pending } from "./state.ts";
 import { restoreState, saveState } from "./state_transfer.ts";
 
-const DR6_SINGLE_STEP = 1 << 14;
 const NO_EXIT = -1;
+const SHADOW_SS = 1;
 
 /** See `Vcpu`. */
 export class SoftVcpu implements Vcpu {
@@ -30,6 +31,8 @@ export class SoftVcpu implements Vcpu {
   #awaiting = false;
   /** An exit found while completing an instruction for `registers` or `save`. */
   #held: Exit | typeof NO_EXIT = NO_EXIT;
+  /** The last instruction is a string instruction that has not come to its end. */
+  #midString = false;
   #failure = "";
 
   constructor(context: CpuContext) {
@@ -52,6 +55,8 @@ export class SoftVcpu implements Vcpu {
       if (exit !== NO_EXIT) return exit;
     }
     for (;;) {
+      const trap = this.#trap();
+      if (trap !== NO_EXIT) return trap;
       if (state.pending[0] !== 0) {
         const exit = this.#attend();
         if (exit !== NO_EXIT) return exit;
@@ -62,6 +67,9 @@ export class SoftVcpu implements Vcpu {
         Atomics.wait(state.pending, 0, 0);
         continue;
       }
+      // RF says something to execute breakpoints alone.
+      if (!cpu.breakpoints.onCode) state.eflags &= ~RF;
+      this.#midString = false;
       const careful = state.shadow !== 0 || (state.eflags & (TF | RF)) !== 0;
       const exit = careful ? this.#stepOnce() : this.#handle(cpu.enter());
       if (exit !== NO_EXIT) return exit;
@@ -134,26 +142,35 @@ export class SoftVcpu implements Vcpu {
   #stepOnce(): Exit | typeof NO_EXIT {
     const cpu = this.#cpu;
     const { state } = cpu;
-    const trap = (state.eflags & TF) !== 0;
-    const shadow = state.shadow;
+    const traps = (state.eflags & TF) !== 0;
+    const { shadow, pendingDebug } = state;
+    this.#midString = false;
     const resume = state.eflags & RF;
     state.shadow = 0;
-    // RF holds for one instruction (17.3.1.1); it may be the one that sets it anew.
-    state.eflags &= ~RF;
-    const status = cpu.step();
+    const status = cpu.step(shadow);
+    const begun = status === Status.access;
+    // An instruction that does not get to its end has met no breakpoint.
+    if (begun || status === Status.exception) state.pendingDebug = pendingDebug;
     const exit = this.#handle(status);
-    if (status === Status.access) {
+    if (begun) {
       state.shadow = shadow;
       state.eflags |= resume;
       return exit;
     }
     const done = status !== Status.exception && status !== Status.failed &&
       status !== Status.shutdown && status !== Status.interrupted;
-    if (done && trap && exit === NO_EXIT) {
-      state.dr6 |= DR6_SINGLE_STEP;
-      return this.#deliver({ vector: Vector.debug });
-    }
-    return exit;
+    // A load of SS holds the trap of a single step back for good, those of breakpoints for a while.
+    if (done && traps && (state.shadow & SHADOW_SS) === 0) state.pendingDebug |= DR6_BS;
+    return exit === NO_EXIT ? this.#trap() : exit;
+  }
+
+  /** #DB after an instruction (priority 4 of table 6-2, before any interrupt). */
+  #trap(): Exit | typeof NO_EXIT {
+    const { state } = this.#cpu;
+    if (state.pendingDebug === 0 || (state.shadow & SHADOW_SS) !== 0) return NO_EXIT;
+    state.dr6 |= state.pendingDebug;
+    state.pendingDebug = 0;
+    return this.#deliver({ vector: Vector.debug });
   }
 
   /** Requests of others, between two instructions. */
@@ -176,6 +193,7 @@ export class SoftVcpu implements Vcpu {
     if ((pending & Pending.nmi) !== 0 && !state.nmiMasked && state.shadow === 0) {
       cpu.unrequest(Pending.nmi);
       state.nmiMasked = true;
+      if (this.#midString) state.eflags |= RF;
       return this.#deliver({ vector: Vector.nmi });
     }
     if ((pending & Pending.interrupt) !== 0 && state.shadow === 0) {
@@ -185,7 +203,10 @@ export class SoftVcpu implements Vcpu {
       if ((state.eflags & IF) !== 0 && this.interrupts?.pending() === true) {
         cpu.request(Pending.interrupt);
         const vector = this.interrupts.acknowledge();
-        if (vector >= 0) return this.#deliver({ vector });
+        if (vector >= 0) {
+          if (this.#midString) state.eflags |= RF;
+          return this.#deliver({ vector });
+        }
       }
     }
     // What cannot be taken now would end every block: instructions go one at a time until it can.
@@ -216,7 +237,12 @@ export class SoftVcpu implements Vcpu {
       case Status.pendingHere:
         cpu.log.clear();
         state.rip = cpu.operationRip();
+        this.#midString = true;
         return NO_EXIT;
+      case Status.alone:
+        cpu.log.rewind();
+        state.rip = cpu.operationRip();
+        return this.#stepOnce();
       case Status.halt:
         state.halted = true;
         return NO_EXIT;
@@ -237,8 +263,9 @@ export class SoftVcpu implements Vcpu {
     if (state.op !== 0) state.rip = cpu.operationRip();
     const vector = state.exceptionVector;
     const errorCode = state.exceptionHasError ? state.exceptionError : undefined;
-    // Faults set RF in the image of the flags that they push, so that breakpoints do not repeat.
-    if (vector !== Vector.debug) state.eflags |= RF;
+    // Faults set RF in the image of the flags that they push, so that breakpoints do not repeat,
+    // but for those by an execute breakpoint, which come before any operation.
+    if (vector !== Vector.debug || state.op !== 0) state.eflags |= RF;
     const exit = this.#deliver({ vector, errorCode });
     return exit;
   }

@@ -74,6 +74,8 @@ export const Status = {
   pendingHere: 9,
   /** As `enter`, after a software interrupt: no single-step trap follows. */
   interrupted: 10,
+  /** The operation, of which nothing has been done, is to run alone: a breakpoint is near. */
+  alone: 11,
 } as const;
 /** One of `Status`. */
 export type Status = typeof Status[keyof typeof Status];

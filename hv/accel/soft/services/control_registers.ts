@@ -94,6 +94,7 @@ function setCr4(cpu: Cpu, value: bigint): void {
   if (pcids && (!long || (state.cr3 & CR3_PCID) !== 0n)) protectionFault(cpu);
   if ((state.cr0 & c.CR0_PG) !== 0 && !long) checkPointers(cpu, state.cr3, next);
   state.cr4 = next;
+  cpu.breakpoints.update();
   cpu.flushTranslations();
   cpu.modeChanged();
 }

@@ -349,7 +349,7 @@ function returnToVirtual8086(cpu: Cpu, offset: bigint, selector: number, flags: 
   return Status.enter;
 }
 
-/** INT, INT3, INTO, INT1. */
+/** INT, INT3, INTO. */
 function interrupt(cpu: Cpu, vector: number, checked: boolean): Status {
   if (checked) checkSoftwareInterrupt(cpu);
   const { state } = cpu;
@@ -360,6 +360,13 @@ function interrupt(cpu: Cpu, vector: number, checked: boolean): Status {
     ? Status.interrupted
     : Status.shutdown;
 }
+
+/** INT1 (ICEBP): a debug exception that no gate's privilege keeps away, and that DR6 does not show. */
+const interruptDebug: Service = (cpu) => {
+  const faultRip = cpu.operationRip();
+  cpu.state.rip = cpu.nextRip();
+  return deliver(cpu, { vector: Vector.debug, faultRip }) ? Status.interrupted : Status.shutdown;
+};
 
 const immediateTarget = (cpu: Cpu): Target => ({
   offset: cpu.immediate & 0xffff_ffffn,
@@ -383,7 +390,7 @@ export const FAR_SERVICES = {
   retFarImmediate: (cpu, { size }) => returnFar(cpu, size, Number(cpu.immediate & 0xffffn)),
   iret: interruptReturn,
   int: (cpu) => interrupt(cpu, Number(cpu.immediate & 0xffn), true),
-  int1: (cpu) => interrupt(cpu, Vector.debug, false),
+  int1: interruptDebug,
   int3: (cpu) => interrupt(cpu, Vector.breakpoint, false),
   into: (cpu) => (cpu.flags & OF) === 0 ? Status.next : interrupt(cpu, Vector.overflow, false),
 } satisfies Readonly<Record<string, Service>>;

@@ -4,7 +4,7 @@ import * as a from "../../cpu_state.ts";
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
 import { fault, Vector } from "../faults.ts";
-import { IF, RF, VM } from "../flags_word.ts";
+import { IF, RF, TF, VM } from "../flags_word.ts";
 import { setBounds } from "../segments.ts";
 import { Seg } from "../state.ts";
 
@@ -59,7 +59,8 @@ export const FAST_CALL_SERVICES = {
     state.rip = state.lstar;
     cpu.flags = flags & ~Number(state.fmask & 0xffff_ffffn) & ~RF;
     enterLevel(cpu, 0, selector, selector + 8, 64);
-    return Status.enter;
+    // A single-step trap follows only if TF is not masked.
+    return (cpu.flags & TF) !== 0 ? Status.enter : Status.interrupted;
   },
   sysret: (cpu, { size }) => {
     const { state } = cpu;

@@ -38,6 +38,7 @@ const portOf = (cpu: Cpu): number => Number(cpu.general(RDX, 16));
 
 function readPort(cpu: Cpu, port: number, bytes: number): bigint {
   checkPermission(cpu, port, bytes);
+  cpu.breakpoints.portAccess(port, bytes);
   if (!cpu.log.serve(port, bytes, false, true)) awaitDevice();
   return BigInt.asUintN(bytes * 8, cpu.log.access.data.getBigUint64(0, true));
 }
@@ -50,6 +51,7 @@ const input = (cpu: Cpu, size: number, port: number): Status => {
 /** Completes OUT first, then lets the device have it: the registers are those after it. */
 const output = (cpu: Cpu, size: number, port: number): Status => {
   checkPermission(cpu, port, size >> 3);
+  cpu.breakpoints.portAccess(port, size >> 3);
   cpu.log.clear();
   cpu.log.serve(port, size >> 3, true, true, cpu.general(RAX, size));
   cpu.state.rip = cpu.nextRip();
@@ -108,6 +110,7 @@ export const INPUT_OUTPUT_SERVICES = {
   outs: string(RSI, (cpu, bytes, mask) => {
     const linear = cpu.memoryLinear(cpu.state.general[RSI] & mask, bytes, false);
     checkPermission(cpu, portOf(cpu), bytes);
+    cpu.breakpoints.portAccess(portOf(cpu), bytes);
     const value = cpu.readData(linear, bytes);
     if (!cpu.log.serve(portOf(cpu), bytes, true, true, value)) awaitDevice();
   }),

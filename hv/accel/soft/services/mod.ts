@@ -4,6 +4,7 @@ import { Status } from "../codegen/operation.ts";
 import type { Service } from "../cpu.ts";
 import { SERVICE_NAMES, type ServiceName } from "../instructions/service_names.ts";
 import { ARITHMETIC_SERVICES } from "./arithmetic.ts";
+import { DEBUG_SERVICES } from "./debug_registers.ts";
 import { INPUT_OUTPUT_SERVICES } from "./input_output.ts";
 import { CONTROL_SERVICES } from "./control_registers.ts";
 import { STRING_COMPARE_SERVICES } from "./string_compare.ts";
@@ -21,6 +22,7 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...INPUT_OUTPUT_SERVICES,
   ...CONTROL_SERVICES,
   ...STRING_COMPARE_SERVICES,
+  ...DEBUG_SERVICES,
   ...SYSTEM_SERVICES,
   ...STACK_SERVICES,
   ...SEGMENT_SERVICES,

@@ -1,10 +1,10 @@
 /**
- * Debug and model-specific registers, interrupt flag, HLT, CPUID, the counters (Intel SDM
+ * Model-specific registers, interrupt flag, HLT, CPUID, the counters (Intel SDM
  * volume 2; volume 3, chapter 2).
  */
 
 import { Status } from "../codegen/operation.ts";
-import { CR0_MP, CR0_TS, CR4_DE, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD } from "../control_bits.ts";
+import { CR0_MP, CR0_TS, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD } from "../control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
 import { cpuid } from "../cpuid.ts";
 import { fault, Vector } from "../faults.ts";
@@ -20,25 +20,8 @@ const RCX = 1;
 const RDX = 2;
 const RBX = 3;
 const SHADOW_STI = 2;
-const DR7_GD = 1 << 13;
-const DR6_BD = 1 << 13;
 
 const protectionFault = (cpu: Cpu): never => fault(cpu.state, Vector.generalProtection, 0);
-
-/** DR4 and DR5 are DR6 and DR7 unless CR4.DE; DR7.GD guards them all. */
-function debugRegister(cpu: Cpu, n: number): number {
-  const { state } = cpu;
-  if (n === 4 || n === 5) {
-    if ((state.cr4 & CR4_DE) !== 0) fault(state, Vector.undefinedOpcode);
-    n += 2;
-  }
-  if ((state.dr7 & DR7_GD) !== 0) {
-    state.dr6 |= DR6_BD;
-    state.dr7 &= ~DR7_GD;
-    fault(state, Vector.debug);
-  }
-  return n;
-}
 
 /** CR4.TSD keeps RDTSC to privilege 0. */
 function readCounter(cpu: Cpu): void {
@@ -84,25 +67,6 @@ const segmentBase = (n: number, isWrite: boolean): Service => (cpu, { size }) =>
 
 /** See above. */
 export const SYSTEM_SERVICES = {
-  movFromDebug: (cpu) => {
-    requirePrivilege(cpu);
-    const { state } = cpu;
-    const n = debugRegister(cpu, Number(cpu.immediate));
-    const value = n < 4 ? state.debugAddresses[n] : BigInt(n === 6 ? state.dr6 : state.dr7);
-    cpu.writeRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32, value);
-    return Status.next;
-  },
-  movToDebug: (cpu) => {
-    requirePrivilege(cpu);
-    const { state } = cpu;
-    const n = debugRegister(cpu, Number(cpu.immediate));
-    const value = cpu.readRegister(cpu.registerAt(0), cpu.isLong64 ? 64 : 32);
-    if (n >= 4 && value >> 32n !== 0n) protectionFault(cpu);
-    if (n < 4) state.debugAddresses[n] = value;
-    else if (n === 6) state.dr6 = Number(value) & 0xe00f | 0xffff_0ff0 | 0;
-    else state.dr7 = Number(value) & 0xffff_2fff | 0x400;
-    return Status.next;
-  },
   cli: (cpu) => {
     checkInterruptFlag(cpu);
     cpu.state.eflags &= ~IF;
