@@ -6,8 +6,10 @@
 
 import { exitCost } from "./exit_cost.ts";
 import { memory } from "./memory.ts";
+import { softCpu } from "./soft_cpu.ts";
 import { startUp } from "./start_up.ts";
 
 await startUp();
 await memory();
 await exitCost();
+await softCpu();

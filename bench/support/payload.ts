@@ -70,6 +70,40 @@ export function loopRom(turn: readonly number[], count: number): Uint8Array<Arra
   return rom([...PROLOGUE, 0xb9, ...dword(count), ...(count === 0 ? [] : body)]);
 }
 
+/** What the software accelerators are measured on; EBX is 9000h, ESP 8000h, XMM1 1.0, ST(1) 1.0. */
+export const WORK = {
+  /** `add eax, ecx; xor edx, eax; rol edx, 5` */
+  integer: { turn: [0x01, 0xc8, 0x31, 0xc2, 0xc1, 0xc2, 5], instructions: 5 },
+  /** `mov eax, [ebx]; add eax, ecx; mov [ebx+64], eax` */
+  memory: { turn: [0x8b, 0x03, 0x01, 0xc8, 0x89, 0x43, 64], instructions: 5 },
+  /** `call` of `add eax, edx; ret`, which stands behind a jump over it */
+  calls: { turn: [0xe8, 2, 0, 0, 0, 0xeb, 3, 0x01, 0xd0, 0xc3], instructions: 6 },
+  /** `push eax; pop edx` */
+  stack: { turn: [0x50, 0x5a], instructions: 4 },
+  /** `imul eax, edx; cmp eax, esi; cmovb eax, esi` */
+  conditions: { turn: [0x0f, 0xaf, 0xc2, 0x39, 0xf0, 0x0f, 0x42, 0xc6], instructions: 5 },
+  /** `addsd xmm0, xmm1; mulsd xmm2, xmm1` */
+  sse2: { turn: [0xf2, 0x0f, 0x58, 0xc1, 0xf2, 0x0f, 0x59, 0xd1], instructions: 4 },
+  /** `fadd st, st(1); fmul st, st(1)` */
+  x87: { turn: [0xd8, 0xc1, 0xd8, 0xc9], instructions: 4 },
+} as const;
+
+/** A guest that does the `turn` of one of `WORK` `count` times and ends. */
+export function workRom(turn: readonly number[], count: number): Uint8Array<ArrayBuffer> {
+  const loop = [...turn, 0x49, 0x75, -(turn.length + 3) & 0xff]; // dec ecx; jnz
+  return rom([
+    ...PROLOGUE,
+    ...[0x8e, 0xd0], // mov ss, ax
+    ...[0xbc, ...dword(0x8000)], // mov esp, 8000h
+    ...[0xbb, ...dword(0x9000)], // mov ebx, 9000h
+    ...[0xb8, ...dword(0x600), 0x0f, 0x22, 0xe0], // mov eax, OSFXSR | OSXMMEXCPT; mov cr4, eax
+    ...[0xdb, 0xe3, 0xd9, 0xe8, 0xd9, 0xe8], // fninit; fld1; fld1
+    ...[0x6a, 1, 0xf2, 0x0f, 0x2a, 0x0c, 0x24], // push 1; cvtsi2sd xmm1, [esp]
+    ...[0xb9, ...dword(count)],
+    ...(count === 0 ? [] : loop),
+  ]);
+}
+
 /** A guest that writes `count` bytes to port 80h by `rep outsb` and ends; at most 60 KiB. */
 export function stringRom(count: number): Uint8Array<ArrayBuffer> {
   return rom([

@@ -10,23 +10,39 @@ export interface Program {
   command(rom: string, cpus?: number): string[];
 }
 
-/** hv as it runs from the checkout. */
-export const HV: Program = {
-  name: "hv",
+const hvOn = (name: string, accelerator: string): Program => ({
+  name,
   command: (rom, cpus = 1) => [
     ...[Deno.execPath(), "run", "--allow-all", `${PROJECT}main.ts`, "run"],
     ...["--bios", rom, "--memory", `${MEMORY_MIB}M`, "--cpus", `${cpus}`],
-    ...["--accel", "kvm", "--display", "none", "--serial", "null"],
+    ...["--accel", accelerator, "--display", "none", "--serial", "null"],
   ],
-};
+});
 
-/** QEMU with the same board and nothing on it but a serial port; its command is in bench/README.md. */
-export const QEMU: Program = {
-  name: "QEMU",
+/** hv as it runs from the checkout, on KVM. */
+export const HV: Program = hvOn("hv", "kvm");
+/** On its software CPU. */
+export const HV_SOFT: Program = hvOn("hv --accel soft", "soft");
+
+const qemuOn = (name: string, accelerator: string): Program => ({
+  name,
   command: (rom, cpus = 1) => [
-    ...["qemu-system-x86_64", "-M", "pc", "-accel", "kvm", "-m", `${MEMORY_MIB}`],
+    ...["qemu-system-x86_64", "-M", "pc", "-accel", accelerator, "-m", `${MEMORY_MIB}`],
     ...["-smp", `${cpus}`, "-bios", rom, "-nodefaults", "-display", "none", "-serial", "null"],
     ...["-device", "isa-debug-exit,iobase=0xf4,iosize=4"],
+  ],
+});
+
+/** QEMU with the same board and nothing on it but a serial port; its command is in bench/README.md. */
+export const QEMU: Program = qemuOn("QEMU", "kvm");
+const QEMU_TCG: Program = qemuOn("QEMU TCG", "tcg");
+
+/** The npm package v86, which emulates 32-bit processors in WebAssembly, too. */
+export const V86: Program = {
+  name: "v86",
+  command: (rom) => [
+    ...[Deno.execPath(), "run", "--allow-all", "--no-lock", "--no-config"],
+    ...[`${PROJECT}bench/support/v86_run.ts`, rom, `${MEMORY_MIB}`],
   ],
 };
 
@@ -43,10 +59,10 @@ export async function cLoop(directory: string): Promise<Program | undefined> {
 }
 
 /** QEMU where it is installed; undefined, with the reason printed, where it is not. */
-export async function qemu(): Promise<Program | undefined> {
+export async function qemu(accelerator: "kvm" | "tcg" = "kvm"): Promise<Program | undefined> {
   const missing = await tried(["qemu-system-x86_64", "--version"]);
   if (missing !== undefined) console.log(`without QEMU: ${missing}`);
-  return missing === undefined ? QEMU : undefined;
+  return missing !== undefined ? undefined : accelerator === "kvm" ? QEMU : QEMU_TCG;
 }
 
 /** Why the command failed; undefined when it did not. */
