@@ -8,6 +8,9 @@
 /** Modules that are loaded by name at run time. */
 export const WORKERS: readonly string[] = ["hv/vcpu_worker.ts", "hv/io_worker.ts"];
 
+/** Modules that are loaded by their addresses so that a start from a checkout fetches no package. */
+export const LATE_MODULES: readonly string[] = ["devices/display/fast_png.ts"];
+
 /** Files that go along: the notice that the font's licence asks for. */
 export const ASSETS: readonly string[] = ["devices/vga_font_license.txt", "LICENSE"];
 
@@ -17,7 +20,7 @@ export function compileArguments(output: string): string[] {
     "compile",
     "--allow-all",
     "--no-check",
-    ...[...WORKERS, ...ASSETS].flatMap((file) => ["--include", file]),
+    ...[...WORKERS, ...LATE_MODULES, ...ASSETS].flatMap((file) => ["--include", file]),
     "--output",
     output,
     "main.ts",

@@ -58,6 +58,7 @@ Deno.test("the packed program has every module, every worker and every asset in 
     const isPacked = (path: string) => packed.includes(`"n":"${path.split("/").at(-1)}"`);
     const missing = [...loaded(), ...ASSETS].filter((path) => !isPacked(path));
     assert.deepEqual(missing, []);
+    assert.ok(isPacked("fast-png"), "the npm package is packed");
     assert.ok(loaded().size > 100, "the modules were found");
   } finally {
     await Deno.remove(folder, { recursive: true });
