@@ -44,6 +44,7 @@ const declarations = {
   timer_create: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   timer_settime: { parameters: ["usize", "i32", "buffer", "buffer"], result: "i32" },
   timer_delete: { parameters: ["usize"], result: "i32" },
+  sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   signal: { parameters: ["i32", "usize"], result: "isize" },
 } as const satisfies Deno.ForeignLibraryInterface;
 

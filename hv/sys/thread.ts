@@ -22,6 +22,9 @@ kickSet[(KICK_SIGNAL - 1) >> 3] = 1 << ((KICK_SIGNAL - 1) & 7);
 /** struct timespec of no time at all. */
 const noTime = new Uint8Array(16);
 
+/** glibc's struct sigaction, which begins with the handler. */
+const action = new BigUint64Array(SIGSET_BYTES / 8 + 3);
+
 let prepared = 0;
 
 /**
@@ -32,13 +35,25 @@ let prepared = 0;
  */
 export function currentThreadId(): number {
   if (prepared !== 0) return prepared;
-  // A kick that arrives late, at a thread that has ended and whose number another one has, must not
-  // end the process, which is what an unblocked real-time signal does by default.
-  libc.signal(KICK_SIGNAL, SIG_IGN);
+  ignoreKicks();
   const error = libc.pthread_sigmask(SIG_BLOCK, kickSet, null);
   if (error !== 0) throw new SysError("block the kick signal", error);
   prepared = libc.gettid();
   return prepared;
+}
+
+/**
+ * Has the process ignore kicks that find no thread: one that arrives late, at a thread that has ended
+ * and whose number another one has, must not end the process, which is what an unblocked real-time
+ * signal does by default.
+ *
+ * Done once, before there is a thread to be kicked: setting a signal to be ignored drops what is pending of it in every thread (POSIX, 2.4.3),
+ * kicks of other machines among them, and timers whose signal was dropped never come again.
+ */
+export function ignoreKicks(): void {
+  const { sigaction, signal } = libc;
+  sigaction(KICK_SIGNAL, null, action);
+  if (action[0] !== SIG_IGN) signal(KICK_SIGNAL, SIG_IGN);
 }
 
 /**

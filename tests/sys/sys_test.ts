@@ -12,16 +12,22 @@ import {
   Errno,
   errno,
   EventFd,
+  KICK_SIGNAL,
   libc,
   monotonicNs,
   openDescriptor,
   SharedMapping,
   signalThread,
   SysError,
+  ThreadTimer,
   waitReadable,
 } from "../../hv/sys/mod.ts";
 import { consumeKicks } from "../../hv/sys/thread.ts";
 import { libcAdvice } from "../../hv/sys/libc.ts";
+
+/** glibc's sigset_t with the kick signal in it. */
+const KICKS = new Uint8Array(128);
+KICKS[(KICK_SIGNAL - 1) >> 3] = 1 << ((KICK_SIGNAL - 1) & 7);
 
 Deno.test("a missing file is reported with operation, reason, error name and hint", () => {
   const hint = () => "make it first";
@@ -145,6 +151,25 @@ Deno.test("a kick of this thread stays pending until it is consumed, and ends no
   consumeKicks();
   // A number beyond the largest of Linux (2^22) is nobody's.
   assert.equal(signalThread(5_000_000), false);
+});
+
+Deno.test("a thread that gets ready takes neither pending kicks nor timers from others", async () => {
+  const self = currentThreadId();
+  const isPending = () => libc.sigtimedwait(KICKS, null, new Uint8Array(16)) === KICK_SIGNAL;
+  // The timer's signal is pending, too, as nobody takes it here.
+  using _timer = new ThreadTimer(self, 1_000_000);
+  signalThread(self);
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  const other = new Worker(new URL("./ready_thread.ts", import.meta.url), { type: "module" });
+  const id = await new Promise((resolve) => other.onmessage = ({ data }) => resolve(data));
+  other.terminate();
+  assert.notEqual(id, self);
+  assert.ok(isPending(), "the kick is still there");
+  consumeKicks();
+  // Ignoring a signal for a whole process, as each thread did, drops what is pending of it, and a
+  // timer whose signal was dropped never comes again.
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  assert.ok(isPending(), "the timer goes on");
 });
 
 Deno.test("a mapping shows the file's bytes, and is gone after its end", () => {

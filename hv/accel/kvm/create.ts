@@ -1,7 +1,7 @@
 /** Makes a virtual machine on KVM. */
 
 import { bytesOf } from "../../core/record.ts";
-import { addressOf, closeDescriptor, Errno, SysError } from "../../sys/mod.ts";
+import { addressOf, closeDescriptor, Errno, ignoreKicks, SysError } from "../../sys/mod.ts";
 import { Chips } from "./chips.ts";
 import { buildCpuid } from "./cpuid.ts";
 import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";
@@ -62,6 +62,7 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
     (_, index) => buildCpuid(supported, { cpu, cpus, index, deadline }),
   );
 
+  ignoreKicks();
   const vmFd = createMachine(systemFd);
   fds.push(vmFd);
   callValue(vmFd, k.KVM_SET_TSS_ADDR, TSS_ADDRESS);
