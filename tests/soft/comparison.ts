@@ -104,14 +104,20 @@ function compare(name: string, real: Outcome, soft: Outcome): string[] {
   check("rip", real.rip, soft.rip);
   check("flags", real.flags & ~ignored, soft.flags & ~ignored);
   check("cr2", real.cr2, soft.cr2);
+  if (real.held !== soft.held) {
+    differences.push(`left by #XM: ${real.held} is right,\n    not ${soft.held}`);
+  }
   real.registers.forEach((value, i) => check(GENERAL_REGISTERS[i], value, soft.registers[i]));
   return differences;
 }
 
-function describe({ bytes, registers, flags }: Case, name: string, differences: string[]): string {
+function describe(one: Case, name: string, differences: string[]): string {
+  const { bytes, registers, flags, mxcsr } = one;
   const code = bytes.map((byte) => byte.toString(16).padStart(2, "0")).join(" ");
   const before = GENERAL_REGISTERS.map((register, i) => `${register}=${hex(registers[i])}`).join(
     " ",
   );
-  return `${name} (${code}) with ${before} flags=${hex(flags)}:\n  ${differences.join("\n  ")}`;
+  return `${name} (${code}) with ${before} flags=${hex(flags)}${
+    mxcsr === undefined ? "" : ` mxcsr=${hex(mxcsr)}`
+  }:\n  ${differences.join("\n  ")}`;
 }

@@ -133,7 +133,8 @@ export function makeCase(random: Random, choice: Choice): Case & { readonly entr
   const flags = (random.u32() & 0xcd5 & ~(random.chance(80) ? 0x400 : 0)) | 2;
   const vectors = isVector(entry) ? randomVectors(random) : undefined;
   const x87 = entry.name === "x87" ? randomX87(random) : undefined;
-  return { bytes: encode(random, choice), registers, flags, entry, vectors, x87 };
+  const mxcsr = vectors === undefined ? undefined : randomMxcsr(random);
+  return { bytes: encode(random, choice), registers, flags, entry, vectors, mxcsr, x87 };
 }
 
 /** An FXSAVE image's x87 part: any stack, mostly default control, special values among the rest. */
@@ -164,6 +165,14 @@ function randomX87(random: Random): Uint8Array {
 
 const SPECIAL_DOUBLES = [0, -0, 1, -1, 0.5, 1.5, 2.5, Infinity, -Infinity, NaN, 1e-310, 1e308]
   .concat(2 ** 31, -(2 ** 31), 2 ** 31 - 1, 2 ** 63, -(2 ** 63), 1e-45, 3e38, 0x7fff_fffe + 0.5);
+
+/** Mostly everything masked, as programs have it, with and without the flag of inexact results. */
+function randomMxcsr(random: Random): number {
+  const kind = random.below(10);
+  if (kind < 3) return 0x1f80;
+  if (kind < 6) return 0x1fa0;
+  return kind < 8 ? random.u32() & 0xffc0 | 0x1f80 : random.u32() & 0xffff;
+}
 
 /** All XMM registers: doubles, floats, integers, anything. */
 function randomVectors(random: Random): Uint8Array {

@@ -26,6 +26,8 @@ const IMAGE = 0x4_0200;
 const VECTORS = IMAGE + 160;
 /** Where FXSAVE puts the x87 after a case that has it. */
 export const X87_AFTER = 0x3_2c00;
+/** Where MXCSR is stored after a case that has XMM registers. */
+const MXCSR_AFTER = 0x3_2ef0;
 /** Where the XMM registers are stored after a case that has them. */
 const VECTORS_AFTER = 0x3_2f00;
 const IDT = 0x5_0000;
@@ -56,6 +58,8 @@ export interface Case {
   readonly flags: number;
   /** The XMM registers, 256 bytes; afterwards they are stored at the end of the data. */
   readonly vectors?: Uint8Array;
+  /** MXCSR, for cases with vectors; afterwards it is stored before them. */
+  readonly mxcsr?: number;
   /** The x87 as FXRSTOR takes it, 160 bytes; afterwards FXSAVE puts it into the data. */
   readonly x87?: Uint8Array;
 }
@@ -69,8 +73,11 @@ export interface Outcome {
   readonly registers: readonly bigint[];
   /** Meaningful for a page fault. */
   readonly cr2: bigint;
+  /** MXCSR and the XMM registers, where a floating-point exception (#XM) kept them from memory. */
+  readonly held: string;
 }
 
+const SIMD_EXCEPTION = 19;
 const HAS_ERROR = new Set([8, 10, 11, 12, 13, 14, 17]);
 
 /** See above. */
@@ -114,15 +121,17 @@ export class UserMachine {
   }
 
   /** Runs one instruction. */
-  run({ bytes, registers, flags, vectors, x87 }: Case): Outcome {
+  run({ bytes, registers, flags, vectors, mxcsr, x87 }: Case): Outcome {
     const view = this.#view;
     this.#bytes.fill(this.#filler, CODE, CODE + 256);
     this.#bytes.set(bytes, CODE);
+    this.#bytes.set(x87 ?? PLAIN_X87, IMAGE);
     if (vectors !== undefined) {
       this.#bytes.set(vectors, VECTORS);
-      this.#bytes.set(moveVectors(0x11, VECTORS_AFTER), CODE + bytes.length);
+      view.setUint32(IMAGE + 24, mxcsr ?? 0x1f80, true);
+      const store = [0x0f, 0xae, 0x1c, 0x25, ...littleEndian(MXCSR_AFTER, 4)];
+      this.#bytes.set([...moveVectors(0x11, VECTORS_AFTER), ...store], CODE + bytes.length);
     }
-    this.#bytes.set(x87 ?? PLAIN_X87, IMAGE);
     if (x87 !== undefined) {
       this.#bytes.set([0x0f, 0xae, 0x04, 0x25, ...littleEndian(X87_AFTER, 4)], CODE + bytes.length);
     }
@@ -158,7 +167,15 @@ export class UserMachine {
       flags: view.getUint32(frame + 16, true),
       registers: general,
       cr2: vector === 14 ? value("cr2") : 0n,
+      held: vector === SIMD_EXCEPTION ? this.#held() : "",
     };
+  }
+
+  #held(): string {
+    const state = new CpuStateRecord(new ArrayBuffer(CpuStateRecord.byteLength));
+    this.#vcpu.save(state);
+    const hex = (from: number, to: number) => state.xsave.slice(from, to).toHex();
+    return `mxcsr ${hex(24, 28)} xmm ${hex(160, 416)}`;
   }
 
   #build(): void {

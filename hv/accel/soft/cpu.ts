@@ -119,6 +119,7 @@ export class Cpu {
     });
     const instance = new WebAssembly.Instance(context.interpreter, {
       host: {
+        ...this.float80 as unknown as WebAssembly.Exports,
         state: memory0,
         guest: memory,
         slow: (info: number) => this.memory.slow(info),

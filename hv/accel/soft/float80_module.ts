@@ -1,7 +1,17 @@
-/** The functions of float80/ as a module of their own, called by the x87's services. */
+/**
+ * The functions of float80/ and float_sse/ as a module of their own: the former are called by the
+ * x87's services, the latter are imported by generated code.
+ */
 
 import { defineFloat80 } from "./float80/define.ts";
 import type { FunctionName } from "./float80/signatures.ts";
+import { defineFloatSse } from "./float_sse/define.ts";
+import {
+  defineFloatPacked,
+  PACKED_SIGNATURES,
+  type PackedFunctionName,
+} from "./float_sse/packed.ts";
+import { SSE_SIGNATURES, type SseFunctionName } from "./float_sse/signatures.ts";
 import { ModuleBuilder } from "./wasm/module_builder.ts";
 
 /** What instructions call (float80/README.md). */
@@ -39,6 +49,22 @@ const EXPORTED = [
   "tan",
   "atan",
 ] as const satisfies readonly FunctionName[];
+
+const SCALARS = [
+  ...["add", "sub", "mul", "div", "min", "max", "sqrt", "round", "convert", "fromInteger"],
+  ...["toInt32", "toInt64", "compare", "compareQuiet"],
+].flatMap((name) => [`${name}32`, `${name}64`]) as readonly SseFunctionName[];
+
+/** One of the functions that generated code imports. */
+export type SseImport = SseFunctionName | PackedFunctionName;
+
+/** What generated code imports: names with the types of their parameters and results. */
+export const SSE_IMPORTS:
+  readonly (readonly [SseImport, (typeof SSE_SIGNATURES)[SseFunctionName]])[] = [
+    ...SCALARS.map((name) => [name, SSE_SIGNATURES[name]] as const),
+    ...(Object.keys(PACKED_SIGNATURES) as PackedFunctionName[])
+      .map((name) => [name, PACKED_SIGNATURES[name]] as const),
+  ];
 
 /** A value: significand (signed 64 bits), then sign and exponent, with flags from bit 16 in results. */
 export type Real = [significand: bigint, rest: number];
@@ -88,6 +114,12 @@ export function buildFloat80(): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
   const library = defineFloat80(module);
   for (const name of EXPORTED) module.export(name, library.at(name));
+  const scalar = defineFloatSse(module, library);
+  const packed = defineFloatPacked(module, scalar);
+  for (const name of SCALARS) module.export(name, scalar.at(name));
+  for (const name of Object.keys(PACKED_SIGNATURES) as PackedFunctionName[]) {
+    module.export(name, packed.at(name));
+  }
   return module.build();
 }
 

@@ -3,12 +3,13 @@
  * which does its work and goes on to the next operation's function by a tail call. V8 compiles each
  * when it is first used, and again, optimized, when it is hot.
  *
- * Imports: `state` (memory 0), `guest` (the machine's memory), and the functions slow, service and
- * find (see vcpu_services.ts). Exports: `enter`, which runs from `rip` until it returns a `Status`, and `start`,
+ * Imports: `state` (memory 0), `guest` (the machine's memory), the functions slow, service and find
+ * (see cpu.ts), and those of SSE_IMPORTS. Exports: `enter`, which runs from `rip` until it returns a `Status`, and `start`,
  * which runs one given block first.
  */
 
 import { AddressKind, OP, SLOW_WRITE, Status } from "./codegen/operation.ts";
+import { SSE_IMPORTS } from "./float80_module.ts";
 import { type Environment, Handler } from "./codegen/handler.ts";
 import { ARITHMETIC_INSTRUCTIONS } from "./instructions/arithmetic.ts";
 import { BITS } from "./instructions/bits.ts";
@@ -76,6 +77,10 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
   const slow = module.importFunction("slow", [I32], [I32]);
   const service = module.importFunction("service", [I32], [I32]);
   const find = module.importFunction("find", [], [I32]);
+  const floats = new Map(SSE_IMPORTS.map(([name, [parameters, results]]) => [
+    name,
+    module.importFunction(name, parameters, results),
+  ]));
   const state = module.importMemory("state", { pages: PRIVATE_BYTES / WASM_PAGE, wide: false });
   const guest = module.importMemory("guest", { pages: guestPages, wide });
   const handlerType = module.type([I32], [I32]);
@@ -85,6 +90,7 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
     guest,
     slow,
     service,
+    floats,
     handlerType,
     segmented: module.declare([I32, I64, I32], [I64]),
     destined: module.declare([I32, I64, I32], [I64]),

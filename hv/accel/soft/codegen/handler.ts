@@ -8,6 +8,7 @@
  * flags are: an access that faults leaves the function with nothing done.
  */
 
+import type { SseImport } from "../float80_module.ts";
 import { AT, SEGMENT, TLB_ENTRIES, TLB_TABLE_BYTES, vectorAt } from "../state.ts";
 import { Code, load, type Local, type MemoryRef } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
@@ -47,6 +48,8 @@ export interface Environment {
   readonly multiplyHigh: number;
   /** () → status: goes on at `rip`. */
   readonly enter: number;
+  /** Functions of float_sse, by name. */
+  readonly floats: ReadonlyMap<SseImport, number>;
   /** Type of handlers: (op) → status. */
   readonly handlerType: number;
 }
@@ -419,11 +422,16 @@ export class Handler {
   }
 
   /** An exception of this instruction, without an error code or with one of 0. */
-  raise(vector: number, withError = false): void {
-    this.setField(8, AT.exceptionVector, v.i32(vector));
+  raise(vector: number | Value, withError = false): void {
+    this.setField(8, AT.exceptionVector, typeof vector === "number" ? v.i32(vector) : vector);
     this.setField(8, AT.exceptionHasError, v.i32(withError ? 1 : 0));
     this.setField(32, AT.exceptionError, v.i32(0));
     this.leave(Status.exception);
+  }
+
+  /** Calls a function of float_sse that has two results. */
+  callFloat(name: SseImport, results: readonly [Local, Local], ...args: Value[]): void {
+    this.code.callInto(this.env.floats.get(name)!, results, ...args);
   }
 
   /** Lets service `number` (services.ts) do the instruction. */

@@ -58,11 +58,7 @@ export class FunctionLibrary<Name extends string> {
 
   /** Calls, and puts the results into existing variables. */
   into(code: Code, locals: readonly Local[], name: Name, ...args: Value[]): void {
-    code.callAndDrop(this.at(name), 0, ...args);
-    for (const { index } of locals.toReversed()) {
-      code.out.byte(0x21);
-      code.out.unsigned(index);
-    }
+    code.callInto(this.at(name), locals, ...args);
   }
 
   /** Leaves by calling another function in its place. */

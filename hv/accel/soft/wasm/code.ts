@@ -180,6 +180,15 @@ export class Code {
     for (let i = 0; i < results; i++) this.out.byte(0x1a);
   }
 
+  /** Calls function `index` and puts each of its results into a variable. */
+  callInto(index: number, results: readonly Local[], ...args: Value[]): void {
+    this.callAndDrop(index, 0, ...args);
+    for (const { index } of results.toReversed()) {
+      this.out.byte(0x21);
+      this.out.unsigned(index);
+    }
+  }
+
   /** Leaves the function by calling function `index` in its place. */
   tailCall(index: number, ...args: Value[]): void {
     for (const arg of args) arg.emit(this.out);

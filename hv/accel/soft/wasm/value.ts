@@ -171,6 +171,11 @@ export const extendU = (a: Value): Value =>
 export const signed32 = (a: Value, bits: number): Value =>
   bits === 8 ? unary(I32, a, 0xc0) : bits === 16 ? unary(I32, a, 0xc1) : a;
 
+/** A signed i64 as a double. */
+export const convertToDouble = (a: Value): Value => unary(F64, a, 0xb9);
+/** A signed i64 as a float of 32 bits: only for what takes such a value at once. */
+export const convertToSingle = (a: Value): Value => unary(F64, a, 0xb4);
+
 /** `whenTrue` where `condition` (i32) is not 0, else `whenFalse`; both are computed. */
 export const select = (condition: Value, whenTrue: Value, whenFalse: Value): Value => ({
   type: sameType("select", whenTrue, whenFalse),

@@ -1,7 +1,9 @@
 /** SSE, SSE2 and what came after. */
 
 import type { Definition } from "../definition.ts";
-import { SSE_FLOATS } from "./floats.ts";
+import { SSE_ARITHMETIC } from "./arithmetic.ts";
+import { SSE_COMPARISONS } from "./comparisons.ts";
+import { SSE_CONVERSIONS } from "./conversions.ts";
 import { SSE_INTEGERS } from "./integers.ts";
 import { SSE_MOVES } from "./moves.ts";
 import { SSE3 } from "./sse3.ts";
@@ -13,7 +15,9 @@ import { SSSE3 } from "./ssse3.ts";
 export const SSE: readonly Definition[] = [
   ...SSE_MOVES,
   ...SSE_INTEGERS,
-  ...SSE_FLOATS,
+  ...SSE_ARITHMETIC,
+  ...SSE_COMPARISONS,
+  ...SSE_CONVERSIONS,
   ...SSE3,
   ...SSSE3,
   ...SSE4_1,

@@ -3,8 +3,8 @@
 import * as s from "../../wasm/simd.ts";
 import { simd } from "../../wasm/simd.ts";
 import type { Definition } from "../definition.ts";
+import { packedArithmetic } from "./arithmetic.ts";
 import { LOAD, packed, sse } from "./definition.ts";
-import { packedArithmetic } from "./floats.ts";
 import { lanesOf } from "./lanes.ts";
 
 /** Sum or difference of neighbours: those of the destination, then those of the source. */
