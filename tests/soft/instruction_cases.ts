@@ -67,6 +67,10 @@ const LEFT_OUT = new Set([
   "movToControl",
   "movFromDebug",
   "movToDebug",
+  "rcpps", // approximations, which processors make differently
+  "rcpss",
+  "rsqrtps",
+  "rsqrtss",
   "invd", // the host's emulator answers for some of the privileged ones
 ]);
 

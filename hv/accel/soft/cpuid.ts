@@ -30,6 +30,8 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "sse2",
   "sse3",
   "ssse3",
+  "sse4-1",
+  "sse4-2",
   "cx16",
   "pcid",
   "movbe",

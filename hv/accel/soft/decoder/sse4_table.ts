@@ -63,6 +63,10 @@ const SSE41 = `
 66.0f383f pmaxud Hx,Wx
 66.0f3840 pmulld Hx,Wx
 66.0f3841 phminposuw Hx,Wx
+66.0f3a08 roundps Hx,Wx,Ib
+66.0f3a09 roundpd Hx,Wx,Ib
+66.0f3a0a roundss Hx,Wx,Ib
+66.0f3a0b roundsd Hx,Wx,Ib
 66.0f3a0c blendps Hx,Wx,Ib
 66.0f3a0d blendpd Hx,Wx,Ib
 66.0f3a0e pblendw Hx,Wx,Ib
@@ -73,6 +77,8 @@ const SSE41 = `
 66.0f3a20 pinsrb Hx,Ed,Ib
 66.0f3a21 insertps Hx,Wx,Ib
 66.0f3a22 pinsrd Hx,Ey,Ib
+66.0f3a40 dpps Hx,Wx,Ib
+66.0f3a41 dppd Hx,Wx,Ib
 66.0f3a42 mpsadbw Hx,Wx,Ib
 `;
 

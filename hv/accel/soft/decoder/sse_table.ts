@@ -62,6 +62,10 @@ NP.0f2f comiss Hx,Wx
 66.0f2f comisd Hx,Wx
 NP.0f50r movmskps Gd,Ux
 66.0f50r movmskpd Gd,Ux
+NP.0f52 rsqrtps Hx,Wx
+F3.0f52 rsqrtss Hx,Wx
+NP.0f53 rcpps Hx,Wx
+F3.0f53 rcpss Hx,Wx
 NP.0f54 pand Hx,Wx
 66.0f54 pand Hx,Wx
 NP.0f55 pandn Hx,Wx
@@ -115,6 +119,7 @@ NP.0fc6 shufps Hx,Wx,Ib
 F3.0fe6 cvtdq2pd Hx,Wx
 F2.0fe6 cvtpd2dq Hx,Wx
 66.0fe7m movaps Wx,Hx
+66.0ff7r maskmovdqu Hx,Ux
 `;
 
 const SIZE = ":32 feature=sse2";

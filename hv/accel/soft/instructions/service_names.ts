@@ -102,6 +102,8 @@ export const SERVICE_NAMES = [
   "xsavec",
   "xrstor",
   "x87",
+  "maskmovq",
+  "maskmovdqu",
   "pcmpestri",
   "pcmpestrm",
   "pcmpistri",

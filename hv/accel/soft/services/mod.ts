@@ -7,6 +7,7 @@ import { ARITHMETIC_SERVICES } from "./arithmetic.ts";
 import { DEBUG_SERVICES } from "./debug_registers.ts";
 import { INPUT_OUTPUT_SERVICES } from "./input_output.ts";
 import { CONTROL_SERVICES } from "./control_registers.ts";
+import { MASKED_STORE_SERVICES } from "./masked_stores.ts";
 import { STRING_COMPARE_SERVICES } from "./string_compare.ts";
 import { SYSTEM_SERVICES } from "./system.ts";
 import { STACK_SERVICES } from "./stack.ts";
@@ -21,6 +22,7 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...ARITHMETIC_SERVICES,
   ...INPUT_OUTPUT_SERVICES,
   ...CONTROL_SERVICES,
+  ...MASKED_STORE_SERVICES,
   ...STRING_COMPARE_SERVICES,
   ...DEBUG_SERVICES,
   ...SYSTEM_SERVICES,

@@ -1,6 +1,7 @@
 /** SSE, SSE2 and what came after. */
 
 import type { Definition } from "../definition.ts";
+import { SSE_APPROXIMATIONS } from "./approximations.ts";
 import { SSE_ARITHMETIC } from "./arithmetic.ts";
 import { SSE_COMPARISONS } from "./comparisons.ts";
 import { SSE_CONVERSIONS } from "./conversions.ts";
@@ -8,6 +9,7 @@ import { SSE_INTEGERS } from "./integers.ts";
 import { SSE_MOVES } from "./moves.ts";
 import { SSE3 } from "./sse3.ts";
 import { SSE4_1 } from "./sse4_1.ts";
+import { SSE4_1_FLOATS } from "./sse4_1_floats.ts";
 import { SSE4_2 } from "./sse4_2.ts";
 import { SSSE3 } from "./ssse3.ts";
 
@@ -15,11 +17,13 @@ import { SSSE3 } from "./ssse3.ts";
 export const SSE: readonly Definition[] = [
   ...SSE_MOVES,
   ...SSE_INTEGERS,
+  ...SSE_APPROXIMATIONS,
   ...SSE_ARITHMETIC,
   ...SSE_COMPARISONS,
   ...SSE_CONVERSIONS,
   ...SSE3,
   ...SSSE3,
   ...SSE4_1,
+  ...SSE4_1_FLOATS,
   ...SSE4_2,
 ];

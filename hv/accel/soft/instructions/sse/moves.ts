@@ -1,5 +1,5 @@
 /**
- * SSE and SSE2 moves (Intel SDM volume 2: MASKMOVDQU aside, MOVAPS, MOVD, MOVDQA, MOVDQU, MOVHLPS, MOVHPS,
+ * SSE and SSE2 moves (Intel SDM volume 2: MASKMOVDQU, MOVAPS, MOVD, MOVDQA, MOVDQU, MOVHLPS, MOVHPS,
  * MOVLHPS, MOVLPS, MOVMSKPS, MOVNTDQ, MOVQ, MOVSD, MOVSS, MOVUPS, PMOVMSKB), and the single lanes of
  * SSE4.1 (EXTRACTPS, PEXTRB, PINSRB...).
  */
@@ -10,6 +10,7 @@ import * as s from "../../wasm/simd.ts";
 import * as v from "../../wasm/value.ts";
 import { I32, type Value } from "../../wasm/value.ts";
 import type { Definition } from "../definition.ts";
+import { serviceCall } from "../service_names.ts";
 import { LOAD, sse } from "./definition.ts";
 
 const BOTH = ["rr", "rm", "mr"];
@@ -84,6 +85,7 @@ export const SSE_MOVES: readonly Definition[] = [
   sse("movhps", ["rm"], (h) => h.writeUpper(0, h.read(1, 64))),
   sse("movhps_store", ["mr"], (h) => h.write(0, h.readUpper(1), 64)),
   sse("movlhps", ["rr"], (h) => h.writeUpper(0, h.read(1, 64))),
+  sse("maskmovdqu", ["rr"], (h) => h.service(serviceCall("maskmovdqu", 64, false))),
   movemask("movmskps", s.simd.bitmask32),
   movemask("movmskpd", s.simd.bitmask64),
   movemask("pmovmskb", s.simd.bitmask8),
