@@ -10,6 +10,7 @@ export const SIGNATURE = 0x0002_06c2;
 /** Features whose bits are set, and whose instructions the decoder knows. */
 export const FEATURES: ReadonlySet<string> = new Set([
   "fpu",
+  "vme",
   "de",
   "pse",
   "tsc",
@@ -39,12 +40,16 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "xsave",
   "hypervisor",
   "fsgsbase",
+  "tsc-adjust",
   "bmi1",
   "bmi2",
   "smep",
   "invpcid",
   "smap",
   "umip",
+  "clflushopt",
+  "clwb",
+  "rdpid",
   "arch-capabilities",
   "adx",
   "rdrand",
@@ -63,10 +68,10 @@ const BITS: Readonly<Record<string, readonly string[]>> = {
   "1.ecx":
     "sse3 pclmulqdq . monitor . vmx . . . ssse3 . . fma cx16 . . . pcid . sse4-1 . x2apic movbe popcnt tsc-deadline aes xsave osxsave avx f16c rdrand hypervisor"
       .split(" "),
-  "7.ebx": "fsgsbase . . bmi1 . avx2 . smep bmi2 erms invpcid . . . . . . . rdseed adx smap".split(
-    " ",
-  ),
-  "7.ecx": ". . umip".split(" "),
+  "7.ebx":
+    "fsgsbase tsc-adjust . bmi1 . avx2 . smep bmi2 erms invpcid . . . . . . . rdseed adx smap . . clflushopt clwb"
+      .split(" "),
+  "7.ecx": ". . umip . . . . . . . . . . . . . . . . . . . rdpid".split(" "),
   "7.edx": [...Array<string>(29).fill("."), "arch-capabilities"],
   "d1.eax": "xsaveopt xsavec xgetbv1 xsaves".split(" "),
 };
@@ -85,7 +90,8 @@ function word(key: string): number {
 }
 
 const LEAF_80000001_EDX = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29;
-const LEAF_80000001_ECX = 1 << 0 | 1 << 5;
+/** LAHF and SAHF in 64-bit mode, LZCNT, PREFETCHW. */
+const LEAF_80000001_ECX = 1 << 0 | 1 << 5 | 1 << 8;
 const BRAND = "hv software CPU".padEnd(48, "\0");
 const VENDOR = "GenuineIntel";
 
@@ -94,22 +100,72 @@ const letters = (text: string, at: number): number =>
   text.charCodeAt(at) | text.charCodeAt(at + 1) << 8 | text.charCodeAt(at + 2) << 16 |
   text.charCodeAt(at + 3) << 24;
 
+/** Caches as programs size their blocks by them: kind (1 data, 2 code, 3 both), level, ways, sets. */
+const CACHES = [
+  { kind: 1, level: 1, ways: 8, sets: 64, isShared: false },
+  { kind: 2, level: 1, ways: 8, sets: 64, isShared: false },
+  { kind: 3, level: 2, ways: 8, sets: 1024, isShared: false },
+  { kind: 3, level: 3, ways: 16, sets: 8192, isShared: true },
+] as const;
+const LINE_BYTES = 64;
+/** Leaf 2: "leaf 4 tells". */
+const DESCRIPTORS_IN_LEAF_4 = 0xff01;
+
+/** Leaf 4: one of the caches; processors of one machine are the cores of one package. */
+function cache(n: number, cpus: number): Leaf {
+  const one = CACHES[n];
+  if (one === undefined) return [0, 0, 0, 0];
+  const { kind, level, ways, sets, isShared } = one;
+  const selfInitializing = 1 << 8;
+  const sharing = (isShared ? idsOf(cpus) - 1 : 0) << 14;
+  const cores = Math.min(idsOf(cpus) - 1, 63) << 26;
+  const a = kind | level << 5 | selfInitializing | sharing | cores;
+  return [a, LINE_BYTES - 1 | (ways - 1) << 22, sets - 1, 0];
+}
+
+/** Bits of an APIC ID that tell the processors of the package apart. */
+const idBits = (cpus: number): number => Math.ceil(Math.log2(cpus));
+const idsOf = (cpus: number): number => 1 << idBits(cpus);
+
+/** Leaf 0Bh: threads of a core (one), cores of the package. */
+function topology(subleaf: number, index: number, cpus: number): Leaf {
+  const level = subleaf & 0xff;
+  switch (subleaf) {
+    case 0:
+      return [0, 1, 1 << 8 | level, index];
+    case 1:
+      return [idBits(cpus), cpus, 2 << 8 | level, index];
+    default:
+      return [0, 0, level, index];
+  }
+}
+
+type Leaf = readonly [eax: number, ebx: number, ecx: number, edx: number];
+
 /** EAX, EBX, ECX and EDX for a leaf. */
 export function cpuid(
   leaf: number,
   subleaf: number,
   { index, cpus, osxsave }: { index: number; cpus: number; osxsave: boolean },
-): readonly [number, number, number, number] {
+): Leaf {
   switch (leaf >>> 0) {
     case 0:
       return [0xd, letters(VENDOR, 0), letters(VENDOR, 8), letters(VENDOR, 4)];
     case 1:
       return [
         SIGNATURE,
-        index << 24 | Math.min(cpus, 255) << 16 | 8 << 8,
+        index << 24 | Math.min(idsOf(cpus), 255) << 16 | 8 << 8,
         word("1.ecx") | (osxsave ? 1 << 27 : 0),
         word("1.edx") | (cpus > 1 ? 1 << 28 : 0),
       ];
+    case 2:
+      return [DESCRIPTORS_IN_LEAF_4, 0, 0, 0];
+    case 4:
+      return cache(subleaf, cpus);
+    case 6:
+      return [1 << 2, 0, 0, 0]; // the local APIC's timer always runs
+    case 0xb:
+      return topology(subleaf, index, cpus);
     case 7:
       return subleaf === 0 ? [0, word("7.ebx"), word("7.ecx"), word("7.edx")] : [0, 0, 0, 0];
     case 0xd:

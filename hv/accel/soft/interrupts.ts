@@ -30,7 +30,6 @@ import { Seg, type SegmentCache } from "./state.ts";
 import { switchTask } from "./task_switch.ts";
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
-const IOPL_SHIFT = 12;
 
 /** What is delivered. */
 export interface Event {
@@ -116,7 +115,7 @@ function deliverReal(cpu: Cpu, vector: number): void {
 }
 
 /** The stack that the processor has. */
-function currentStack(cpu: Cpu): NewStack {
+export function currentStack(cpu: Cpu): NewStack {
   const { state } = cpu;
   const ss = state.segments[Seg.ss];
   return {
@@ -341,11 +340,4 @@ function longStack(cpu: Cpu, offset: number, external: number): bigint {
     fault(state, Vector.stackFault, external);
   }
   return pointer;
-}
-
-/** INT in virtual-8086 mode needs IOPL 3. */
-export function checkSoftwareInterrupt(cpu: Cpu): void {
-  if (cpu.isVirtual8086 && (cpu.flags >> IOPL_SHIFT & 3) < 3) {
-    fault(cpu.state, Vector.generalProtection, 0);
-  }
 }

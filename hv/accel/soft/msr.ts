@@ -2,7 +2,7 @@
 
 import { CR0_PG } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
-import { EFER_LMA, EFER_NXE } from "./paging.ts";
+import { EFER_LMA, EFER_NXE, PHYSICAL_BITS } from "./paging.ts";
 import { Seg, type SoftState } from "./state.ts";
 import { readTsc, setTsc } from "./time_stamp.ts";
 
@@ -16,6 +16,7 @@ const WORDS: ReadonlyMap<number, { readonly name: keyof SoftState & string; read
     [0x175, { name: "sysenterEsp", kind: "address" }],
     [0x176, { name: "sysenterEip", kind: "address" }],
     [0x1a0, { name: "miscEnable", kind: "any" }],
+    [0x3b, { name: "tscAdjust", kind: "any" }],
     [0x277, { name: "pat", kind: "types" }],
     [0x2ff, { name: "mtrrDefault", kind: "any" }],
     [0xc000_0081, { name: "star", kind: "any" }],
@@ -27,6 +28,10 @@ const WORDS: ReadonlyMap<number, { readonly name: keyof SoftState & string; read
 type Kind = "any" | "address" | "types";
 
 const TSC = 0x10;
+const TSC_ADJUST = 0x3b;
+const DEBUGCTL = 0x1d9;
+const MTRR_DEFAULT = 0x2ff;
+const FIRST_FIXED_MTRR = 0x250;
 const APIC_BASE = 0x1b;
 const EFER = 0xc000_0080;
 const FS_BASE = 0xc000_0100;
@@ -53,6 +58,18 @@ const ARCH_CAPABILITIES = [0, 3, 4, 5, 6, 8, 13, 14, 15, 20, 24, 26, 27]
 /** Registers that read as a constant; what is written to the second kind is dropped. */
 const CONSTANTS: ReadonlyMap<number, bigint> = new Map([
   [0x17, 0n], // IA32_PLATFORM_ID
+  // Of old families, but read by systems that look at the family alone.
+  [0x2a, 0n], // EBL_CR_POWERON
+  [0x2c, 1n << 24n], // EBC_FREQUENCY_ID
+  [0xcd, 3n], // FSB_FREQ
+  [0xce, 10n << 8n], // PLATFORM_INFO: 10 times 100 MHz
+  [0x11e, 0xbe70_2111n], // BBL_CR_CTL3: a second-level cache, configured and on
+  [0x198, 1000n | 4n << 40n], // IA32_PERF_STATUS
+  [0x1d9, 0n], // IA32_DEBUGCTL: no branch records
+  [0x1db, 0n], // last branch and exception records
+  [0x1dc, 0n],
+  [0x1dd, 0n],
+  [0x1de, 0n],
   [0x8b, 0n], // microcode revision
   [0xfe, 0x0508n], // MTRRcap: 8 variable ranges, fixed ranges, write combining
   [0x179, 0n], // MCG_CAP: no banks
@@ -62,7 +79,7 @@ const CONSTANTS: ReadonlyMap<number, bigint> = new Map([
 ]);
 
 /** Those of them that cannot be written at all. */
-const READ_ONLY: ReadonlySet<number> = new Set([0x3a, 0xfe, 0x10a]);
+const READ_ONLY: ReadonlySet<number> = new Set([0x3a, 0xce, 0xfe, 0x10a, 0x198]);
 
 /** What a saved state lists. */
 export const SAVED_MSRS: readonly number[] = [...WORDS.keys(), TSC_AUX, ...MTRRS];
@@ -70,11 +87,13 @@ export const SAVED_MSRS: readonly number[] = [...WORDS.keys(), TSC_AUX, ...MTRRS
 const isCanonical = (value: bigint): boolean =>
   BigInt.asUintN(64, BigInt.asIntN(48, value)) === value;
 
-/** Each byte names a memory type. */
-function areTypes(value: bigint): boolean {
-  for (let i = 0n; i < 64n; i += 8n) {
-    if (![0n, 1n, 4n, 5n, 6n, 7n].includes(value >> i & 0xffn)) return false;
-  }
+/** A memory type of the range registers. */
+const isType = (value: bigint): boolean => [0n, 1n, 4n, 5n, 6n].includes(value);
+/** The page attribute table has UC- as well. */
+const isPageType = (value: bigint): boolean => value === 7n || isType(value);
+
+function everyByte(value: bigint, is: (byte: bigint) => boolean): boolean {
+  for (let i = 0n; i < 64n; i += 8n) if (!is(value >> i & 0xffn)) return false;
   return true;
 }
 
@@ -105,14 +124,30 @@ export function readMsr(cpu: Cpu, index: number): bigint | undefined {
 
 /** Sets a register; false where that is not allowed (#GP). */
 export function writeMsr(cpu: Cpu, index: number, value: bigint): boolean {
+  const { state } = cpu;
   const word = WORDS.get(index);
   if (word?.kind === "address" && !isCanonical(value)) return false;
-  if (word?.kind === "types" && !areTypes(value)) return false;
+  if (word?.kind === "types" && !everyByte(value, isPageType)) return false;
   if ((index === FS_BASE || index === GS_BASE) && !isCanonical(value)) return false;
   if (index === TSC_AUX && value >> 32n !== 0n) return false;
   if (index === EFER) return writeEfer(cpu, value);
+  if (index === DEBUGCTL && value !== 0n) return false;
   if (CONSTANTS.has(index)) return !READ_ONLY.has(index);
+  if (!isMemoryTypeValid(index, value)) return false;
+  if (index === TSC_ADJUST) setTsc(state, readTsc(state) + value - state.tscAdjust);
+  if (index === TSC) state.tscAdjust += value - readTsc(state);
   return writeMsrUnchecked(cpu, index, value);
+}
+
+/** Reserved bits and types of the memory type range registers (SDM volume 3, 11.11.2). */
+function isMemoryTypeValid(index: number, value: bigint): boolean {
+  const address = (1n << BigInt(PHYSICAL_BITS)) - 1n & ~0xfffn;
+  if (index === MTRR_DEFAULT) return (value & ~0xcffn) === 0n && isType(value & 0xffn);
+  if (!MTRRS.includes(index)) return true;
+  if (index >= FIRST_FIXED_MTRR) return everyByte(value, isType);
+  const isMask = (index & 1) !== 0;
+  if (isMask) return (value & ~(address | 1n << 11n)) === 0n;
+  return (value & ~(address | 0xffn)) === 0n && isType(value & 0xffn);
 }
 
 function writeEfer(cpu: Cpu, value: bigint): boolean {

@@ -14,6 +14,8 @@ import { Seg } from "./state.ts";
 import { setTsc } from "./time_stamp.ts";
 
 const MEMORY = a.ACCESS_PRESENT | a.ACCESS_S;
+/** Fast strings; no branch trace store, no precise event sampling. */
+const MISC_ENABLE = 0x1801n;
 const XSAVE_FCW = 0;
 const XSAVE_MXCSR = 24;
 
@@ -45,7 +47,7 @@ export function resetCpu(cpu: Cpu, index: number): void {
   state.dr7 = DR7_ONES;
   state.apicBase = 0xfee0_0800n | (index === 0 ? 0x100n : 0n);
   state.pat = 0x0007_0406_0007_0406n;
-  state.miscEnable = 1n;
+  state.miscEnable = MISC_ENABLE;
   state.xcr0 = 1n;
   const xsave = new DataView(state.xsave.buffer, state.xsave.byteOffset, state.xsave.byteLength);
   xsave.setUint16(XSAVE_FCW, 0x40, true);

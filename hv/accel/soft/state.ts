@@ -119,6 +119,8 @@ const FIELDS = {
   /** Time-stamp counter minus the host's time in its ticks. */
   tscOffset: u64,
   tscAux: u32,
+  /** IA32_TSC_ADJUST: what the guest has added to the counter. */
+  tscAdjust: u64,
   apicBase: u64,
   cr8: u8,
   star: u64,

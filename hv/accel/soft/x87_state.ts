@@ -126,7 +126,13 @@ export class X87 {
   begin(waits: boolean): void {
     const state = this.#state;
     if ((state.cr0 & (CR0_EM | CR0_TS)) !== 0) fault(state, Vector.deviceNotAvailable);
-    if (waits && (this.status & Status87.summary) !== 0 && (state.cr0 & CR0_NE) !== 0) {
+    if (waits) this.checkPending();
+  }
+
+  /** #MF if an unmasked exception waits. */
+  checkPending(): void {
+    const state = this.#state;
+    if ((this.status & Status87.summary) !== 0 && (state.cr0 & CR0_NE) !== 0) {
       fault(state, Vector.floatingPoint);
     }
   }

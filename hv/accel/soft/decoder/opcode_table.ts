@@ -291,6 +291,7 @@ NP.0fae/6m xsaveopt Mv feature=xsaveopt
 NP.0fc7/4m xsavec Mv feature=xsavec
 NP.0fae/7m clflush Eb feature=clflush
 66.0fae/7m clflush Eb feature=clflushopt
+66.0fae/6m clflush Eb feature=clwb
 NP.0fae/5r nop Ed feature=sse2
 NP.0fae/6r nop Ed feature=sse2
 NP.0fae/7r nop Ed feature=sse
@@ -318,7 +319,7 @@ NP.0fc7/6r rdrand Rv feature=rdrand
 66.0fc7/6r rdrand Rv feature=rdrand
 NP.0fc7/7r rdseed Rv feature=rdseed
 66.0fc7/7r rdseed Rv feature=rdseed
-F3.0fc7/7r rdpid Rq o64 feature=rdpid
+F3.0fc7/7r rdpid Ry feature=rdpid
 0fc8+ bswap Zv
 0fff ud0 Gv,Ev
 `;

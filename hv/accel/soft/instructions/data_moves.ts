@@ -157,6 +157,4 @@ export const DATA_MOVES: readonly Definition[] = [
   ...setcc,
   ...cmov,
   define("nop", [""], () => {}),
-  // There are no caches, but an address that cannot be read faults.
-  define("clflush", ["m"], (h) => void h.read(0), [8]),
 ];

@@ -88,6 +88,7 @@ export const SERVICE_NAMES = [
   "wrfsbase",
   "wrgsbase",
   "rdpid",
+  "clflush",
   "xgetbv",
   "xsetbv",
   "fwait",

@@ -54,6 +54,7 @@ const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
   wrfsbase: ["r"],
   wrgsbase: ["r"],
   rdpid: ["r"],
+  clflush: ["m"],
   ldmxcsr: ["m"],
   stmxcsr: ["m"],
   fxsave: ["m"],
@@ -67,6 +68,7 @@ const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
 
 /** Those that exist for bytes as well. */
 const BYTE_SIZES = new Set<ServiceName>([
+  "clflush",
   "in",
   "out",
   "inImmediate",

@@ -23,6 +23,7 @@ const CR0_BITS = c.CR0_PE | c.CR0_MP | c.CR0_EM | c.CR0_TS | c.CR0_ET | c.CR0_NE
 
 /** Bits of CR4, with the CPUID feature that they come with; the others are reserved. */
 const CR4_BITS_BY_FEATURE: readonly (readonly [feature: string, bits: number])[] = [
+  ["vme", c.CR4_VME | c.CR4_PVI],
   ["tsc", c.CR4_TSD],
   ["de", c.CR4_DE],
   ["pse", c.CR4_PSE],

@@ -8,7 +8,7 @@ import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service, ServiceCall } from "../cpu.ts";
 import { fault, Vector } from "../faults.ts";
 import { AC, ARITHMETIC, DF, ID, IF, IOPL, NT, OF, RF, TF, VIF, VIP, VM } from "../flags_word.ts";
-import { checkSoftwareInterrupt, deliver, innerStack } from "../interrupts.ts";
+import { deliver, innerStack } from "../interrupts.ts";
 import { Privilege } from "../paging.ts";
 import {
   type Descriptor,
@@ -30,6 +30,7 @@ import {
 import { StackFrame } from "../stack_frame.ts";
 import { Seg } from "../state.ts";
 import { switchTask } from "../task_switch.ts";
+import { isRestricted8086, redirectInterrupt, virtualFlagsFrom } from "../virtual_interrupts.ts";
 
 const IOPL_SHIFT = 12;
 
@@ -311,14 +312,14 @@ const interruptReturn: Service = (cpu, { size }) => {
     switchTask(cpu, Number(link), { reason: "return" });
     return Status.enter;
   }
-  if (cpu.isVirtual8086 && (cpu.flags & IOPL) !== IOPL) generalFault(cpu);
+  const restricted = isRestricted8086(cpu);
   const offset = cpu.peek(0, bytes);
   const selector = Number(cpu.peek(bytes, 2));
   const flags = Number(cpu.peek(2 * bytes, bytes) & 0xffff_ffffn);
   if (isReal(cpu)) {
     if (offset > BigInt(cpu.segment(Seg.cs).limit)) generalFault(cpu);
     const mask = cpu.isVirtual8086 ? ~IOPL : ~0;
-    const next = returnedFlags(cpu, flags, size);
+    const next = restricted ? virtualFlagsFrom(cpu, flags, size) : returnedFlags(cpu, flags, size);
     cpu.moveStack(3 * bytes);
     loadRealSegment(cpu, Seg.cs, selector);
     state.rip = offset;
@@ -351,8 +352,11 @@ function returnToVirtual8086(cpu: Cpu, offset: bigint, selector: number, flags: 
 
 /** INT, INT3, INTO. */
 function interrupt(cpu: Cpu, vector: number, checked: boolean): Status {
-  if (checked) checkSoftwareInterrupt(cpu);
   const { state } = cpu;
+  if (checked && cpu.isVirtual8086) {
+    if (redirectInterrupt(cpu, vector, cpu.nextRip())) return Status.interrupted;
+    if (isRestricted8086(cpu)) generalFault(cpu);
+  }
   const here = cpu.operationRip();
   state.rip = cpu.nextRip();
   // Should the delivery fault, the instruction is where the guest returns to.

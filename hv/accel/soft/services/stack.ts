@@ -4,7 +4,10 @@ import { Status } from "../codegen/operation.ts";
 import type { Service } from "../cpu.ts";
 import { fault, Vector } from "../faults.ts";
 import { Seg, segmentAt } from "../state.ts";
+import { isRestricted8086, virtualFlagsFrom, virtualFlagsImage } from "../virtual_interrupts.ts";
 import { AC, ARITHMETIC, DF, ID, IF, IOPL, NT, RF, TF, VIF, VIP, VM } from "../flags_word.ts";
+
+import { goOn } from "./control_registers.ts";
 
 const RSP = 4;
 const RBP = 5;
@@ -15,16 +18,22 @@ const UNSEEN = VM | RF;
 export const STACK_SERVICES = {
   pushf: (cpu, { size }) => {
     const flags = cpu.flags;
-    const needsIopl = cpu.isVirtual8086 && (flags & IOPL) !== IOPL;
-    if (needsIopl) fault(cpu.state, Vector.generalProtection, 0);
-    cpu.push(BigInt((flags & ~UNSEEN) >>> 0), size >> 3);
+    const image = isRestricted8086(cpu) ? virtualFlagsImage(cpu, size) : flags & ~UNSEEN;
+    cpu.push(BigInt(image >>> 0), size >> 3);
     return Status.next;
   },
   popf: (cpu, { size }) => {
     const { state } = cpu;
     const old = cpu.flags;
-    if (cpu.isVirtual8086 && (old & IOPL) !== IOPL) fault(state, Vector.generalProtection, 0);
+    const restricted = isRestricted8086(cpu);
+    if (restricted && size !== 16) fault(state, Vector.generalProtection, 0);
     const value = Number(cpu.peek(0, size >> 3) & 0xffff_ffffn);
+    if (restricted) {
+      const next = virtualFlagsFrom(cpu, value, size);
+      cpu.moveStack(size >> 3);
+      cpu.flags = next;
+      return goOn(cpu);
+    }
     let mask = ARITHMETIC | TF | DF | NT;
     if (size > 16) mask |= AC | ID;
     const iopl = old >> IOPL_SHIFT & 3;

@@ -8,10 +8,12 @@ import { CR0_MP, CR0_TS, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD } from "../control_b
 import type { Cpu, Service } from "../cpu.ts";
 import { cpuid } from "../cpuid.ts";
 import { fault, Vector } from "../faults.ts";
-import { AC, IF, IOPL } from "../flags_word.ts";
+import { AC, IF, IOPL, VIF } from "../flags_word.ts";
 import { readMsr, writeMsr } from "../msr.ts";
+import { AccessKind } from "../paging.ts";
 import { Seg } from "../state.ts";
 import { readTsc } from "../time_stamp.ts";
+import { setVirtualFlag, usesVirtualFlag } from "../virtual_interrupts.ts";
 import { goOn } from "./control_registers.ts";
 import { requirePrivilege } from "./segments.ts";
 
@@ -68,11 +70,19 @@ const segmentBase = (n: number, isWrite: boolean): Service => (cpu, { size }) =>
 /** See above. */
 export const SYSTEM_SERVICES = {
   cli: (cpu) => {
+    if (usesVirtualFlag(cpu)) {
+      cpu.state.eflags &= ~VIF;
+      return Status.next;
+    }
     checkInterruptFlag(cpu);
     cpu.state.eflags &= ~IF;
     return Status.next;
   },
   sti: (cpu) => {
+    if (usesVirtualFlag(cpu)) {
+      setVirtualFlag(cpu);
+      return goOn(cpu);
+    }
     checkInterruptFlag(cpu);
     const { state } = cpu;
     const before = state.eflags;
@@ -118,6 +128,11 @@ export const SYSTEM_SERVICES = {
     cpu.writeRegister(cpu.registerAt(0), 64, BigInt(cpu.state.tscAux));
     return Status.next;
   },
+  // There are no caches, but an address that cannot be read faults; a device is not asked.
+  clflush: (cpu) => {
+    cpu.memory.translate(cpu.operandLinear(1, false), AccessKind.read, cpu.privilege);
+    return Status.next;
+  },
   rdpmc: (cpu) => protectionFault(cpu),
   rdmsr: (cpu) => {
     requirePrivilege(cpu);
@@ -153,6 +168,7 @@ export const SYSTEM_SERVICES = {
     if ((cr0 & (CR0_MP | CR0_TS)) === (CR0_MP | CR0_TS)) {
       fault(cpu.state, Vector.deviceNotAvailable);
     }
+    cpu.x87.checkPending();
     return Status.next;
   },
   rsm: (cpu) => fault(cpu.state, Vector.undefinedOpcode),
