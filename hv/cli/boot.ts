@@ -1,67 +1,81 @@
 /** `hv boot`: as `hv run`, but for whoever names nothing to start, a Linux to try. */
 
-import { linuxToTry, PackageError, type TerminalSize } from "../linux/mod.ts";
+import { type LinuxToTry, linuxToTry, PackageError, type TerminalSize } from "../linux/mod.ts";
+import { ExitCode } from "./option_table.ts";
 import type { RunRequest } from "./parse.ts";
 import { run } from "./run.ts";
 import { say } from "./say.ts";
 
 const MIB = 2 ** 20;
+const SIGNALS: readonly Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const CLEAR_LINE = "\r\x1b[K";
 
 /** Runs what was named or, where nothing was, Linux; where that cannot be had, the ROM monitor. */
 export async function boot(request: RunRequest): Promise<number> {
   if (namesSomething(request)) return await run(request);
+  const stop = new AbortController();
+  const interrupt = () => stop.abort();
   const line = new ProgressLine();
+  const { append, ...others } = request.options;
+  for (const signal of SIGNALS) Deno.addSignalListener(signal, interrupt);
+  let linux: LinuxToTry | undefined;
   try {
-    const linux = await linuxToTry({
-      progress: (name, bytes, total) => line.show(name, bytes, total),
+    linux = await linuxToTry({
+      progress: (what, done) => line.show(what, done),
+      signal: stop.signal,
+      console: request.display === "text" ? "tty0" : "ttyS0",
       size: terminalSize(request),
     });
     line.end();
-    const { append = "" } = request.options;
-    const options = { ...request.options, ...linux, append: `${linux.append} ${append}`.trim() };
-    return await run({ ...request, options });
   } catch (error) {
     line.end();
+    if (stop.signal.aborted) {
+      say("hv: interrupted");
+      return ExitCode.interrupted;
+    }
     if (!(error instanceof PackageError)) throw error;
     say(`hv: no Linux to try: ${error.message}`);
-    say("hv: the ROM monitor starts; give hv something else to start: hv run IMAGE");
-    return await run(request);
+    say("hv: the ROM monitor starts; give hv something else to start: hv boot IMAGE");
+  } finally {
+    for (const signal of SIGNALS) Deno.removeSignalListener(signal, interrupt);
   }
+  if (linux === undefined) return await run({ ...request, options: others });
+  const more = append === undefined ? "" : ` ${append}`;
+  const options = { ...others, ...linux, append: linux.append + more };
+  return await run({ ...request, options });
 }
 
 function namesSomething({ image, options }: RunRequest): boolean {
-  const { kernel, floppy, disk, cdrom, bios } = options;
-  return [image, kernel, floppy, disk, cdrom, bios].some((named) => named !== undefined);
+  const { kernel, initrd, floppy, disk, cdrom, bios } = options;
+  return [image, kernel, initrd, floppy, disk, cdrom, bios].some((named) => named !== undefined);
 }
 
-/** Of the terminal that the guest's console will be on. */
+/** Of the terminal that the guest's serial console will be on. */
 function terminalSize({ serial, display }: RunRequest): TerminalSize | undefined {
   const elsewhere = display === "text" || (serial !== undefined && serial[0].kind !== "stdio");
   return elsewhere || !Deno.stdout.isTerminal() ? undefined : Deno.consoleSize();
 }
 
-/** How a download comes along: a line that grows on a terminal, else one line a package. */
+/** What is being done: on a terminal a line that changes, else one line for each step. */
 class ProgressLine {
   readonly #live = Deno.stderr.isTerminal();
-  #name = "";
+  #last = "";
 
-  show(name: string, bytes: number, total: number): void {
-    const mib = (n: number) => (n / MIB).toFixed(1);
-    const size = total === 0 ? "" : ` (${mib(total)} MiB)`;
+  show(what: string, done?: { bytes: number; total: number }): void {
+    const mib = (bytes: number) => (bytes / MIB).toFixed(1);
     if (this.#live) {
-      const done = `hv: fetching Debian's package ${name}: ${mib(bytes)} of ${mib(total)} MiB`;
-      this.#write(CLEAR_LINE + done);
-    } else if (name !== this.#name) {
-      say(`hv: fetching Debian's package ${name}${size}`);
+      const far = done === undefined ? "" : `: ${mib(done.bytes)} of ${mib(done.total)} MiB`;
+      this.#write(`${CLEAR_LINE}hv: ${what}${far}`);
+    } else if (what !== this.#last) {
+      say(`hv: ${what}${done === undefined ? "" : ` (${mib(done.total)} MiB)`}`);
     }
-    this.#name = name;
+    this.#last = what;
   }
 
   /** Takes the line away. */
   end(): void {
-    if (this.#live && this.#name !== "") this.#write(CLEAR_LINE);
-    this.#name = "";
+    if (this.#live && this.#last !== "") this.#write(CLEAR_LINE);
+    this.#last = "";
   }
 
   #write(text: string): void {

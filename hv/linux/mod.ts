@@ -5,15 +5,18 @@
  * @module
  */
 
+import { fileProblem } from "../core/file_problem.ts";
+import type { Progress } from "./apt.ts";
 import { initramfs } from "./initramfs.ts";
 import { selectModules } from "./kernel_modules.ts";
+import { PackageError } from "./package_error.ts";
 import {
   BUSYBOX,
+  type FetchOptions,
   fetchPackage,
   KERNEL,
   packageCache,
-  PackageError,
-  type Progress,
+  PART,
 } from "./packages.ts";
 
 export { PackageError, type Progress };
@@ -39,11 +42,19 @@ const MODULES = [
   ...["ext4", "vfat", "nls_cp437", "nls_ascii", "isofs", "loop", "squashfs", "overlay"],
 ];
 
+/** How to make it. */
+export interface LinuxOptions extends FetchOptions {
+  /** Where its shell is: the first serial port, or screen and keyboard. Default: ttyS0. */
+  readonly console?: "ttyS0" | "tty0";
+  /** Of the terminal that the serial port is on, where it is on one. */
+  readonly size?: TerminalSize;
+}
+
 /**
  * No mitigations and no self-tests: the guest is to be tried, and quickly. The kernel gives what it does
  * not know, in capitals, to its first program.
  */
-const COMMAND_LINE = "console=ttyS0 mitigations=off cryptomgr.notests no_timer_check " +
+const COMMAND_LINE = "mitigations=off cryptomgr.notests no_timer_check " +
   "rcupdate.rcu_expedited=1 random.trust_cpu=on panic=-1";
 
 const INIT = `#!/bin/busybox sh
@@ -77,15 +88,14 @@ alias poweroff='poweroff -f' reboot='reboot -f' halt='poweroff -f' ll='ls -l'
 /**
  * Fetches what is missing and builds the root file system.
  *
- * @param size Of the terminal, where there is one.
  * @throws {PackageError} Where this host cannot fetch them.
  */
 export async function linuxToTry(
-  { progress, size }: { readonly progress?: Progress; readonly size?: TerminalSize } = {},
+  { console = "ttyS0", size, ...options }: LinuxOptions = {},
 ): Promise<LinuxToTry> {
-  const kernelFolder = await fetchPackage(KERNEL, progress);
-  const busybox = await fetchPackage(BUSYBOX, progress);
-  const [{ name: release }] = Deno.readDirSync(`${kernelFolder}/lib/modules`);
+  const kernelFolder = await fetchPackage(KERNEL, options);
+  const busybox = await fetchPackage(BUSYBOX, options);
+  const release = onlyName(`${kernelFolder}/lib/modules`);
   const archive = initramfs({
     busybox: Deno.readFileSync(`${busybox}/bin/busybox`),
     release,
@@ -97,19 +107,26 @@ export async function linuxToTry(
   return {
     kernel: `${kernelFolder}/boot/vmlinuz-${release}`,
     initrd: await keep(archive, `${packageCache()}/initramfs-${release}`),
-    append: COMMAND_LINE + terminal,
+    append: `console=${console} ${COMMAND_LINE}${terminal}`,
   };
+}
+
+/** @throws {PackageError} When there is nothing in the folder. */
+function onlyName(folder: string): string {
+  const [first] = Deno.readDirSync(folder);
+  if (first === undefined) throw new PackageError(`there is nothing in ${folder}: remove it`);
+  return first.name;
 }
 
 /** Writes a file whole or not at all: two that start at once do not see half of it. */
 async function keep(data: Uint8Array, path: string): Promise<string> {
-  const part = `${path}.${Deno.pid}.part`;
+  const part = `${path}.${crypto.randomUUID()}${PART}`;
   try {
     await Deno.writeFile(part, data);
     await Deno.rename(part, path);
   } catch (error) {
     await Deno.remove(part).catch(() => {});
-    throw new PackageError(`Cannot write ${path}: ${(error as Error).message}`, { cause: error });
+    throw new PackageError(`cannot write ${path}: ${fileProblem(error)}`, { cause: error });
   }
   return path;
 }

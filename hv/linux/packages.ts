@@ -3,8 +3,13 @@
  * into a cache: `${XDG_CACHE_HOME:-~/.cache}/hv/packages/<folder>`.
  *
  * A folder in the cache is always whole: a package is fetched and unpacked beside it and renamed. What
- * an interrupted run has left is removed by the next one.
+ * a killed run has left is removed by the next one.
  */
+
+import { fileProblem } from "../core/file_problem.ts";
+import { Apt, type Progress } from "./apt.ts";
+import { PackageError } from "./package_error.ts";
+import { runProgram } from "./program.ts";
 
 /** A package and its folder in the cache. */
 export interface Package {
@@ -23,21 +28,28 @@ export const KERNEL: Package = {
 /** All of busybox in one program without libraries. */
 export const BUSYBOX: Package = { folder: "busybox-static", name: "busybox-static" };
 
-/** What cannot be had, in one line: no apt-get, no such package, no network, no room. */
-export class PackageError extends Error {
-  override readonly name = "PackageError";
+/** What is not whole yet has this at the end of its name. */
+export const PART = ".part";
+/** Nobody works so long on a package: a day. */
+const LEFTOVER_MS = 86_400_000;
+
+/** Who is told, and who may end it. */
+export interface FetchOptions {
+  readonly progress?: Progress;
+  /** Ends the fetching: nothing half is left, and the promise rejects with its reason. */
+  readonly signal?: AbortSignal;
 }
 
-/** Told how a package comes along: bytes so far, and in all (0 where that is not known). */
-export type Progress = (name: string, bytes: number, total: number) => void;
-
-const PART = ".part";
-const PROGRESS_MS = 100;
-
-/** The cache's folder. */
+/** The cache's folder. @throws {PackageError} Where the environment names no place. */
 export function packageCache(): string {
-  const base = Deno.env.get("XDG_CACHE_HOME") || `${Deno.env.get("HOME") || "/tmp"}/.cache`;
-  return `${base}/hv/packages`;
+  const { HOME: home, XDG_CACHE_HOME: cache } = {
+    HOME: Deno.env.get("HOME"),
+    XDG_CACHE_HOME: Deno.env.get("XDG_CACHE_HOME"),
+  };
+  // Relative paths are to be ignored (XDG Base Directory Specification).
+  if (cache?.startsWith("/")) return `${cache}/hv/packages`;
+  if (home?.startsWith("/")) return `${home}/.cache/hv/packages`;
+  throw new PackageError("neither XDG_CACHE_HOME nor HOME says where to keep it");
 }
 
 /** Where a package is unpacked, whether it is there or not. */
@@ -48,134 +60,63 @@ export const packageFolder = ({ folder }: Package): string => `${packageCache()}
  *
  * @throws {PackageError}
  */
-export async function fetchPackage(one: Package, progress: Progress = () => {}): Promise<string> {
+export async function fetchPackage(one: Package, options: FetchOptions = {}): Promise<string> {
+  const { progress = () => {}, signal } = options;
   const target = packageFolder(one);
   if (await isThere(target)) return target;
-  const work = `${target}.${Deno.pid}${PART}`;
+  const cache = packageCache();
+  let work: string | undefined;
   try {
-    await Deno.mkdir(packageCache(), { recursive: true });
-    await removeLeftovers(packageCache());
-    await Deno.mkdir(work);
-    const apt = await Apt.open(`${packageCache()}/apt`, one.name);
-    const name = one.dependency === undefined
-      ? one.name
-      : await apt.dependency(one.name, one.dependency);
-    const archive = await apt.download(name, work, progress);
-    await run("dpkg-deb", ["-x", archive, `${work}/tree`]);
-    await Deno.rename(`${work}/tree`, target);
+    await Deno.mkdir(cache, { recursive: true });
+    await removeLeftovers(cache);
+    work = await Deno.makeTempDir({ dir: cache, prefix: `${one.folder}.`, suffix: PART });
+    const apt = new Apt(`${cache}/apt`, progress, signal);
+    const archive = await apt.download(await newest(apt, one), work);
+    progress(`unpacking Debian's package ${one.name}`);
+    await runProgram("dpkg-deb", ["-x", archive, `${work}/tree`], { signal });
+    await moveTo(`${work}/tree`, target);
     return target;
   } catch (error) {
-    if (error instanceof PackageError) throw error;
-    throw new PackageError(`Cannot fetch ${one.name}: ${(error as Error).message}`, {
+    signal?.throwIfAborted();
+    const why = error instanceof PackageError ? error.message : fileProblem(error);
+    const hint = /No space left on device/.test(why)
+      ? `; make room in ${cache}, or set XDG_CACHE_HOME to another folder`
+      : "";
+    throw new PackageError(`cannot fetch Debian's package ${one.name}: ${why}${hint}`, {
       cause: error,
     });
   } finally {
-    await Deno.remove(work, { recursive: true }).catch(() => {});
+    if (work !== undefined) await Deno.remove(work, { recursive: true }).catch(() => {});
   }
 }
 
-/** The host's apt, with its lists of packages or, where it has none, with lists of our own. */
-class Apt {
-  readonly #options: readonly string[];
-
-  private constructor(options: readonly string[]) {
-    this.#options = options;
-  }
-
-  static async open(state: string, name: string): Promise<Apt> {
-    const hosts = new Apt([]);
-    if (await hosts.#knows(name)) return hosts;
-    // A new container has no lists, and only root may fetch the host's.
-    await Deno.mkdir(`${state}/lists/partial`, { recursive: true });
-    await Deno.mkdir(`${state}/cache/archives/partial`, { recursive: true });
-    const own = new Apt([
-      "-o",
-      `Dir::State::lists=${state}/lists`,
-      "-o",
-      `Dir::Cache=${state}/cache`,
-    ]);
-    await run("apt-get", [...own.#options, "update", "-qq"]);
-    if (await own.#knows(name)) return own;
-    throw new PackageError(`Cannot fetch ${name}: this host's package sources do not have it`);
-  }
-
-  async #knows(name: string): Promise<boolean> {
-    const policy = await run("apt-cache", [...this.#options, "policy", name]);
-    return /Candidate: (?!\(none\))/.test(policy);
-  }
-
-  /** The first dependency of a package that begins with `prefix`. */
-  async dependency(name: string, prefix: string): Promise<string> {
-    const depends = await run("apt-cache", [
-      ...this.#options,
-      ...["depends", "--no-recommends", name],
-    ]);
-    const found = [...depends.matchAll(/Depends: (\S+)/g)].map(([, package_]) => package_)
-      .find((package_) => package_.startsWith(prefix));
-    if (found === undefined) throw new PackageError(`${name} depends on no ${prefix}*`);
-    return found;
-  }
-
-  /** Downloads into `folder`, which is empty; the archive's path. */
-  async download(name: string, folder: string, progress: Progress): Promise<string> {
-    const shown = await run("apt-cache", [...this.#options, "show", "--no-all-versions", name]);
-    const total = Number(/^Size: (\d+)$/m.exec(shown)?.[1] ?? 0);
-    progress(name, 0, total);
-    const timer = setInterval(() => progress(name, sizeOf(folder), total), PROGRESS_MS);
-    try {
-      await run("apt-get", [...this.#options, "download", "-qq", name], folder);
-    } finally {
-      clearInterval(timer);
-    }
-    const archive = [...Deno.readDirSync(folder)].find((entry) => entry.name.endsWith(".deb"));
-    if (archive === undefined) throw new PackageError(`apt-get has downloaded no ${name}`);
-    progress(name, total, total);
-    return `${folder}/${archive.name}`;
-  }
+/** The package itself or, of one that only names the newest, that one. */
+async function newest(apt: Apt, { name, dependency }: Package) {
+  const record = await apt.find(name);
+  if (dependency === undefined) return record;
+  const found = record.depends.find((other) => other.startsWith(dependency));
+  if (found === undefined) throw new PackageError(`it depends on no ${dependency}*`);
+  return await apt.find(found);
 }
 
-/** Runs a program to its end; what it printed. */
-async function run(program: string, args: readonly string[], cwd?: string): Promise<string> {
-  const { success, stdout, stderr } = await output(program, args, cwd);
-  if (success) return new TextDecoder().decode(stdout);
-  const lines = new TextDecoder().decode(stderr).trim().split("\n");
-  const why = lines.find((line) => /^(E:|dpkg)/.test(line)) ?? lines.at(-1) ?? "";
-  throw new PackageError(`${program} ${args.find((arg) => /^[a-z]/.test(arg)) ?? ""}: ${why}`);
-}
-
-async function output(
-  program: string,
-  args: readonly string[],
-  cwd: string | undefined,
-): Promise<Deno.CommandOutput> {
+/** Another process may have been as quick: what it has put there is as good. */
+async function moveTo(tree: string, target: string): Promise<void> {
   try {
-    const env = { LC_ALL: "C" };
-    return await new Deno.Command(program, { args: [...args], cwd, stdin: "null", env }).output();
+    await Deno.rename(tree, target);
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    throw new PackageError(`${program} is not here: this is no Debian-family host`);
+    if (!await isThere(target)) throw error;
   }
 }
 
-/** Removes what runs that were killed have left; what a live process works on stays. */
+/** Removes what runs that were killed have left; what somebody may work on yet stays. */
 async function removeLeftovers(cache: string): Promise<void> {
   for await (const { name } of Deno.readDir(cache)) {
-    const pid = /\.(\d+)\.part$/.exec(name)?.[1];
-    if (pid === undefined || Number(pid) === Deno.pid || await isThere(`/proc/${pid}`)) continue;
-    await Deno.remove(`${cache}/${name}`, { recursive: true }).catch(() => {});
+    const path = `${cache}/${name}`;
+    if (!name.endsWith(PART)) continue;
+    const { mtime } = await Deno.stat(path).catch(() => ({ mtime: null }));
+    if (mtime === null || Date.now() - mtime.getTime() < LEFTOVER_MS) continue;
+    await Deno.remove(path, { recursive: true }).catch(() => {});
   }
-}
-
-function sizeOf(folder: string): number {
-  let bytes = 0;
-  try {
-    for (const entry of Deno.readDirSync(folder)) {
-      if (entry.isFile) bytes += Deno.statSync(`${folder}/${entry.name}`).size;
-    }
-  } catch {
-    // A file was renamed meanwhile.
-  }
-  return bytes;
 }
 
 async function isThere(path: string): Promise<boolean> {

@@ -2,18 +2,26 @@
 
 import assert from "node:assert/strict";
 import { BUSYBOX, KERNEL, packageCache, packageFolder } from "../../hv/linux/packages.ts";
-import { hv, outcome, startHv, until } from "../support/hv_process.ts";
+import {
+  allRefused,
+  outcome,
+  Scratch,
+  startHv,
+  type StartOptions,
+  until,
+} from "../support/hv_process.ts";
 
-const isThere = (path: string) => {
+const exists = (path: string) => {
   try {
-    return Deno.statSync(path).isDirectory;
+    Deno.statSync(path);
+    return true;
   } catch {
     return false;
   }
 };
 
 Deno.test("hv boot comes to a shell in Debian's Linux, which answers and powers off", async () => {
-  if (![KERNEL, BUSYBOX].every((one) => isThere(packageFolder(one)))) {
+  if (![KERNEL, BUSYBOX].every((one) => exists(packageFolder(one)))) {
     return console.log("skipped: run tests/fetch_guests.ts first");
   }
   const process = startHv(["boot", "--timeout", "55"], { stdin: "" });
@@ -33,31 +41,62 @@ Deno.test("hv boot comes to a shell in Debian's Linux, which answers and powers 
   assert.match(text, /insmod \S*virtio_ring\.ko[^]*insmod \S*virtio_net\.ko/);
 });
 
+/** Programs in place of apt's, a cache of its own, and Deno's own where it is: it downloads nothing. */
+function hostWith(scratch: Scratch, programs: Record<string, string>): StartOptions {
+  for (const [name, script] of Object.entries(programs)) {
+    Deno.writeTextFileSync(`${scratch.path}/${name}`, `#!/bin/sh\n${script}\n`, { mode: 0o755 });
+  }
+  const { DENO_DIR = `${packageCache()}/../../deno`, PATH = "" } = Deno.env.toObject();
+  // The empty set of programs stands for a host of another family.
+  const path = Object.keys(programs).length === 0 ? scratch.path : `${scratch.path}:${PATH}`;
+  return { env: { PATH: path, XDG_CACHE_HOME: `${scratch.path}/cache`, DENO_DIR } };
+}
+
 Deno.test("without apt, hv boot starts the ROM monitor and says what to give it", async () => {
-  const empty = Deno.makeTempDirSync({ prefix: "hv-test-" });
-  try {
-    // Deno's own cache stays where it is, so that it downloads nothing.
-    const { DENO_DIR = `${packageCache()}/../../deno` } = Deno.env.toObject();
-    const env = { PATH: empty, XDG_CACHE_HOME: empty, DENO_DIR };
-    const process = startHv(["boot", "--display", "none"], { env });
-    await until(process.stdout, "ROM monitor");
-    process.kill("SIGTERM");
-    const { stderr } = await outcome(process);
+  using scratch = new Scratch();
+  const args = ["boot", "--append", "quiet", "--display", "none"];
+  const process = startHv(args, hostWith(scratch, {}));
+  await until(process.stdout, "ROM monitor");
+  process.kill("SIGTERM");
+  const { stderr } = await outcome(process);
+  assert.match(
+    stderr,
+    /^hv: no Linux to try: .* apt-cache is not here: this is no Debian-family host$/m,
+  );
+  assert.match(
+    stderr,
+    /^hv: the ROM monitor starts; give hv something else to start: hv boot IMAGE$/m,
+  );
+});
+
+Deno.test("whoever ends hv boot while it fetches ends apt, too, and nothing is left", async () => {
+  using scratch = new Scratch();
+  const pid = `${scratch.path}/pid`;
+  const host = hostWith(scratch, {
+    "apt-cache": 'echo "Size: 5"; echo "Depends: linux-image-6 (= 6)"',
+    "apt-get": `echo $$ > ${pid}.new; mv ${pid}.new ${pid}; exec sleep 60`,
+  });
+  for (const signal of ["SIGINT", "SIGTERM"] as const) {
+    const process = startHv(["boot"], host);
+    while (!exists(pid)) await new Promise((resolve) => setTimeout(resolve, 10));
+    process.kill(signal);
+    const { code, stdout, stderr } = await outcome(process);
+    assert.equal(code, 130);
+    assert.equal(stdout, "");
     assert.match(
       stderr,
-      /^hv: no Linux to try: apt-cache is not here: this is no Debian-family host\n/,
+      /fetching Debian's package linux-image-6 \(0\.0 MiB\)\nhv: interrupted\n$/,
     );
-    assert.match(
-      stderr,
-      /hv: the ROM monitor starts; give hv something else to start: hv run IMAGE\n/,
-    );
-  } finally {
-    Deno.removeSync(empty, { recursive: true });
+    assert.ok(!exists(`/proc/${Deno.readTextFileSync(pid).trim()}`), "apt-get goes on");
+    assert.deepEqual([...Deno.readDirSync(`${scratch.path}/cache/hv/packages`)], []);
+    Deno.removeSync(pid);
   }
 });
 
 Deno.test("hv boot with an image is hv run: what is not there is refused", async () => {
-  const { code, stderr } = await hv(["boot", "no-such.img"]);
-  assert.equal(code, 2);
-  assert.match(stderr, /^hv: Cannot run no-such\.img: there is no such file\n$/);
+  await allRefused([
+    ["boot no-such.img", 2, /Cannot run no-such\.img: there is no such file$/],
+    ["boot --initrd no-such.img", 2, /an initrd without a kernel/],
+    ["boot --memroy 1G", 2, /hv boot has no option --memroy; did you mean --memory\?$/],
+  ]);
 });

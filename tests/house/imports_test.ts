@@ -33,7 +33,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   control: ["core"],
   accel: ["core", "sys"],
   boot: ["core"],
-  linux: ["boot"],
+  linux: ["boot", "core"],
   bios: ["devices", "accel", "core"],
   backend: ["core", "sys"],
   devices: ["core"],
