@@ -110,7 +110,12 @@ function compare(name: string, real: Outcome, soft: Outcome): string[] {
   check("flags", real.flags & ~ignored, soft.flags & ~ignored);
   check("cr2", real.cr2, soft.cr2);
   if (real.held !== soft.held) {
-    differences.push(`left by #XM: ${real.held} is right,\n    not ${soft.held}`);
+    const at = [...real.held].findIndex((letter, i) => letter !== soft.held[i]);
+    differences.push(
+      `left by #XM, from ${at}: ${real.held.slice(at, at + 32)} is right, not ${
+        soft.held.slice(at, at + 32)
+      }`,
+    );
   }
   real.registers.forEach((value, i) => check(GENERAL_REGISTERS[i], value, soft.registers[i]));
   return differences;

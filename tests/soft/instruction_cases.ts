@@ -78,6 +78,9 @@ const LEFT_OUT = new Set([
 const isVector = (entry: Entry): boolean =>
   entry.operands.some(({ kind }) => kind === "H" || kind === "W" || kind === "U");
 
+/** Does it have to do with MMX registers? */
+const isMmx = (entry: Entry): boolean => entry.feature === "mmx";
+
 interface Choice {
   readonly map: number;
   readonly opcode: number;
@@ -136,7 +139,9 @@ export function makeCase(random: Random, choice: Choice): Case & { readonly entr
   }
   const flags = (random.u32() & 0xcd5 & ~(random.chance(80) ? 0x400 : 0)) | 2;
   const vectors = isVector(entry) ? randomVectors(random) : undefined;
-  const x87 = entry.name === "x87" ? randomX87(random) : undefined;
+  const x87 = entry.name === "x87" || isMmx(entry) ? randomX87(random) : undefined;
+  // An exception that waits: #MF.
+  if (isMmx(entry) && random.chance(10)) x87![2] |= random.below(0x40);
   const mxcsr = vectors === undefined ? undefined : randomMxcsr(random);
   return { bytes: encode(random, choice), registers, flags, entry, vectors, mxcsr, x87 };
 }
@@ -211,7 +216,10 @@ export function encode(random: Random, { map, opcode, variant }: Choice): number
     if (prefix > 0) bytes.push(prefix);
     else if (canRepeat && random.chance(60)) bytes.push(random.pick([0xf2, 0xf3]));
     // Near branches of 16 bits differ between makers.
-    if (!isVector(entry) && prefix <= 0 && prefix !== 0 && !entry.forced64 && random.chance(25)) {
+    if (
+      !isVector(entry) && !isMmx(entry) && prefix <= 0 && prefix !== 0 && !entry.forced64 &&
+      random.chance(25)
+    ) {
       bytes.unshift(0x66);
     }
     if (random.chance(4)) bytes.unshift(0x67);

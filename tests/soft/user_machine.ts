@@ -73,7 +73,7 @@ export interface Outcome {
   readonly registers: readonly bigint[];
   /** Meaningful for a page fault. */
   readonly cr2: bigint;
-  /** MXCSR and the XMM registers, where a floating-point exception (#XM) kept them from memory. */
+  /** The x87's status and tags, MXCSR and the XMM registers, where a floating-point exception (#XM) kept them from memory. */
   readonly held: string;
 }
 
@@ -126,15 +126,15 @@ export class UserMachine {
     this.#bytes.fill(this.#filler, CODE, CODE + 256);
     this.#bytes.set(bytes, CODE);
     this.#bytes.set(x87 ?? PLAIN_X87, IMAGE);
+    const after: number[] = [];
     if (vectors !== undefined) {
       this.#bytes.set(vectors, VECTORS);
       view.setUint32(IMAGE + 24, mxcsr ?? 0x1f80, true);
       const store = [0x0f, 0xae, 0x1c, 0x25, ...littleEndian(MXCSR_AFTER, 4)];
-      this.#bytes.set([...moveVectors(0x11, VECTORS_AFTER), ...store], CODE + bytes.length);
+      after.push(...moveVectors(0x11, VECTORS_AFTER), ...store);
     }
-    if (x87 !== undefined) {
-      this.#bytes.set([0x0f, 0xae, 0x04, 0x25, ...littleEndian(X87_AFTER, 4)], CODE + bytes.length);
-    }
+    if (x87 !== undefined) after.push(0x0f, 0xae, 0x04, 0x25, ...littleEndian(X87_AFTER, 4));
+    this.#bytes.set(after, CODE + bytes.length);
     this.#wrote(CODE, 256);
     view.setBigUint64(REGISTERS, BigInt(flags), true);
     for (let i = 0; i < 16; i++) {
@@ -175,7 +175,7 @@ export class UserMachine {
     const state = new CpuStateRecord(new ArrayBuffer(CpuStateRecord.byteLength));
     this.#vcpu.save(state);
     const hex = (from: number, to: number) => state.xsave.slice(from, to).toHex();
-    return `mxcsr ${hex(24, 28)} xmm ${hex(160, 416)}`;
+    return `x87 ${hex(2, 5)} mxcsr ${hex(24, 28)} xmm ${hex(160, 416)}`;
   }
 
   #build(): void {

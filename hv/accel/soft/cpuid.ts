@@ -27,6 +27,7 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "pse36",
   "clflush",
   "fxsr",
+  "mmx",
   "sse",
   "sse2",
   "sse3",

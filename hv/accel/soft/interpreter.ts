@@ -16,6 +16,7 @@ import { BITS } from "./instructions/bits.ts";
 import { CONTROL_FLOW } from "./instructions/control_flow.ts";
 import { DATA_MOVES } from "./instructions/data_moves.ts";
 import { type Definition, handlerKey } from "./instructions/definition.ts";
+import { MMX } from "./instructions/mmx.ts";
 import { MULTIPLICATIONS } from "./instructions/multiply.ts";
 import { SERVICES } from "./instructions/services.ts";
 import { SSE } from "./instructions/sse/mod.ts";
@@ -51,6 +52,7 @@ const DEFINITIONS: readonly Definition[] = [
   ...BITS,
   ...CONTROL_FLOW,
   ...DATA_MOVES,
+  ...MMX,
   ...MULTIPLICATIONS,
   ...SERVICES,
   ...SHIFTS,

@@ -171,8 +171,13 @@ export const byteRegisterAt = (register: number, rex: boolean): number =>
   !rex && register >= 4 && register < 8 ? AT.general + (register - 4) * 8 + 1 : generalAt(register);
 /** Offset of a vector register: its place in the FXSAVE image. */
 export const vectorAt = (register: number): number => AT.xsave + 160 + register * 16;
+/** Offset of an MMX register: the x87's by its physical number. REX does not extend it. */
+export const mmxAt = (register: number): number => AT.xsave + 32 + (register & 7) * 16;
 /** Offset of MXCSR. */
 export const MXCSR_AT: number = AT.xsave + 24;
+/** Offsets of the x87's status word, and of its tags: one bit a register. */
+export const STATUS87_AT: number = AT.xsave + 2;
+export const TAGS87_AT: number = AT.xsave + 4;
 /** Offset of a segment register's record. */
 export const segmentAt = (segment: number): number =>
   AT.segments + segment * SegmentCache.byteLength;

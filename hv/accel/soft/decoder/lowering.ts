@@ -3,7 +3,7 @@
 import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
 import { handlerKey } from "../instructions/definition.ts";
 import { HANDLERS } from "../interpreter.ts";
-import { AT, byteRegisterAt, generalAt, Seg, segmentAt, vectorAt } from "../state.ts";
+import { AT, byteRegisterAt, generalAt, mmxAt, Seg, segmentAt, vectorAt } from "../state.ts";
 import type { Instruction } from "./decoder.ts";
 import { NO_REGISTER, RIP_REGISTER } from "./decoder.ts";
 import type { OperandCode } from "./opcode_map.ts";
@@ -19,6 +19,8 @@ const REPEATABLE = new Set(["movs", "stos", "lods", "cmps", "scas"]);
 const SIZED_BY_NAME = new Set([
   "movd_from",
   "movd_to",
+  "mmx_movd_from",
+  "mmx_movd_to",
   "pcmpestri",
   "pcmpestrm",
   "pextrd",
@@ -127,6 +129,14 @@ export function lower(instruction: Instruction, bits: 16 | 32 | 64, place: Place
       case "U":
         if (instruction.hasMemory) form += "m";
         else register(vectorAt(instruction.rm));
+        break;
+      case "P":
+        register(mmxAt(instruction.reg));
+        break;
+      case "K":
+      case "N":
+        if (instruction.hasMemory) form += "m";
+        else register(mmxAt(instruction.rm));
         break;
       case "V":
         register(generalAt(instruction.vvvv));

@@ -54,7 +54,7 @@ const FIXED_REGISTERS: Readonly<Record<string, [size: string, number: number]>> 
   cl: ["b", 1],
 };
 
-const NEEDS_MODRM = new Set(["E", "M", "R", "G", "C", "H", "W", "U"]);
+const NEEDS_MODRM = new Set(["E", "M", "R", "G", "C", "H", "W", "U", "P", "K", "N"]);
 
 function parseOperand(text: string): OperandCode {
   const register = FIXED_REGISTERS[text];
@@ -68,7 +68,7 @@ const MEMORY_KINDS = new Set(["E", "M", "R", "G", "Z", "V", "O", "X", "Y", "reg"
 
 function parseEntry(name: string, rest: readonly string[]): Entry {
   const isOperands = (text: string) =>
-    /^([EMRGZVIJOASCXYQHWUT1]|al|ax|eax|cl)/.test(text) &&
+    /^([EMRGZVIJOASCXYQHWUPKNT1]|al|ax|eax|cl)/.test(text) &&
     !/^(end|lock)$/.test(text);
   const operands = rest.length > 0 && isOperands(rest[0])
     ? rest[0].split(",").map(parseOperand)

@@ -10,6 +10,7 @@
  *
  * Operands: E register or memory by ModRM, M memory, R register by ModRM.rm, G register by ModRM.reg,
  * H vector register by ModRM.reg, W vector register or memory, U vector register by ModRM.rm,
+ * P MMX register by ModRM.reg, K MMX register or memory, N MMX register by ModRM.rm,
  * Z register in the opcode, V register in VEX.vvvv, I immediate, J branch target, O offset, A far
  * pointer, S segment register, C control or debug register, X and Y string operands, 1 the number;
  * lower-case names are registers. Sizes: b, w, d, q are 8 to 64 bits; v the operand size; y 32 or 64;
@@ -20,6 +21,7 @@
  * without operands; feature=name needs the CPUID feature.
  */
 
+import { MMX_LINES } from "./mmx_table.ts";
 import { SSE_LINES } from "./sse_table.ts";
 import { SSE4_LINES } from "./sse4_table.ts";
 
@@ -360,6 +362,7 @@ export const OPCODE_LINES: readonly string[] = [
   ...CONDITIONAL,
   ...BIT_TESTS,
   ...SSE_LINES,
+  ...MMX_LINES,
   ...SSE4_LINES,
   ...[ONE_BYTE, TWO_BYTE, THREE_BYTE, VEX].flatMap((text) => text.trim().split("\n")),
 ];

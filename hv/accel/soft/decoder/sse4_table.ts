@@ -13,24 +13,28 @@ F2.0fd0 addsubps Hx,Wx
 F2.0ff0m movups Hx,Wx
 `;
 
-const SSSE3 = `
-66.0f3800 pshufb Hx,Wx
-66.0f3801 phaddw Hx,Wx
-66.0f3802 phaddd Hx,Wx
-66.0f3803 phaddsw Hx,Wx
-66.0f3804 pmaddubsw Hx,Wx
-66.0f3805 phsubw Hx,Wx
-66.0f3806 phsubd Hx,Wx
-66.0f3807 phsubsw Hx,Wx
-66.0f3808 psignb Hx,Wx
-66.0f3809 psignw Hx,Wx
-66.0f380a psignd Hx,Wx
-66.0f380b pmulhrsw Hx,Wx
-66.0f381c pabsb Hx,Wx
-66.0f381d pabsw Hx,Wx
-66.0f381e pabsd Hx,Wx
-66.0f3a0f palignr Hx,Wx,Ib
-`;
+/** Opcode in map 0F38 and name; with 66 for XMM registers, without for MMX. */
+export const SSSE3_OPERATIONS: readonly (readonly [opcode: string, name: string])[] = [
+  ["00", "pshufb"],
+  ["01", "phaddw"],
+  ["02", "phaddd"],
+  ["03", "phaddsw"],
+  ["04", "pmaddubsw"],
+  ["05", "phsubw"],
+  ["06", "phsubd"],
+  ["07", "phsubsw"],
+  ["08", "psignb"],
+  ["09", "psignw"],
+  ["0a", "psignd"],
+  ["0b", "pmulhrsw"],
+  ["1c", "pabsb"],
+  ["1d", "pabsw"],
+  ["1e", "pabsd"],
+];
+
+const SSSE3 =
+  SSSE3_OPERATIONS.map(([opcode, name]) => `66.0f38${opcode} ${name} Hx,Wx\n`).join("") +
+  "66.0f3a0f palignr Hx,Wx,Ib";
 
 const SSE41 = `
 66.0f3810 pblendvb Hx,Wx

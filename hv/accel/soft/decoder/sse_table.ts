@@ -12,14 +12,18 @@ const FLOATS: readonly (readonly [string, string])[] = [
 ];
 const KINDS = [["NP", "ps"], ["66", "pd"], ["F3", "ss"], ["F2", "sd"]] as const;
 
-/** With 66: opcode and name of what has two vector operands. */
-const INTEGERS =
+/** With 66: opcode and name of what has two vector operands; without, most have MMX registers. */
+export const INTEGERS: readonly (readonly [opcode: string, name: string])[] =
   `60 punpcklbw,61 punpcklwd,62 punpckldq,63 packsswb,64 pcmpgtb,65 pcmpgtw,66 pcmpgtd,\
 67 packuswb,68 punpckhbw,69 punpckhwd,6a punpckhdq,6b packssdw,6c punpcklqdq,6d punpckhqdq,74 pcmpeqb,\
 75 pcmpeqw,76 pcmpeqd,d1 psrlw,d2 psrld,d3 psrlq,d4 paddq,d5 pmullw,d8 psubusb,d9 psubusw,da pminub,\
 db pand,dc paddusb,dd paddusw,de pmaxub,df pandn,e0 pavgb,e1 psraw,e2 psrad,e3 pavgw,e4 pmulhuw,\
 e5 pmulhw,e8 psubsb,e9 psubsw,ea pminsw,eb por,ec paddsb,ed paddsw,ee pmaxsw,ef pxor,f1 psllw,f2 pslld,\
-f3 psllq,f4 pmuludq,f5 pmaddwd,f6 psadbw,f8 psubb,f9 psubw,fa psubd,fb psubq,fc paddb,fd paddw,fe paddd`;
+f3 psllq,f4 pmuludq,f5 pmaddwd,f6 psadbw,f8 psubb,f9 psubw,fa psubd,fb psubq,fc paddb,fd paddw,fe paddd`
+    .split(",").map((line) => {
+      const [opcode, name] = line.split(" ");
+      return [opcode, name];
+    });
 
 const OTHERS = `
 NP.0f10 movups Hx,Wx
@@ -129,9 +133,6 @@ export const SSE_LINES: readonly string[] = [
   ...FLOATS.flatMap(([opcode, name]) =>
     KINDS.map(([prefix, kind]) => `${prefix}.0f${opcode} ${name}${kind} Hx,Wx ${SIZE}`)
   ),
-  ...INTEGERS.split(",").map((line) => {
-    const [opcode, name] = line.split(" ");
-    return `66.0f${opcode} ${name} Hx,Wx ${SIZE}`;
-  }),
+  ...INTEGERS.map(([opcode, name]) => `66.0f${opcode} ${name} Hx,Wx ${SIZE}`),
   ...OTHERS.trim().split("\n").map((line) => `${line} ${SIZE}`),
 ];

@@ -103,6 +103,7 @@ export const SERVICE_NAMES = [
   "xsavec",
   "xrstor",
   "x87",
+  "mmxUnavailable",
   "maskmovq",
   "maskmovdqu",
   "pcmpestri",

@@ -22,6 +22,12 @@ function checkAvailable(cpu: Cpu): void {
 /** See above. */
 export const VECTOR_SERVICES = {
   vectorUnavailable: (cpu) => vectorUnavailable(cpu),
+  mmxUnavailable: (cpu) => {
+    const { cr0 } = cpu.state;
+    if ((cr0 & CR0_EM) !== 0) fault(cpu.state, Vector.undefinedOpcode);
+    cpu.x87.begin(true);
+    return Status.next;
+  },
   ldmxcsr: (cpu) => {
     checkAvailable(cpu);
     const value = Number(cpu.readData(cpu.operandLinear(4, false), 4));

@@ -78,22 +78,32 @@ const fromInteger = (w: Width, size: Width): Definition =>
     storeScalar(h, w, result);
   });
 
-/** Packed floats to integers of 32 bits. */
+/** Packed floats to integers of 32 bits; those of doubles in the lower half. */
+export function integersOf(h: Handler, w: Width, b: Value, truncates: boolean): Value {
+  const control = mxcsr(h);
+  const inRange = w === 32
+    ? simd.ltF32(simd.absF32(b), simd.splat32(v.i32(0x4f00_0000)))
+    : simd.ltF64(simd.absF64(b), simd.splat64(v.i64(0x41df_ffffn << 32n)));
+  const rounded = truncates ? b : w === 32 ? simd.nearestF32(b) : simd.nearestF64(b);
+  const fast = w === 32 ? simd.truncateF32(rounded) : simd.truncateF64(rounded);
+  const used = truncates ? v.or(control, v.i32(TRUNCATE)) : control;
+  const sure = v.and(isUsual(control), everyLane(inRange));
+  return either(h, sure, fast, (r) => {
+    computeWith(h, r, `packedToInt${w}`, used, control, b);
+  });
+}
+
+/** Packed integers of 32 bits to floats. */
+export function floatsOf(h: Handler, b: Value): Value {
+  const control = mxcsr(h);
+  return either(h, isUsual(control), simd.convertS32ToF32(b), (r) => {
+    compute(h, r, "packedFromInteger32", control, b);
+  });
+}
+
 const toIntegers = (name: string, w: Width, truncates: boolean): Definition =>
   sse(name, LOAD, (h) => {
-    const b = h.readVector(1, true);
-    const control = mxcsr(h);
-    const inRange = w === 32
-      ? simd.ltF32(simd.absF32(b), simd.splat32(v.i32(0x4f00_0000)))
-      : simd.ltF64(simd.absF64(b), simd.splat64(v.i64(0x41df_ffffn << 32n)));
-    const rounded = truncates ? b : w === 32 ? simd.nearestF32(b) : simd.nearestF64(b);
-    const fast = w === 32 ? simd.truncateF32(rounded) : simd.truncateF64(rounded);
-    const used = truncates ? v.or(control, v.i32(TRUNCATE)) : control;
-    const sure = v.and(isUsual(control), everyLane(inRange));
-    const result = either(h, sure, fast, (r) => {
-      computeWith(h, r, `packedToInt${w}`, used, control, b);
-    });
-    h.writeVector(0, result, true);
+    h.writeVector(0, integersOf(h, w, h.readVector(1, true), truncates), true);
   });
 
 /** Lanes of doubles that are floats' too, whatever rounding does, or 0. */
@@ -145,14 +155,7 @@ const between: readonly Definition[] = [
     });
     h.writeVector(0, result, true);
   }),
-  sse("cvtdq2ps", LOAD, (h) => {
-    const b = h.readVector(1, true);
-    const control = mxcsr(h);
-    const result = either(h, isUsual(control), simd.convertS32ToF32(b), (r) => {
-      compute(h, r, "packedFromInteger32", control, b);
-    });
-    h.writeVector(0, result, true);
-  }),
+  sse("cvtdq2ps", LOAD, (h) => h.writeVector(0, floatsOf(h, h.readVector(1, true)), true)),
   // Exact.
   sse("cvtdq2pd", LOAD, (h) => h.writeVector(0, simd.convertLowS32ToF64(half(h)), true)),
 ];

@@ -14,7 +14,7 @@ import { packed, sse } from "./definition.ts";
 import { range } from "./lanes.ts";
 
 /** Lanes of `bytes` from the lower or upper halves of both, alternating. */
-function interleave(bytes: number, upper: boolean): number[] {
+export function interleave(bytes: number, upper: boolean): number[] {
   const first = upper ? 8 : 0;
   return range(0, 8 / bytes).flatMap((i) => [
     ...range(first + i * bytes, bytes),
@@ -28,7 +28,8 @@ const unpack = (name: string, bytes: number, upper: boolean): Definition =>
 /** Bytes 2 and 3, 6 and 7... of each product: the upper words of two vectors of products. */
 const UPPER_WORDS = [2, 3, 6, 7, 10, 11, 14, 15, 18, 19, 22, 23, 26, 27, 30, 31];
 
-const simple: readonly (readonly [string, (a: Value, b: Value) => Value])[] = [
+/** By name, what works on each lane for itself, and PACKSSWB and its kin on two halves. */
+export const LANE_OPERATIONS: readonly (readonly [string, (a: Value, b: Value) => Value])[] = [
   ["paddb", simd.add8],
   ["paddw", simd.add16],
   ["paddd", simd.add32],
@@ -83,24 +84,42 @@ const simple: readonly (readonly [string, (a: Value, b: Value) => Value])[] = [
   ],
 ];
 
-/** Shifts of lanes; a count beyond the lane gives 0, or the sign. */
-const laneShift = (
-  name: string,
-  bits: 16 | 32 | 64,
-  operate: (a: Value, n: Value) => Value,
-  arithmetic: boolean,
-): Definition =>
-  sse(name, ["rr", "rm", "ri"], (h) => {
+/** A shift of lanes. */
+export interface LaneShift {
+  readonly name: string;
+  readonly bits: 16 | 32 | 64;
+  readonly operate: (a: Value, n: Value) => Value;
+  /** A count beyond the lane gives the sign, not 0. */
+  readonly isArithmetic?: true;
+}
+
+export const LANE_SHIFTS: readonly LaneShift[] = [
+  { name: "psllw", bits: 16, operate: simd.shl16 },
+  { name: "pslld", bits: 32, operate: simd.shl32 },
+  { name: "psllq", bits: 64, operate: simd.shl64 },
+  { name: "psrlw", bits: 16, operate: simd.shrU16 },
+  { name: "psrld", bits: 32, operate: simd.shrU32 },
+  { name: "psrlq", bits: 64, operate: simd.shrU64 },
+  { name: "psraw", bits: 16, operate: simd.shrS16, isArithmetic: true },
+  { name: "psrad", bits: 32, operate: simd.shrS32, isArithmetic: true },
+];
+
+/** Lanes of `a` shifted by a count of 64 bits. */
+export function shifted(h: Handler, shift: LaneShift, a: Value, count: Value): Value {
+  const { bits, operate, isArithmetic } = shift;
+  const beyond = h.let(v.geU(count, v.i64(bits)));
+  const n = h.let(v.wrap(v.select(beyond, v.i64(bits - 1), count)));
+  const result = operate(a, n);
+  if (isArithmetic === true) return result;
+  return simd.and(result, simd.splat32(v.select(beyond, v.i32(0), v.i32(-1))));
+}
+
+const laneShift = (shift: LaneShift): Definition =>
+  sse(shift.name, ["rr", "rm", "ri"], (h) => {
     const count = h.form === "ri"
       ? h.let(v.extendU(h.opField(I32, 8, OP.immediate)))
       : h.let(s.extract64(h.readVector(1, true), 0));
-    const a = h.readVector(0, true);
-    const beyond = h.let(v.geU(count, v.i64(bits)));
-    const n = h.let(v.wrap(v.select(beyond, v.i64(bits - 1), count)));
-    const shifted = operate(a, n);
-    if (arithmetic) return h.writeVector(0, shifted, true);
-    const kept = simd.splat32(v.select(beyond, v.i32(0), v.i32(-1)));
-    h.writeVector(0, simd.and(shifted, kept), true);
+    h.writeVector(0, shifted(h, shift, h.readVector(0, true), count), true);
   });
 
 /** PSLLDQ and PSRLDQ: whole bytes. The vector lies between zeros from which it is read shifted. */
@@ -117,7 +136,7 @@ const byteShift = (name: string, left: boolean): Definition =>
   });
 
 /** Four fields of two bits, as byte indices of lanes of `bytes`, by multiplication. */
-function fieldsOf(h: Handler, bytes: 2 | 4): Value {
+export function fieldsOf(h: Handler, bytes: 2 | 4): Value {
   const imm = h.let(h.opField(I32, 8, OP.immediate));
   const field = (i: number) => v.and(v.shrU(imm, v.i32(i * 2)), v.i32(3));
   if (bytes === 4) {
@@ -135,7 +154,7 @@ function fieldsOf(h: Handler, bytes: 2 | 4): Value {
 const LOW_ONES = s.vectorConstant([...Array(8).fill(0xff), ...Array(8).fill(0)]);
 
 /** Sums of absolute differences of eight bytes. */
-function absoluteDifferences(h: Handler, a: Value, b: Value): Value {
+export function absoluteDifferences(h: Handler, a: Value, b: Value): Value {
   const d = h.let(simd.or(simd.subSatU8(a, b), simd.subSatU8(b, a)));
   const half = (extend: (x: Value) => Value) => {
     const words = h.let(extend(d));
@@ -157,7 +176,7 @@ function absoluteDifferences(h: Handler, a: Value, b: Value): Value {
 
 /** See above. */
 export const SSE_INTEGERS: readonly Definition[] = [
-  ...simple.map(([name, operate]) => packed(name, (a, b) => operate(a, b))),
+  ...LANE_OPERATIONS.map(([name, operate]) => packed(name, (a, b) => operate(a, b))),
   unpack("punpcklbw", 1, false),
   unpack("punpcklwd", 2, false),
   unpack("punpckldq", 4, false),
@@ -166,14 +185,7 @@ export const SSE_INTEGERS: readonly Definition[] = [
   unpack("punpckhwd", 2, true),
   unpack("punpckhdq", 4, true),
   unpack("punpckhqdq", 8, true),
-  laneShift("psllw", 16, simd.shl16, false),
-  laneShift("pslld", 32, simd.shl32, false),
-  laneShift("psllq", 64, simd.shl64, false),
-  laneShift("psrlw", 16, simd.shrU16, false),
-  laneShift("psrld", 32, simd.shrU32, false),
-  laneShift("psrlq", 64, simd.shrU64, false),
-  laneShift("psraw", 16, simd.shrS16, true),
-  laneShift("psrad", 32, simd.shrS32, true),
+  ...LANE_SHIFTS.map(laneShift),
   byteShift("pslldq", true),
   byteShift("psrldq", false),
   packed("psadbw", (a, b, h) => absoluteDifferences(h, a, b)),
