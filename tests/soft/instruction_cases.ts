@@ -81,7 +81,8 @@ const isVector = (entry: Entry): boolean =>
 /** Does it have to do with MMX registers? */
 const isMmx = (entry: Entry): boolean => entry.feature === "mmx";
 
-interface Choice {
+/** An instruction, and where it is in the opcode map. */
+export interface Choice {
   readonly map: number;
   readonly opcode: number;
   readonly variant: Variant;

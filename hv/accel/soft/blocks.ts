@@ -74,7 +74,8 @@ export class Blocks {
   /** Forgets the linear addresses of all blocks. */
   flushJumps(): void {
     const first = JUMP_CACHE_BASE >> 2;
-    this.#words.fill(0, first, first + (JUMP_CACHE_BYTES >> 2));
+    // No mode key is -1: zeros would be what leads from address 0 in 16-bit code.
+    this.#words.fill(-1, first, first + (JUMP_CACHE_BYTES >> 2));
     this.#state.link = 0;
   }
 

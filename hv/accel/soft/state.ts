@@ -201,7 +201,7 @@ export const TLB_SET_BYTES = TLB_TABLE_BYTES * 2;
 export const TLB_BYTES = TLB_SET_BYTES * 3;
 
 export const JUMP_CACHE_BASE = 0x2_0000;
-/** Entries of 16 bytes: linear address, mode key, block (0: none). */
+/** Entries of 16 bytes: linear address, mode key (-1: none), block. */
 export const JUMP_CACHE_ENTRIES = 4096;
 export const JUMP_CACHE_BYTES = JUMP_CACHE_ENTRIES * 16;
 
