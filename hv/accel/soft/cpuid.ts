@@ -34,6 +34,8 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "ssse3",
   "sse4-1",
   "sse4-2",
+  "aes",
+  "pclmulqdq",
   "cx16",
   "pcid",
   "movbe",

@@ -1,4 +1,4 @@
-/** The opcodes of SSE3, SSSE3, SSE4.1 and SSE4.2; the form of the lines is that of opcode_table.ts. */
+/** The opcodes from SSE3 to SSE4.2, and of AES-NI and PCLMULQDQ; their form is that of opcode_table.ts. */
 
 const SSE3 = `
 F2.0f12 movddup Hx,Wx
@@ -94,6 +94,15 @@ const SSE42 = `
 66.0f3a63 pcmpistri Hx,Wx,Ib
 `;
 
+const AES = `
+66.0f38db aesimc Hx,Wx
+66.0f38dc aesenc Hx,Wx
+66.0f38dd aesenclast Hx,Wx
+66.0f38de aesdec Hx,Wx
+66.0f38df aesdeclast Hx,Wx
+66.0f3adf aeskeygenassist Hx,Wx,Ib
+`;
+
 const lines = (feature: string, text: string): string[] =>
   text.trim().split("\n").map((line) => `${line} :32 feature=${feature}`);
 
@@ -103,4 +112,6 @@ export const SSE4_LINES: readonly string[] = [
   ...lines("ssse3", SSSE3),
   ...lines("sse4-1", SSE41),
   ...lines("sse4-2", SSE42),
+  ...lines("aes", AES),
+  ...lines("pclmulqdq", "66.0f3a44 pclmulqdq Hx,Wx,Ib"),
 ];

@@ -1,8 +1,10 @@
 /** SSE, SSE2 and what came after. */
 
 import type { Definition } from "../definition.ts";
+import { AES } from "./aes.ts";
 import { SSE_APPROXIMATIONS } from "./approximations.ts";
 import { SSE_ARITHMETIC } from "./arithmetic.ts";
+import { CARRYLESS } from "./carryless.ts";
 import { SSE_COMPARISONS } from "./comparisons.ts";
 import { SSE_CONVERSIONS } from "./conversions.ts";
 import { SSE_INTEGERS } from "./integers.ts";
@@ -26,4 +28,6 @@ export const SSE: readonly Definition[] = [
   ...SSE4_1,
   ...SSE4_1_FLOATS,
   ...SSE4_2,
+  ...AES,
+  ...CARRYLESS,
 ];
