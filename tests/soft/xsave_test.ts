@@ -1,7 +1,7 @@
 /** XSAVE, its kin and the registers that govern them (Intel SDM volume 1, chapter 13). */
 
 import assert from "node:assert/strict";
-import { createVm } from "../../hv/accel/mod.ts";
+import { CpuState, createVm } from "../../hv/accel/mod.ts";
 import { createSoftVm } from "../../hv/accel/soft/create.ts";
 import { type Random, seeded } from "../support/random.ts";
 import { DATA, DATA_OFFSET, END, SystemMachine, type SystemMode } from "./system_machine.ts";
@@ -274,5 +274,33 @@ Deno.test({
         assert.deepEqual(b, a, `case ${i}: 0F ${second.toString(16)} /${operation}`);
       }
     });
+  },
+});
+
+Deno.test({
+  name: "a state saved on the software CPU keeps its x87 and XMM registers on KVM, and back",
+  ignore: !kvmIsThere(),
+  fn: () => {
+    const { m, run } = machine("real");
+    // fninit; fld1; fldpi
+    const { vector, state } = run([0xdb, 0xe3, 0xd9, 0xe8, 0xd9, 0xeb], () => {});
+    assert.equal(vector, END);
+    assert.equal(state.xsave[160], 0x11);
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
+    const vcpu = createVm({ accelerator: "kvm", memory, cpus: 1 }).openVcpu(0);
+    const own = new CpuState(new ArrayBuffer(CpuState.byteLength));
+    vcpu.save(own);
+    own.xsave.set(state.xsave);
+    vcpu.restore(own);
+    vcpu.save(own);
+    const parts = [[0, 5], [32, 416]] as const;
+    for (const [from, to] of parts) {
+      assert.deepEqual(own.xsave.subarray(from, to), state.xsave.subarray(from, to));
+    }
+    state.xsave.set(own.xsave);
+    m.vcpu.restore(state);
+    const back = new CpuState(new ArrayBuffer(CpuState.byteLength));
+    m.vcpu.save(back);
+    assert.deepEqual(back.xsave.subarray(0, 416), own.xsave.subarray(0, 416));
   },
 });

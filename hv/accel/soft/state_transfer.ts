@@ -15,6 +15,9 @@ import { readTsc, setTsc } from "./time_stamp.ts";
 
 const SEGMENT_NAMES = ["es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"] as const;
 const VM = 1n << 17n;
+/** In the header of the XSAVE area. */
+const XSTATE_BV = 512;
+const X87_AND_SSE = 0b11;
 /** What a debug exception that is due may say of itself. */
 const DR6_CAUSES = 0xe00fn;
 
@@ -43,6 +46,8 @@ export function saveState(cpu: Cpu, to: CpuState): void {
   to.tsc = readTsc(from);
   to.xsave.set(from.xsave);
   rotateImage(to.xsave, cpu.x87.top);
+  // A component whose bit is clear would be taken to be as after initialization.
+  to.xsave[XSTATE_BV] |= X87_AND_SSE;
   to.apic.set(from.apic);
   to.msrCount = SAVED_MSRS.length;
   SAVED_MSRS.forEach((index, i) => {
