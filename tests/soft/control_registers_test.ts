@@ -1,6 +1,7 @@
 /** Control registers, and what makes the processor forget translations (Intel SDM volume 3). */
 
 import assert from "node:assert/strict";
+import { Exit } from "../../hv/accel/accelerator.ts";
 import {
   CODE,
   DATA,
@@ -220,4 +221,57 @@ Deno.test("IA32_ARCH_CAPABILITIES says that nothing leaks by speculation (volume
   assert.equal(state.general[0] & 0x39n, 0x39n, "RDCL_NO, SKIP_L1DFL_VMENTRY, SSB_NO, MDS_NO");
   const write = [0xb9, 0x0a, 1, 0, 0, 0x31, 0xc0, 0x31, 0xd2, 0x0f, 0x30, HLT];
   is(new SystemMachine("long").run(write), 13, "it cannot be written");
+});
+
+/** A machine in long mode with SMAP, and a page of level 3 at `DATA`; the rest is level 0's. */
+function withSmap(): SystemMachine {
+  const m = new SystemMachine("long");
+  for (let page = 0; page < 512; page++) {
+    if (page !== DATA >> 12) m.setPage(page, BigInt(page) * 4096n | 3n);
+  }
+  return m;
+}
+const SMAP = 1n << 21n;
+const CLAC = [0x0f, 0x01, 0xca];
+const STAC = [0x0f, 0x01, 0xcb];
+
+Deno.test("with SMAP what STAC has opened CLAC and POPF close again (4.6.1)", () => {
+  const smap = (s: { cr4: bigint }) => s.cr4 |= SMAP;
+  is(withSmap().run([...load(DATA), HLT], smap), 14, "AC is clear");
+  is(withSmap().run([...STAC, ...load(DATA), HLT], smap), END, "STAC");
+  const closed = withSmap().run([...STAC, ...load(DATA), ...CLAC, ...load(DATA), HLT], smap);
+  is(closed, 14, "CLAC");
+  assert.deepEqual([closed.errorCode, closed.state.cr2], [1, BigInt(DATA)]);
+  const popf = [...STAC, ...load(DATA), 0x6a, 2, 0x9d, ...load(DATA), HLT]; // push 2; popf
+  is(withSmap().run(popf, smap), 14, "POPF");
+});
+
+Deno.test("the processor's own tables stay closed by SMAP whatever AC is (4.6.1)", () => {
+  const m = withSmap();
+  // mov ds, [DATA]'s selector with the descriptor table in the page of level 3
+  m.bytes.copyWithin(DATA, 0x3000, 0x3080);
+  const outcome = m.run([...STAC, 0xb8, 0x10, 0, 0, 0, 0x8e, 0xd8, HLT], (s) => {
+    s.cr4 |= SMAP;
+    s.gdtr.base = BigInt(DATA);
+  });
+  // The exception's own gate needs the table as well.
+  assert.equal(outcome.exit, Exit.shutdown);
+  assert.equal(outcome.state.cr2, BigInt(DATA + 0x38));
+});
+
+Deno.test("with SMEP level 0 runs no page of level 3: #PF with the fetch's bit (4.6.1, 4.7)", () => {
+  const m = withSmap();
+  const outcome = m.run([0xe9, ...little(DATA - CODE - 5, 4)], (s) => s.cr4 |= 1n << 20n);
+  assert.deepEqual([outcome.vector, outcome.errorCode, outcome.rip], [14, 0x11, BigInt(DATA)]);
+});
+
+Deno.test("the dirty bit waits for the first write, also behind a read that the TLB knows (4.8)", () => {
+  const m = new SystemMachine("long");
+  const entry = PAGE_TABLES + 0x3000 + ((DATA >> 12) + 2) * 8;
+  const at = DATA + 0x2000;
+  // read; keep the entry in ECX; write; keep it in EDX
+  const keep = (register: number) => [0x8b, 0x04 | register << 3, 0x25, ...little(entry, 4)];
+  const write = [0x89, 0x04, 0x25, ...little(at, 4)];
+  const { state } = m.run([...load(at), ...keep(1), ...write, ...keep(2), HLT]);
+  assert.deepEqual([state.general[1] & 0x60n, state.general[2] & 0x60n], [0x20n, 0x60n]);
 });
