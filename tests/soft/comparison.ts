@@ -13,6 +13,8 @@ import {
 } from "./instruction_cases.ts";
 import { type Case, DATA, type Outcome, UserMachine, X87_AFTER } from "./user_machine.ts";
 
+const UNDEFINED_OPCODE = 6;
+
 const hex = (value: number | bigint) => value.toString(16);
 
 /** See above. */
@@ -50,6 +52,12 @@ export class Comparison {
     let real: Outcome;
     try {
       real = this.#real.run(one);
+      if (real.vector === UNDEFINED_OPCODE) {
+        // Now and then the first store to a page of the host goes through KVM's emulator, which does
+        // not know every instruction; the second time the processor does it.
+        this.#real.data.set(before);
+        real = this.#real.run(one);
+      }
     } catch (error) {
       throw new Error(describe(one, one.entry.name, [(error as Error).message]));
     }
@@ -65,11 +73,6 @@ export class Comparison {
     // names a segment that counts for nothing; without the prefix it is #SS.
     const nullPrefix = [0x26, 0x2e, 0x3e].some((prefix) => one.bytes.slice(0, 3).includes(prefix));
     if (nullPrefix && real.vector === 13 && soft.vector === 12) return undefined;
-    // The first store to a page of the host goes through the emulator, which has no MASKMOVDQU.
-    if (one.entry.name.startsWith("maskmov") && real.vector === 6) {
-      this.#soft.data.set(this.#real.data);
-      return undefined;
-    }
     const differences = compare(one.entry.name, real, soft);
     for (let i = 0; i < before.length; i++) {
       // Pointers to the last instruction and operand, and MXCSR's mask, are the processor's own.

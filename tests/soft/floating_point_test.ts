@@ -1,29 +1,7 @@
 /** The x87's and SSE's state in memory (Intel SDM volume 1, 8.1.10 and 10.5). */
 
 import assert from "node:assert/strict";
-import { Exit } from "../../hv/accel/accelerator.ts";
-import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
-
-/** Runs real-mode code to its HLT, with SSE enabled. */
-function run(code: number[]) {
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: 16, shared: true });
-  new Uint8Array(memory.buffer).set([...code, 0xf4], 0x1000);
-  const vm = createSoftVm({ memory, cpus: 1 });
-  vm.mapMemory({ slot: 0, guestAddress: 0, length: 1 << 20, memoryOffset: 0 });
-  const vcpu = vm.openVcpu(0);
-  const state = new CpuState(new ArrayBuffer(CpuState.byteLength));
-  vcpu.save(state);
-  state.cs.base = 0n;
-  state.cs.selector = 0;
-  state.rip = 0x1000n;
-  state.cr4 = 0x600n;
-  vcpu.restore(state);
-  const exit = vcpu.run();
-  assert.equal(exit, Exit.halt, vcpu.failure());
-  vcpu.save(state);
-  return { view: new DataView(memory.buffer), state };
-}
+import { runRealMode as run } from "./real_mode.ts";
 
 const FNINIT = [0xdb, 0xe3];
 const FLD1 = [0xd9, 0xe8];

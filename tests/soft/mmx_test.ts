@@ -1,49 +1,15 @@
 /** MMX and the x87's registers, and what keeps MMX from running (Intel SDM volume 1, chapter 9). */
 
 import assert from "node:assert/strict";
-import { Exit } from "../../hv/accel/accelerator.ts";
-import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { NE, runRealMode as run } from "./real_mode.ts";
 
-const CODE = 0x1000;
-const HANDLERS = 0x8000;
-const NE = 0x20n;
 const EM = 4n;
 const TS = 8n;
-const OSFXSR = 0x200n;
 
 const MOVQ_MM1_MM2 = [0x0f, 0x6f, 0xca];
 const EMMS = [0x0f, 0x77];
 const FNINIT = [0xdb, 0xe3];
 const FLD1 = [0xd9, 0xe8];
-
-/** Runs real-mode code to its HLT; `vector` is that of the exception that came first, or -1. */
-function run(code: number[], { cr0 = NE, cr4 = OSFXSR } = {}) {
-  const memory = new WebAssembly.Memory({ initial: 16, maximum: 16, shared: true });
-  const bytes = new Uint8Array(memory.buffer);
-  const view = new DataView(memory.buffer);
-  bytes.set([...code, 0xf4], CODE);
-  for (let vector = 0; vector < 32; vector++) {
-    view.setUint16(vector * 4, HANDLERS + vector * 16, true);
-    bytes[HANDLERS + vector * 16] = 0xf4;
-  }
-  const vm = createSoftVm({ memory, cpus: 1 });
-  vm.mapMemory({ slot: 0, guestAddress: 0, length: 1 << 20, memoryOffset: 0 });
-  const vcpu = vm.openVcpu(0);
-  const state = new CpuState(new ArrayBuffer(CpuState.byteLength));
-  vcpu.save(state);
-  state.cs.base = 0n;
-  state.cs.selector = 0;
-  state.rip = BigInt(CODE);
-  state.general[4] = 0x7000n;
-  state.cr0 = cr0 | 0x10n;
-  state.cr4 = cr4;
-  vcpu.restore(state);
-  assert.equal(vcpu.run(), Exit.halt, vcpu.failure());
-  vcpu.save(state);
-  const rip = Number(state.rip) - 1;
-  return { view, vector: rip >= HANDLERS ? (rip - HANDLERS) / 16 : -1 };
-}
 
 /** FXSAVE [3000h]. */
 const FXSAVE = [0x0f, 0xae, 0x06, 0x00, 0x30];
@@ -108,9 +74,11 @@ Deno.test("MMX needs no CR4.OSFXSR, what has an XMM register does (11.6.2)", () 
   assert.equal(run(movq2dq).vector, -1);
 });
 
-Deno.test("CVTPI2PD from memory uses no MMX register: no #MF (CVTPI2PD)", () => {
-  const fromMemory = [0x66, 0x0f, 0x2a, 0x06, 0x00, 0x20];
-  const fromRegister = [0x66, 0x0f, 0x2a, 0xc1];
-  assert.equal(run([...DIVISION_BY_ZERO, ...fromMemory]).vector, -1);
-  assert.equal(run([...DIVISION_BY_ZERO, ...fromRegister]).vector, 16);
-});
+for (const [name, prefix] of [["CVTPI2PD", [0x66]], ["CVTPI2PS", []]] as const) {
+  Deno.test(`${name} from memory uses no MMX register: no #MF (CVTPI2PD)`, () => {
+    const fromMemory = [...prefix, 0x0f, 0x2a, 0x06, 0x00, 0x20];
+    const fromRegister = [...prefix, 0x0f, 0x2a, 0xc1];
+    assert.equal(run([...DIVISION_BY_ZERO, ...fromMemory]).vector, -1);
+    assert.equal(run([...DIVISION_BY_ZERO, ...fromRegister]).vector, 16);
+  });
+}

@@ -65,21 +65,21 @@ const mmx = (name: string, forms: readonly string[], body: (h: Handler) => void)
 
 /**
  * One that has an XMM register as well: `read` is done while it can fault, then the registers are MMX's
- * even if `write` gives #XM. With memory in place of an MMX register CVTPI2PS leaves the x87 as it is, and
- * CVTPI2PD does not look for its exceptions either.
+ * even if `write` gives #XM. With memory in place of an MMX register CVTPI2PD and CVTPI2PS have nothing to
+ * do with the x87 (of the latter the manual does not say it; it is what an AMD Zen 4 or 5 does).
  */
 const mixed = <Operand>(
   name: string,
   forms: readonly string[],
   read: (h: Handler) => Operand,
   write: (h: Handler, operand: Operand) => void,
-  memory: "uses x87" | "leaves x87" | "ignores x87" = "uses x87",
+  memory: "uses x87" | "ignores x87" = "uses x87",
 ): Definition =>
   sse(`mmx_${name}`, forms, (h) => {
-    const use = h.form === "rm" ? memory : "uses x87";
-    if (use !== "ignores x87") requireAvailable(h);
+    const usesX87 = h.form !== "rm" || memory === "uses x87";
+    if (usesX87) requireAvailable(h);
     const operand = read(h);
-    if (use === "uses x87") take(h);
+    if (usesX87) take(h);
     write(h, operand);
   });
 
@@ -158,7 +158,7 @@ const conversions = ([false, true] as const).flatMap((truncates) => [
 ]).concat(
   mixed("cvtpi2ps", LOAD, (h) => both(h, 1), (h, b) => {
     h.writeLane(0, s.extract64(floatsOf(h, b), 0), 64);
-  }, "leaves x87"),
+  }, "ignores x87"),
   mixed("cvtpi2pd", LOAD, (h) => both(h, 1), (h, b) => {
     h.writeVector(0, simd.convertLowS32ToF64(b), true);
   }, "ignores x87"),
