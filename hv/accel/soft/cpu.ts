@@ -20,6 +20,7 @@ import { EFER_LMA, Paging, Privilege } from "./paging.ts";
 import type { PhysicalMap } from "./physical_map.ts";
 import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
+import { World } from "./world.ts";
 import { X87 } from "./x87_state.ts";
 
 const FOUR_GIB = 0x1_0000_0000n;
@@ -41,6 +42,10 @@ export interface CpuContext {
   readonly index: number;
   /** Memory 0. */
   readonly state: WebAssembly.Memory;
+  /** Memory 0 of every processor. */
+  readonly peers: readonly WebAssembly.Memory[];
+  /** See world.ts. */
+  readonly world: SharedArrayBuffer;
   /** The machine's memory. */
   readonly memory: WebAssembly.Memory;
   readonly map: PhysicalMap;
@@ -61,6 +66,7 @@ export class Cpu {
   readonly data: DataView;
   readonly memory: LinearMemory;
   readonly log: DeviceLog;
+  readonly world: World;
   readonly blocks: Blocks;
   readonly breakpoints: Breakpoints;
   readonly features: ReadonlySet<string>;
@@ -90,6 +96,10 @@ export class Cpu {
       this.memory.flush();
       this.blocks.flush();
     });
+    const peers = context.peers.map((peer) => new Int32Array(peer.buffer));
+    this.world = new World(context.world, this.index, (other) => {
+      Atomics.or(peers[other], AT.pending >> 2, Pending.stop);
+    });
     this.memory = new LinearMemory(
       this.state,
       this.words,
@@ -98,6 +108,7 @@ export class Cpu {
       this.log,
       memory,
       this.breakpoints,
+      this.world,
     );
     this.blocks = new Blocks({
       state: this.state,

@@ -5,6 +5,7 @@ import { buildInterpreter } from "./interpreter.ts";
 import { PhysicalMap } from "./physical_map.ts";
 import { PRIVATE_BYTES } from "./state.ts";
 import { type SoftDetail, SoftVm } from "./vm.ts";
+import { worldBuffer } from "./world.ts";
 
 const WASM_PAGE = 65536;
 const FOUR_GIB = 0x1_0000_0000;
@@ -13,7 +14,7 @@ const FOUR_GIB = 0x1_0000_0000;
 export interface SoftOptions {
   /** The guest's memory, shared and of fixed size; with 64-bit addresses if beyond 4 GiB. */
   readonly memory: WebAssembly.Memory;
-  /** Number of virtual processors; more than one is not supported yet. */
+  /** Number of virtual processors. */
   readonly cpus: number;
 }
 
@@ -23,9 +24,6 @@ export interface SoftOptions {
  * @throws RangeError
  */
 export function createSoftVm({ memory, cpus }: SoftOptions): SoftVm {
-  if (cpus !== 1) {
-    throw new RangeError(`Cannot make ${cpus} processors: the software CPU has 1 so far`);
-  }
   const bytes = memory.buffer.byteLength;
   const wide = bytes > FOUR_GIB;
   const pages = PRIVATE_BYTES / WASM_PAGE;
@@ -35,6 +33,7 @@ export function createSoftVm({ memory, cpus }: SoftOptions): SoftVm {
       { length: cpus },
       () => new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
     ),
+    world: worldBuffer(cpus),
     float80: new WebAssembly.Module(buildFloat80()),
     interpreter: new WebAssembly.Module(buildInterpreter(bytes / WASM_PAGE, wide)),
   };

@@ -15,8 +15,13 @@ import { ARITHMETIC_INSTRUCTIONS } from "./instructions/arithmetic.ts";
 import { BITS } from "./instructions/bits.ts";
 import { CONTROL_FLOW } from "./instructions/control_flow.ts";
 import { DATA_MOVES } from "./instructions/data_moves.ts";
-import { type Definition, handlerKey } from "./instructions/definition.ts";
 import { MMX } from "./instructions/mmx.ts";
+import {
+  type Definition,
+  handlerKey,
+  isLockedName,
+  lockedName,
+} from "./instructions/definition.ts";
 import { MULTIPLICATIONS } from "./instructions/multiply.ts";
 import { SERVICES } from "./instructions/services.ts";
 import { SSE } from "./instructions/sse/mod.ts";
@@ -60,6 +65,21 @@ const DEFINITIONS: readonly Definition[] = [
   ...STRINGS,
 ];
 
+/** Instructions that may have LOCK, when their first operand is in memory. */
+const LOCKABLE: ReadonlySet<string> = new Set(
+  "add or adc sbb and sub xor inc dec not neg bts btr btc cmpxchg xadd xchg".split(" "),
+);
+
+/** The definitions once more for LOCK: apart, so that those without it cost what they did. */
+const LOCKED: readonly Definition[] = DEFINITIONS.filter(({ name }) => LOCKABLE.has(name)).map((
+  definition,
+) => ({
+  ...definition,
+  name: lockedName(definition.name),
+  forms: definition.forms.filter((form) => form.startsWith("m")),
+}));
+const ALL_DEFINITIONS: readonly Definition[] = [...DEFINITIONS, ...LOCKED];
+
 /** Handlers that no instruction names. */
 export const SPECIAL_HANDLERS = ["undefined", "missing", "stop", "stale"] as const;
 
@@ -67,7 +87,7 @@ export const SPECIAL_HANDLERS = ["undefined", "missing", "stop", "stale"] as con
 export const HANDLERS: ReadonlyMap<string, number> = new Map(
   [
     ...SPECIAL_HANDLERS,
-    ...DEFINITIONS.flatMap(({ name, sizes, forms }) =>
+    ...ALL_DEFINITIONS.flatMap(({ name, sizes, forms }) =>
       sizes.flatMap((size) => forms.map((form) => handlerKey(name, size, form)))
     ),
   ].map((key, i) => [key, i]),
@@ -114,10 +134,10 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
   for (const name of SPECIAL_HANDLERS) {
     addHandler(module, special(new Handler(env, 64, ""), name));
   }
-  for (const { name, sizes, forms, body, leaves } of DEFINITIONS) {
+  for (const { name, sizes, forms, body, leaves } of ALL_DEFINITIONS) {
     for (const size of sizes) {
       for (const form of forms) {
-        const handler = new Handler(env, size, form);
+        const handler = new Handler(env, size, form, isLockedName(name));
         try {
           body(handler);
         } catch (error) {

@@ -7,6 +7,7 @@ import {
   AddressKind,
   OP,
   SLOW_INTENT,
+  SLOW_LOCKED,
   SLOW_STACK,
   SLOW_WRITE,
   Status,
@@ -16,6 +17,7 @@ import type { Breakpoints } from "./breakpoints.ts";
 import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
 import { CR0_PG, CR4_SMAP } from "./control_bits.ts";
 import { AccessKind, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
+import { exchangeIn } from "./locked_access.ts";
 import { PAGE_HAS_CODE, PAGE_WRITTEN, type PhysicalMap } from "./physical_map.ts";
 import {
   AT,
@@ -29,6 +31,8 @@ import {
   TLB_TABLE_BYTES,
   TlbSet,
 } from "./state.ts";
+
+import type { World } from "./world.ts";
 
 const PAGE = 4096;
 const FOUR_GIB = 0x1_0000_0000;
@@ -55,6 +59,8 @@ export class LinearMemory {
   /** Set by whoever decodes. */
   watcher: CodeWatcher = { invalidate: () => {} };
   readonly #breakpoints: Breakpoints;
+  /** The other processors. */
+  readonly world: World;
   readonly #state: SoftState;
   readonly #words: Int32Array;
   readonly #data: DataView;
@@ -76,8 +82,10 @@ export class LinearMemory {
     log: DeviceLog,
     memory: WebAssembly.Memory,
     breakpoints: Breakpoints,
+    world: World,
   ) {
     this.#breakpoints = breakpoints;
+    this.world = world;
     this.#state = state;
     this.#words = words;
     this.#data = new DataView(words.buffer);
@@ -192,6 +200,7 @@ export class LinearMemory {
     if (this.#breakpoints.onData && !this.#breakpoints.access(wide(high, low), size, isWrite)) {
       return Status.alone;
     }
+    if ((info & SLOW_LOCKED) !== 0) return this.#exchange(high, low, size);
     if ((low & (PAGE - 1)) + size > PAGE) {
       return this.#across(high, low, { size, isWrite, kind, stack });
     }
@@ -220,6 +229,60 @@ export class LinearMemory {
       words[at + 1] = item.getInt32(4, true);
     }
     return Status.next;
+  }
+
+  /**
+   * The write of an instruction with LOCK, of 1 to 8 bytes. Aligned ones are one access; while others
+   * are made, the other processors stand. To a device it is a write like any other.
+   */
+  #exchange(high: number, low: number, size: number): Status {
+    const { slowValue, slowExpected } = this.#state;
+    const privilege = this.#privilege();
+    const first = this.#paging.translate(high, low, AccessKind.write, privilege);
+    const place = this.#map.offsetOf(first);
+    const inFirst = PAGE - (low & (PAGE - 1));
+    if (inFirst < size) {
+      const status = this.world.stop(() => {
+        if (this.#expects(high, low, size, slowExpected) === false) return Status.again;
+        return this.#across(high, low, {
+          size,
+          isWrite: true,
+          kind: AccessKind.write,
+          stack: false,
+        });
+      });
+      return status;
+    }
+    if (place < 0 || !this.#map.lastWritable) {
+      return this.#log.serve(first, size, true, false, slowValue) ? Status.next : Status.access;
+    }
+    if ((low & (size - 1)) === 0) {
+      const expected = BigInt.asUintN(size * 8, slowExpected);
+      if (exchangeIn(this.#bytes, place, size, expected, slowValue) !== expected) {
+        return Status.again;
+      }
+      this.#wrote(place, size);
+      return Status.next;
+    }
+    return this.world.stop(() => {
+      if (this.#expects(high, low, size, slowExpected) === false) return Status.again;
+      this.#store(place, size);
+      return Status.next;
+    });
+  }
+
+  /** Do the bytes still read as `expected`? Those of devices are not read again. */
+  #expects(high: number, low: number, size: number, expected: bigint): boolean {
+    const privilege = this.#privilege();
+    for (let i = 0; i < size; i++) {
+      const at = low + i | 0;
+      const upper = at >>> 0 < low >>> 0 ? this.#high(high + 1 | 0) : high;
+      const physical = this.#paging.translate(upper, at, AccessKind.write, privilege);
+      const offset = this.#map.offsetOf(physical);
+      const byte = Number(expected >> BigInt(8 * i) & 0xffn);
+      if (offset >= 0 && this.#bytes[offset] !== byte) return false;
+    }
+    return true;
   }
 
   /** Without paging and in 32-bit paging, linear addresses have 32 bits. */

@@ -49,6 +49,8 @@ export const Pending = {
   step: 1 << 4,
   /** A device or the firmware has written memory that holds decoded code. */
   code: 1 << 5,
+  /** Another processor stops the world (world.ts). */
+  stop: 1 << 6,
 } as const;
 
 /** Code size of the block mode key, and of instructions. */
@@ -73,6 +75,8 @@ const FIELDS = {
   slowAddress: u64,
   slowValue: u64,
   slowValueHigh: u64,
+  /** With LOCK: the datum that was read. */
+  slowExpected: u64,
   /** Highest RIP that CS allows; all ones in 64-bit mode. */
   ripLimit: u64,
   /** ANDed with the stack pointer: FFFFh, FFFFFFFFh or all ones. */

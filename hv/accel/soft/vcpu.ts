@@ -43,6 +43,16 @@ export class SoftVcpu implements Vcpu {
   }
 
   run(): Exit {
+    const { world } = this.#cpu;
+    world.enter();
+    try {
+      return this.#run();
+    } finally {
+      world.leave();
+    }
+  }
+
+  #run(): Exit {
     if (this.#held !== NO_EXIT) {
       const exit = this.#held;
       this.#held = NO_EXIT;
@@ -64,7 +74,9 @@ export class SoftVcpu implements Vcpu {
       if (state.activity !== Activity.running) return Exit.halt;
       if (state.halted) {
         if (this.interrupts === undefined) return Exit.halt;
+        cpu.world.leave();
         Atomics.wait(state.pending, 0, 0);
+        cpu.world.enter();
         continue;
       }
       // RF says something to execute breakpoints alone.
@@ -90,7 +102,15 @@ export class SoftVcpu implements Vcpu {
   }
 
   settle(): boolean {
-    if (this.#awaiting && this.#held === NO_EXIT) this.#held = this.#complete();
+    if (this.#awaiting && this.#held === NO_EXIT) {
+      const { world } = this.#cpu;
+      world.enter();
+      try {
+        this.#held = this.#complete();
+      } finally {
+        world.leave();
+      }
+    }
     return this.#held === NO_EXIT;
   }
 
@@ -178,6 +198,11 @@ export class SoftVcpu implements Vcpu {
     const cpu = this.#cpu;
     const { state } = cpu;
     const pending = Atomics.load(state.pending, 0);
+    if ((pending & Pending.stop) !== 0) {
+      cpu.unrequest(Pending.stop);
+      cpu.world.leave();
+      cpu.world.enter();
+    }
     if ((pending & Pending.remap) !== 0) {
       cpu.unrequest(Pending.remap);
       cpu.flushTranslations();

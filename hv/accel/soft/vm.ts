@@ -12,6 +12,7 @@ export interface SoftDetail {
   readonly map: PhysicalMapBuffers;
   /** Memory 0 of each processor. */
   readonly states: readonly WebAssembly.Memory[];
+  readonly world: SharedArrayBuffer;
   readonly interpreter: WebAssembly.Module;
   readonly float80: WebAssembly.Module;
 }
@@ -77,6 +78,8 @@ export class SoftVm implements AcceleratedVm {
     return new SoftVcpu({
       index,
       state,
+      peers: this.#detail.states,
+      world: this.#detail.world,
       memory: this.handle.memory,
       map: this.#map,
       interpreter: this.#detail.interpreter,

@@ -12,6 +12,7 @@ import type { SseImport } from "../float80_module.ts";
 import { AT, SEGMENT, TLB_ENTRIES, TLB_TABLE_BYTES, vectorAt } from "../state.ts";
 import { Code, load, type Local, type MemoryRef } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
+import { compareExchange } from "../wasm/atomics.ts";
 import { loadVector, storeVector } from "../wasm/simd.ts";
 import { I32, I64, type Type, V128, type Value } from "../wasm/value.ts";
 import {
@@ -20,6 +21,7 @@ import {
   OP,
   OP_BYTES,
   SLOW_INTENT,
+  SLOW_LOCKED,
   SLOW_STACK,
   SLOW_WRITE,
   Status,
@@ -70,13 +72,18 @@ export class Handler {
   readonly form: string;
   /** Address of the operation's record. */
   readonly op: Local;
+  /** With LOCK: what is read to be written is exchanged for the result in one step, or all is done anew. */
+  readonly locked: boolean;
   #linear: Value | undefined;
   #status: Local | undefined;
+  /** With LOCK: what has been read. */
+  #expected: Value | undefined;
 
-  constructor(env: Environment, size: Size, form: string) {
+  constructor(env: Environment, size: Size, form: string, locked = false) {
     this.env = env;
     this.size = size;
     this.form = form;
+    this.locked = locked;
     this.op = this.code.parameter(0);
   }
 
@@ -250,12 +257,14 @@ export class Handler {
       this.#slow(bytes | (intent ? SLOW_INTENT : 0) | flags);
       this.code.set(result, this.field(type, size, AT.slowValue));
     });
+    if (intent && this.locked) this.#expected = result;
     return result;
   }
 
   /** Writes the low `size` bits of `value` to a linear address. */
   storeMemory(linear: Value, value: Value, size: Size, flags = 0): void {
     const bytes = size >> 3;
+    if (this.#expected !== undefined) return this.#exchange(linear, value, size, this.#expected);
     const entry = this.#tlbEntry(linear);
     this.code.if(this.#hit(linear, entry, bytes, TLB_TABLE_BYTES), () => {
       const place = this.#place(linear, entry, TLB_TABLE_BYTES);
@@ -264,6 +273,32 @@ export class Handler {
       this.setField(64, AT.slowAddress, linear);
       this.setField(64, AT.slowValue, v.extendU(value));
       this.#slow(bytes | SLOW_WRITE | flags);
+    });
+  }
+
+  /**
+   * The write of an instruction with LOCK. Nothing has been changed before it, so that it begins again
+   * if others have written meanwhile; a guest cannot tell that from having come later.
+   */
+  #exchange(linear: Value, value: Value, size: Size, expected: Value): void {
+    const bytes = size >> 3;
+    const type = typeOf(size);
+    const entry = this.#tlbEntry(linear);
+    const aligned = v.eqz(v.and(v.wrap(linear), v.i32(bytes - 1)));
+    const direct = v.and(aligned, this.#hit(linear, entry, bytes, TLB_TABLE_BYTES));
+    this.code.if(direct, () => {
+      const place = this.#place(linear, entry, TLB_TABLE_BYTES);
+      const before = compareExchange(this.env.guest, type, size, place, expected, value);
+      this.code.if(v.ne(before, expected), () => this.goTo(this.op));
+    }, () => {
+      this.setField(64, AT.slowAddress, linear);
+      this.setField(64, AT.slowValue, v.extendU(value));
+      this.setField(64, AT.slowExpected, v.extendU(expected));
+      this.setField(32, AT.op, this.op);
+      const status = this.#status ??= this.code.local(I32);
+      this.code.set(status, v.call(this.env.slow, I32, v.i32(bytes | SLOW_WRITE | SLOW_LOCKED)));
+      this.code.if(v.eq(status, v.i32(Status.again)), () => this.goTo(this.op));
+      this.code.if(status, () => this.code.return(status));
     });
   }
 

@@ -76,6 +76,8 @@ export const Status = {
   interrupted: 10,
   /** The operation, of which nothing has been done, is to run alone: a breakpoint is near. */
   alone: 11,
+  /** The write of an instruction with LOCK found other data than were read; to generated code only. */
+  again: 12,
 } as const;
 /** One of `Status`. */
 export type Status = typeof Status[keyof typeof Status];
@@ -86,3 +88,5 @@ export const SLOW_WRITE = 1 << 8;
 export const SLOW_INTENT = 1 << 9;
 /** An access to the stack by PUSH and the like: an address that is not canonical gives #SS. */
 export const SLOW_STACK = 1 << 10;
+/** The write of an instruction with LOCK: only if what lies there still is `slowExpected`. */
+export const SLOW_LOCKED = 1 << 11;

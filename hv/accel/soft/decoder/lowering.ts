@@ -1,7 +1,7 @@
 /** From a decoded instruction to the operation's record that its handler finds in memory 0. */
 
 import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
-import { handlerKey } from "../instructions/definition.ts";
+import { handlerKey, lockedName } from "../instructions/definition.ts";
 import { HANDLERS } from "../interpreter.ts";
 import { AT, byteRegisterAt, generalAt, mmxAt, Seg, segmentAt, vectorAt } from "../state.ts";
 import type { Instruction } from "./decoder.ts";
@@ -73,9 +73,14 @@ function handlerName(instruction: Instruction): string {
   if (name === "cvtsis_s") return `cvtsi${operandSize === 64 ? 64 : 32}ss`;
   if (name === "cvtsis_d") return `cvtsi${operandSize === 64 ? 64 : 32}sd`;
   if (name === "crc32") return `crc32_${operandSize}`;
-  if (name === "cmpxchg8b" && operandSize === 64) return "cmpxchg16b";
+  if (name === "cmpxchg8b") {
+    const whole = operandSize === 64 ? "cmpxchg16b" : name;
+    return instruction.lock ? lockedName(whole) : whole;
+  }
   // 90h: NOP and PAUSE, unless REX.B makes it an exchange with R8.
   if (name === "xchg" && instruction.opcode === 0x90 && (rex & 1) === 0) return "nop";
+  // XCHG with memory locks without the prefix (SDM volume 2, XCHG).
+  if (instruction.hasMemory && (instruction.lock || name === "xchg")) return lockedName(name);
   return name;
 }
 
@@ -96,7 +101,7 @@ export function lower(instruction: Instruction, bits: 16 | 32 | 64, place: Place
   data.setInt32(op + OP.immediate + 4, instruction.immediateHigh, true);
 
   const name = handlerName(instruction);
-  const size = name === "cmpxchg16b" ? 64 : sizeOf(instruction, entry.size);
+  const size = name.endsWith("cmpxchg16b") ? 64 : sizeOf(instruction, entry.size);
   let form = "";
   let registers = 0;
   const slots = [OP.a, OP.b, OP.base];

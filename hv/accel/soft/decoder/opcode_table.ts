@@ -295,7 +295,7 @@ NP.0fae/7m clflush Eb feature=clflush
 66.0fae/7m clflush Eb feature=clflushopt
 66.0fae/6m clflush Eb feature=clwb
 NP.0fae/5r nop Ed feature=sse2
-NP.0fae/6r nop Ed feature=sse2
+NP.0fae/6r mfence Ed feature=sse2
 NP.0fae/7r nop Ed feature=sse
 0faf imul2 Gv,Ev
 0fb0 cmpxchg Eb,Gb lock

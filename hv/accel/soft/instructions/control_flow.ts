@@ -8,6 +8,7 @@ import * as flags from "../codegen/flags.ts";
 import type { Handler } from "../codegen/handler.ts";
 import { AddressKind, OP } from "../codegen/operation.ts";
 import { AT } from "../state.ts";
+import { fence } from "../wasm/atomics.ts";
 import * as v from "../wasm/value.ts";
 import { I32, I64, type Value } from "../wasm/value.ts";
 import { define, defineJump, type Definition } from "./definition.ts";
@@ -120,6 +121,8 @@ export const CONTROL_FLOW: readonly Definition[] = [
     const rip = v.add(h.field(I64, 64, AT.blockRip), h.opField(I64, 16, OP.start));
     h.jumpLinked(rip, OP.linkTaken);
   }, [64]),
+  // Accesses are in order without it but for reads that pass writes (SDM volume 3, 8.2.2).
+  define("mfence", ["r"], (h) => fence(h.code), [32]),
   define("clc", [""], (h) => flags.setCarry(h, v.i64(0)), [32]),
   define("stc", [""], (h) => flags.setCarry(h, v.i64(1)), [32]),
   define("cmc", [""], (h) => flags.setCarry(h, v.xor(flags.carry(h), v.i64(1))), [32]),

@@ -25,6 +25,12 @@ export const ONE_OPERAND: readonly string[] = ["r", "m"];
 export const handlerKey = (name: string, size: number, form: string): string =>
   `${name}.${size}.${form}`;
 
+const LOCK = "lock_";
+/** The name of an instruction with LOCK, and of XCHG with memory, which has it always. */
+export const lockedName = (name: string): string => `${LOCK}${name}`;
+/** Is it such a name? */
+export const isLockedName = (name: string): boolean => name.startsWith(LOCK);
+
 /** A definition; the sizes default to all four. */
 export function define(
   name: string,

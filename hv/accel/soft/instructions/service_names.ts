@@ -81,6 +81,8 @@ export const SERVICE_NAMES = [
   "swapgs",
   "cmpxchg8b",
   "cmpxchg16b",
+  "lock_cmpxchg8b",
+  "lock_cmpxchg16b",
   "rdrand",
   "rdseed",
   "rdfsbase",

@@ -47,6 +47,8 @@ const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
   outs: ["m"],
   cmpxchg8b: ["m"],
   cmpxchg16b: ["m"],
+  lock_cmpxchg8b: ["m"],
+  lock_cmpxchg16b: ["m"],
   rdrand: ["r"],
   rdseed: ["r"],
   rdfsbase: ["r"],

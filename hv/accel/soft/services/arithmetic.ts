@@ -75,6 +75,10 @@ const divide = (isSigned: boolean): Service => (cpu) => {
   return Status.next;
 };
 
+/** With LOCK, while the other processors stand. */
+const locked = (service: Service): Service => (cpu, call) =>
+  cpu.memory.world.stop(() => service(cpu, call));
+
 /** CMPXCHG8B and CMPXCHG16B, by the size of a half. */
 const compareExchange = (half: 32 | 64): Service => (cpu) => {
   const { state } = cpu;
@@ -138,6 +142,8 @@ export const ARITHMETIC_SERVICES = {
   divideSigned: divide(true),
   cmpxchg8b: compareExchange(32),
   cmpxchg16b: compareExchange(64),
+  lock_cmpxchg8b: locked(compareExchange(32)),
+  lock_cmpxchg16b: locked(compareExchange(64)),
   rdrand: random,
   rdseed: random,
 } satisfies Readonly<Record<string, Service>>;
