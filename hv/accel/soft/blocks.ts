@@ -12,7 +12,7 @@ import { OP, OP_BYTES } from "./codegen/operation.ts";
 import { Decoding, Instruction, MAX_INSTRUCTION_BYTES } from "./decoder/decoder.ts";
 import { lower, lowerSpecial, type Place } from "./decoder/lowering.ts";
 import { BLOCK_HEADER_BYTES, HANDLERS } from "./interpreter.ts";
-import { PAGE_HAS_CODE, type PhysicalMap } from "./physical_map.ts";
+import type { PhysicalMap } from "./physical_map.ts";
 import {
   BLOCK_HEADS,
   BLOCK_HEADS_BASE,
@@ -50,8 +50,10 @@ export class Blocks {
   readonly #guest: Uint8Array;
   readonly #instruction: Instruction;
   readonly #place: Place;
-  /** Called when a page has its first block. */
-  readonly #onFirstCode: () => void;
+  /** Called before the first block of a page is made. */
+  readonly #onFirstCode: (page: number) => void;
+  readonly #index: number;
+  readonly #cpus: number;
 
   constructor(options: {
     readonly state: SoftState;
@@ -59,8 +61,13 @@ export class Blocks {
     readonly map: PhysicalMap;
     readonly guest: Uint8Array;
     readonly features: ReadonlySet<string>;
-    readonly onFirstCode: () => void;
+    readonly onFirstCode: (page: number) => void;
+    /** Number of the processor, and how many there are. */
+    readonly index: number;
+    readonly cpus: number;
   }) {
+    this.#index = options.index;
+    this.#cpus = options.cpus;
     this.#state = options.state;
     this.#words = options.words;
     this.#data = new DataView(options.words.buffer);
@@ -146,7 +153,7 @@ export class Blocks {
       block = next;
     }
     if (found) this.flushJumps();
-    if (!others) this.#map.pages[page] &= ~PAGE_HAS_CODE;
+    if (!others) this.#map.removeOwner(page, this.#index, this.#cpus);
   }
 
   #retire(block: number): void {
@@ -164,6 +171,8 @@ export class Blocks {
 
   #make(page: number, where: number, codeSize: number): number {
     if (this.#state.blockEnd + MAX_BLOCK_BYTES > PRIVATE_BYTES) this.flush();
+    // Before it is read: what is written from here on is told.
+    if (this.#map.addOwner(page, this.#index)) this.#onFirstCode(page);
     const block = this.#state.blockEnd;
     const from = page * PAGE + (where & 0xffff);
     const end = (page + 1) * PAGE;
@@ -211,10 +220,6 @@ export class Blocks {
     words[at + (HEADER.operations >> 2)] = operations;
     words[head] = block;
     words[pageHead] = block;
-    if ((this.#map.pages[page] & PAGE_HAS_CODE) === 0) {
-      this.#map.pages[page] |= PAGE_HAS_CODE;
-      this.#onFirstCode();
-    }
   }
 
   #word(block: number, field: number): number {

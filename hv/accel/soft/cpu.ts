@@ -17,7 +17,8 @@ import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
 import { type Float80, openFloat80 } from "./float80_module.ts";
 import { LinearMemory } from "./memory.ts";
 import { EFER_LMA, Paging, Privilege } from "./paging.ts";
-import type { PhysicalMap } from "./physical_map.ts";
+import { PAGE_BYTES, type PhysicalMap } from "./physical_map.ts";
+import { SharedCode } from "./shared_code.ts";
 import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
 import { World } from "./world.ts";
@@ -69,6 +70,7 @@ export class Cpu {
   readonly world: World;
   readonly blocks: Blocks;
   readonly breakpoints: Breakpoints;
+  readonly sharedCode: SharedCode;
   readonly features: ReadonlySet<string>;
   readonly x87: X87;
   readonly float80: Float80;
@@ -116,9 +118,21 @@ export class Cpu {
       map,
       guest,
       features: context.features,
-      onFirstCode: () => this.memory.flushWrites(),
+      onFirstCode: (page) => {
+        this.memory.flushWrites();
+        this.sharedCode.claim(page);
+      },
+      index: this.index,
+      cpus: peers.length,
     });
-    this.memory.watcher = this.blocks;
+    this.sharedCode = new SharedCode(this.index, peers, map, this.world);
+    this.memory.watcher = {
+      invalidate: (offset, bytes) => {
+        this.sharedCode.tell(offset, bytes);
+        const page = Math.floor(offset / PAGE_BYTES);
+        if (map.ownsCode(page, this.index)) this.blocks.invalidate(offset, bytes);
+      },
+    };
     this.#code = new CodeFinder({
       state: this.state,
       words: this.words,

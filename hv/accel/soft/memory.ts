@@ -18,7 +18,7 @@ import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
 import { CR0_PG, CR4_SMAP } from "./control_bits.ts";
 import { AccessKind, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
 import { exchangeIn } from "./locked_access.ts";
-import { PAGE_HAS_CODE, PAGE_WRITTEN, type PhysicalMap } from "./physical_map.ts";
+import type { PhysicalMap } from "./physical_map.ts";
 import {
   AT,
   Seg,
@@ -208,11 +208,12 @@ export class LinearMemory {
     const offset = this.#map.offsetOf(physical);
     if (offset >= 0 && (!isWrite || this.#map.lastWritable)) {
       const page = Math.floor(offset / PAGE);
-      const plain = this.#map.lastWritable && (this.#map.pages[page] & PAGE_HAS_CODE) === 0;
+      const plain = this.#map.lastWritable && !this.#map.hasCode(page);
       if (kind === AccessKind.read) this.#fill(high, low, offset, 0);
       else if (plain) {
-        this.#map.pages[page] |= PAGE_WRITTEN;
         this.#fill(high, low, offset, TLB_TABLE_BYTES);
+        // Another processor may have made the first block of it just now.
+        if (this.#map.wrote(page)) this.flushWrites();
       }
       if (isWrite) this.#store(offset, size);
       else this.#load(offset, size);
@@ -331,9 +332,7 @@ export class LinearMemory {
 
   #wrote(offset: number, size: number): void {
     const page = Math.floor(offset / PAGE);
-    const { pages } = this.#map;
-    pages[page] |= PAGE_WRITTEN;
-    if ((pages[page] & PAGE_HAS_CODE) !== 0) this.watcher.invalidate(offset, size);
+    if (this.#map.wrote(page)) this.watcher.invalidate(offset, size);
   }
 
   /** Across two pages: both are translated before anything is read or written. */

@@ -7,7 +7,7 @@
 
 import { CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP } from "./control_bits.ts";
 import { fault, Vector } from "./faults.ts";
-import { PAGE_WRITTEN, type PhysicalMap } from "./physical_map.ts";
+import type { PhysicalMap } from "./physical_map.ts";
 import { AT, type SoftState } from "./state.ts";
 
 export const EFER_LMA = 1 << 10;
@@ -273,7 +273,7 @@ export class Paging {
       if (this.#patience > 0) return false;
       Atomics.or(this.#guest, offset / 4, bits);
     }
-    this.#map.pages[Math.floor(offset / 4096)] |= PAGE_WRITTEN;
+    this.#map.wrote(Math.floor(offset / 4096));
     return true;
   }
 }

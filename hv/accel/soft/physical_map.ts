@@ -31,6 +31,8 @@ export interface PhysicalMapBuffers {
   readonly slots: SharedArrayBuffer;
   /** For each page: bit 0 it has decoded code; bit 1 it was written since the log was taken. */
   readonly pages: SharedArrayBuffer;
+  /** For each page: a bit for each processor (its number modulo 32) that has decoded code of it. */
+  readonly owners: SharedArrayBuffer;
 }
 
 /** Bits of `PhysicalMap.pages`. */
@@ -41,6 +43,7 @@ export const PAGE_WRITTEN = 2;
 export class PhysicalMap {
   /** The flags of every page of the machine's memory, by its offset / 4096. */
   readonly pages: Uint8Array;
+  readonly #owners: Int32Array;
   readonly #table: InstanceType<typeof Table>;
   readonly #memoryBytes: number;
   /** The last entry found: most accesses go to the same few. */
@@ -55,6 +58,7 @@ export class PhysicalMap {
     return {
       slots: new SharedArrayBuffer(Table.byteLength),
       pages: new SharedArrayBuffer(memoryBytes / PAGE_BYTES),
+      owners: new SharedArrayBuffer(memoryBytes / PAGE_BYTES * 4),
     };
   }
 
@@ -63,6 +67,7 @@ export class PhysicalMap {
     this.#memoryBytes = memoryBytes;
     this.#last = this.#table.entries[0];
     this.pages = new Uint8Array(buffers.pages);
+    this.#owners = new Int32Array(buffers.owners);
   }
 
   /**
@@ -114,6 +119,37 @@ export class PhysicalMap {
   /** May the byte that `offsetOf` found last be written? */
   get lastWritable(): boolean {
     return this.#found.writable;
+  }
+
+  /** Was decoded code made of `page`, by whichever processor? */
+  hasCode(page: number): boolean {
+    return (Atomics.load(this.pages, page) & PAGE_HAS_CODE) !== 0;
+  }
+
+  /** Notes a write to `page`, for the log; has it code? The data must have been written before. */
+  wrote(page: number): boolean {
+    return (Atomics.or(this.pages, page, PAGE_WRITTEN) & PAGE_HAS_CODE) !== 0;
+  }
+
+  /** Does processor `index` have code of `page`? Of those beyond 32, some do that have none. */
+  ownsCode(page: number, index: number): boolean {
+    return (Atomics.load(this.#owners, page) & 1 << (index & 31)) !== 0;
+  }
+
+  /** Processor `index` is about to decode from `page`; had nobody code of it? */
+  addOwner(page: number, index: number): boolean {
+    Atomics.or(this.#owners, page, 1 << (index & 31));
+    return (Atomics.or(this.pages, page, PAGE_HAS_CODE) & PAGE_HAS_CODE) === 0;
+  }
+
+  /** Processor `index` has no more code of `page`; of a machine with more than 32 it stays marked. */
+  removeOwner(page: number, index: number, cpus: number): void {
+    if (cpus > 32) return;
+    const bit = 1 << index;
+    if ((Atomics.and(this.#owners, page, ~bit) & ~bit) !== 0) return;
+    Atomics.and(this.pages, page, ~PAGE_HAS_CODE);
+    // Another may have come between the two.
+    if (Atomics.load(this.#owners, page) !== 0) Atomics.or(this.pages, page, PAGE_HAS_CODE);
   }
 
   /** Pages of slot `number` written since the last call, a bit a page. @throws Error without log */

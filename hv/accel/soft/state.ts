@@ -10,7 +10,8 @@
  * | 50000h  | blocks of decoded operations (blocks.ts)                              |
  *
  * It is a shared memory, so that any thread can open the processor and find everything in it; one
- * thread at a time runs it. `pending` is the only word that others write.
+ * thread at a time runs it. Others write `pending` and what shared_code.ts keeps here, and take
+ * entries out of the write tables while the processor stands.
  */
 
 import { bytes, flag, list, record, u16, u32, u64, u64s, u8, words } from "../../core/record.ts";
@@ -58,6 +59,9 @@ export const CodeSize = { bits16: 0, bits32: 1, bits64: 2 } as const;
 
 /** More device accesses than any instruction makes: XSAVE and XRSTOR make the most, 80. */
 export const LOG_CAPACITY = 128;
+
+/** Writes of others to code that are kept one by one. */
+export const CODE_WRITES = 32;
 
 const FIELDS = {
   /** In the order of `GENERAL_REGISTERS`; the byte registers AH to BH are at offset + 1. */
@@ -151,6 +155,10 @@ const FIELDS = {
   logValues: u64s(LOG_CAPACITY),
   /** Size in bytes, bit 6 write, bit 7 port. */
   logKinds: bytes(LOG_CAPACITY),
+  /** Writes of others to code: see shared_code.ts. Their number, and page and place of each. */
+  codeLock: words(1),
+  codeCount: words(1),
+  codeWrites: words(2 * CODE_WRITES),
   /** End of the blocks, an address in memory 0. */
   blockEnd: u32,
   /** XSAVE area in the standard form: MXCSR and the XMM registers live in it. */

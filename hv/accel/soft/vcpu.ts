@@ -209,7 +209,8 @@ export class SoftVcpu implements Vcpu {
     }
     if ((pending & Pending.code) !== 0) {
       cpu.unrequest(Pending.code);
-      cpu.blocks.flush();
+      const each = (offset: number, bytes: number) => cpu.blocks.invalidate(offset, bytes);
+      if (!cpu.sharedCode.take(each)) cpu.blocks.flush();
     }
     if ((pending & Pending.kick) !== 0) {
       cpu.unrequest(Pending.kick);

@@ -2,7 +2,8 @@
 
 import type { AcceleratedVm, MemorySlot, VmHandle } from "../accelerator.ts";
 import { FEATURES } from "./cpuid.ts";
-import { PAGE_BYTES, PAGE_HAS_CODE, PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
+import { PAGE_BYTES, PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
+import { CodeWrites } from "./shared_code.ts";
 import { SERVICES } from "./services/mod.ts";
 import { AT, Pending } from "./state.ts";
 import { SoftVcpu } from "./vcpu.ts";
@@ -61,12 +62,12 @@ export class SoftVm implements AcceleratedVm {
    * as no processor runs what lies there in between. Costs next to nothing where there is no code.
    */
   hostWrote(offset: number, length: number): void {
-    const last = Math.floor((offset + length - 1) / PAGE_BYTES);
-    for (let page = Math.floor(offset / PAGE_BYTES); page <= last; page++) {
-      if ((this.#map.pages[page] & PAGE_HAS_CODE) !== 0) {
-        this.#requestAll(Pending.code);
-        return;
-      }
+    const end = offset + length;
+    for (let at = offset; at < end;) {
+      const page = Math.floor(at / PAGE_BYTES);
+      const next = Math.min(end, (page + 1) * PAGE_BYTES);
+      if (this.#map.hasCode(page)) this.#tellOwners(page, at, next - at);
+      at = next;
     }
   }
 
@@ -107,6 +108,13 @@ export class SoftVm implements AcceleratedVm {
   resetChips(): void {}
 
   [Symbol.dispose](): void {}
+
+  #tellOwners(page: number, offset: number, bytes: number): void {
+    for (let index = 0; index < this.handle.cpus; index++) {
+      if (!this.#map.ownsCode(page, index)) continue;
+      new CodeWrites(new Int32Array(this.#detail.states[index].buffer)).post(offset, bytes);
+    }
+  }
 
   #requestAll(bits: number): void {
     for (let index = 0; index < this.handle.cpus; index++) this.#request(index, bits);
