@@ -49,13 +49,39 @@ export interface Access {
   readonly dataOffset: number;
 }
 
-/** Where a processor's maskable interrupts come from: an 8259 pair or a local APIC. */
+/**
+ * A processor's local APIC, and the 8259 pair behind it, where they are the board's. Used by the thread
+ * that runs the processor.
+ */
 export interface InterruptSource {
   /** Is there something to deliver? Asked with interrupts enabled. */
   pending(): boolean;
   /** Takes the most urgent interrupt: its vector, or -1 when it went away meanwhile. */
   acknowledge(): number;
+  /** A signal other than an interrupt, or undefined; the most urgent first. */
+  signal(): CpuSignal | undefined;
+  /** Takes a signal that `signal` has given. */
+  takeSignal(signal: CpuSignal): void;
+  /** Vector of the start-up interrupt: the processor starts at 1000h times it. */
+  readonly startUpVector: number;
+  /** INIT has reset the processor: the local APIC goes along. */
+  init(): void;
+  /** Bits 7-4 of the task priority. */
+  cr8: number;
+  /** Is the local APIC enabled in IA32_APIC_BASE? */
+  readonly enabled: boolean;
+  /** Is `msr` one of the local APIC's? */
+  hasMsr(msr: number): boolean;
+  /** Its value; undefined: #GP(0). */
+  readMsr(msr: number): bigint | undefined;
+  /** False: #GP(0), and nothing has changed. */
+  writeMsr(msr: number, value: bigint): boolean;
+  /** The time-stamp counter was written: deadlines are at another time. */
+  tscChanged(): void;
 }
+
+/** What a local APIC has for its processor besides interrupts. */
+export type CpuSignal = "init" | "startUp" | "nmi";
 
 /** A virtual processor. */
 export interface Vcpu {
@@ -148,6 +174,11 @@ export interface AcceleratedVm {
    * any thread, under any lock. Undefined where they are the accelerator's.
    */
   interrupt?(index: number): void;
+  /**
+   * Nanoseconds until the time-stamp counter of processor `index` reaches `value`, 0 or less when it
+   * has. Where interrupt controllers are the board's.
+   */
+  nsUntilTsc?(index: number, value: bigint): number;
   /**
    * To be told of every write to the machine's memory that does not come from a processor: `length`
    * bytes from `offset` in the memory. Undefined where the accelerator sees them by itself.

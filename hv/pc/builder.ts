@@ -80,7 +80,11 @@ export class PcBuilder {
       physicalAddressBits: PHYSICAL_ADDRESS_BITS,
       ioapicAddress: IO_APIC_ADDRESS,
       wake: (cpu) => vm.interrupt?.(cpu),
-      tscDeadlineNs: () => Infinity,
+      tscDeadlineNs: (cpu, low, high) => {
+        // The counter first: rather late than early.
+        const leftNs = vm.nsUntilTsc?.(cpu, BigInt(high) << 32n | BigInt(low)) ?? Infinity;
+        return clock.nowNs() + leftNs;
+      },
     });
     this.irqs = new IrqLines(arena, this.interrupts ?? vm);
   }

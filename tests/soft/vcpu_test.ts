@@ -1,7 +1,7 @@
 /** The processor through its interface: exits, interrupts, code that changes, saved states. */
 
 import assert from "node:assert/strict";
-import { Exit } from "../../hv/accel/accelerator.ts";
+import { Exit, type InterruptSource } from "../../hv/accel/accelerator.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
 import { createSoftVm } from "../../hv/accel/soft/create.ts";
 
@@ -30,6 +30,22 @@ function real(code: number[], prepare: (bytes: Uint8Array) => void = () => {}) {
   vcpu.registers.esp = START;
   return { vm, vcpu, bytes };
 }
+
+/** An interrupt source that never has anything. */
+const NO_LOCAL_APIC: InterruptSource = {
+  pending: () => false,
+  acknowledge: () => -1,
+  signal: () => undefined,
+  takeSignal: () => {},
+  startUpVector: 0,
+  init: () => {},
+  cr8: 0,
+  enabled: false,
+  hasMsr: () => false,
+  readMsr: () => undefined,
+  writeMsr: () => false,
+  tscChanged: () => {},
+};
 
 Deno.test("OUT is complete when its exit comes, IN takes what the handler stored", () => {
   // mov al, 5; out 80h, al; in ax, 81h; hlt
@@ -139,7 +155,8 @@ Deno.test("an interrupt waits for IF and for the instruction after STI, and ends
     },
   );
   let waiting = 1;
-  const source = {
+  const source: InterruptSource = {
+    ...NO_LOCAL_APIC,
     pending: () => waiting > 0,
     acknowledge: () => {
       waiting--;

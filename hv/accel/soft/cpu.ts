@@ -3,6 +3,7 @@
  * carry out what generated code does not.
  */
 
+import type { InterruptSource } from "../accelerator.ts";
 import * as access from "../cpu_state.ts";
 import { Blocks } from "./blocks.ts";
 import { Breakpoints } from "./breakpoints.ts";
@@ -74,6 +75,10 @@ export class Cpu {
   readonly features: ReadonlySet<string>;
   readonly x87: X87;
   readonly float80: Float80;
+  /** The local APIC, where there is one. */
+  interrupts: InterruptSource | undefined;
+  /** Processors of the machine. */
+  readonly cpus: number;
   /** Why `Status.failed`, where it is not an instruction that is missing. */
   trouble = "";
   /** Runs from `rip`. */
@@ -81,10 +86,14 @@ export class Cpu {
   /** Runs `block` as the code at `rip`. */
   readonly start: (block: number) => Status;
   readonly #code: CodeFinder;
+  /** Memory 0 of the boot processor. */
+  readonly #boot: DataView;
 
   constructor(context: CpuContext) {
     const { state: memory0, memory, map, services } = context;
     this.index = context.index;
+    this.cpus = context.peers.length;
+    this.#boot = new DataView(context.peers[0].buffer);
     this.features = context.features;
     this.state = new SoftState(memory0.buffer);
     this.words = new Int32Array(memory0.buffer);
@@ -154,6 +163,11 @@ export class Cpu {
     });
     this.enter = instance.exports.enter as () => Status;
     this.start = instance.exports.start as (block: number) => Status;
+  }
+
+  /** What the boot processor's time-stamp counter is ahead of the host's time. */
+  get bootTscOffset(): bigint {
+    return this.#boot.getBigUint64(AT.tscOffset, true);
   }
 
   /** The import `find`: the block at `rip`, or a status. */

@@ -3,6 +3,7 @@
  */
 
 import { PHYSICAL_BITS } from "./paging.ts";
+import { TSC_HZ } from "./time_stamp.ts";
 
 /** Family 6, model 44, stepping 2: a name for "64 bits, nothing unusual". */
 export const SIGNATURE = 0x0002_06c2;
@@ -54,6 +55,9 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "clwb",
   "rdpid",
   "arch-capabilities",
+  "apic",
+  "x2apic",
+  "tsc-deadline",
   "adx",
   "rdrand",
   "rdseed",
@@ -145,21 +149,31 @@ function topology(subleaf: number, index: number, cpus: number): Leaf {
 
 type Leaf = readonly [eax: number, ebx: number, ecx: number, edx: number];
 
+const APIC = 1 << 9;
+const X2APIC = 1 << 21;
+const TSC_DEADLINE = 1 << 24;
+
 /** EAX, EBX, ECX and EDX for a leaf. */
 export function cpuid(
   leaf: number,
   subleaf: number,
-  { index, cpus, osxsave }: { index: number; cpus: number; osxsave: boolean },
+  { index, cpus, osxsave, apic }: {
+    readonly index: number;
+    readonly cpus: number;
+    readonly osxsave: boolean;
+    /** The local APIC is enabled: its bits are clear otherwise (SDM volume 3, 11.4.3). */
+    readonly apic: boolean;
+  },
 ): Leaf {
   switch (leaf >>> 0) {
     case 0:
-      return [0xd, letters(VENDOR, 0), letters(VENDOR, 8), letters(VENDOR, 4)];
+      return [0x15, letters(VENDOR, 0), letters(VENDOR, 8), letters(VENDOR, 4)];
     case 1:
       return [
         SIGNATURE,
         index << 24 | Math.min(idsOf(cpus), 255) << 16 | 8 << 8,
-        word("1.ecx") | (osxsave ? 1 << 27 : 0),
-        word("1.edx") | (cpus > 1 ? 1 << 28 : 0),
+        word("1.ecx") & ~(apic ? 0 : X2APIC | TSC_DEADLINE) | (osxsave ? 1 << 27 : 0),
+        word("1.edx") & ~(apic ? 0 : APIC) | (cpus > 1 ? 1 << 28 : 0),
       ];
     case 2:
       return [DESCRIPTORS_IN_LEAF_4, 0, 0, 0];
@@ -171,6 +185,8 @@ export function cpuid(
       return topology(subleaf, index, cpus);
     case 7:
       return subleaf === 0 ? [0, word("7.ebx"), word("7.ecx"), word("7.edx")] : [0, 0, 0, 0];
+    case 0x15: // the time-stamp counter runs at the rate of the crystal
+      return [1, 1, TSC_HZ, 0];
     case 0xd:
       if (subleaf === 0) return [XCR0_BITS, XSAVE_BYTES, XSAVE_BYTES, 0];
       return subleaf === 1 ? [word("d1.eax"), XSAVE_BYTES, 0, 0] : [0, 0, 0, 0];

@@ -99,7 +99,8 @@ function everyByte(value: bigint, is: (byte: bigint) => boolean): boolean {
 
 /** The register's value, or undefined where there is none (#GP). */
 export function readMsr(cpu: Cpu, index: number): bigint | undefined {
-  const { state } = cpu;
+  const { state, interrupts } = cpu;
+  if (interrupts?.hasMsr(index)) return interrupts.readMsr(index);
   const word = WORDS.get(index);
   if (word !== undefined) return state[word.name] as bigint;
   const mtrr = MTRRS.indexOf(index);
@@ -124,7 +125,8 @@ export function readMsr(cpu: Cpu, index: number): bigint | undefined {
 
 /** Sets a register; false where that is not allowed (#GP). */
 export function writeMsr(cpu: Cpu, index: number, value: bigint): boolean {
-  const { state } = cpu;
+  const { state, interrupts } = cpu;
+  if (interrupts?.hasMsr(index)) return interrupts.writeMsr(index, value);
   const word = WORDS.get(index);
   if (word?.kind === "address" && !isCanonical(value)) return false;
   if (word?.kind === "types" && !everyByte(value, isPageType)) return false;
@@ -134,9 +136,17 @@ export function writeMsr(cpu: Cpu, index: number, value: bigint): boolean {
   if (index === DEBUGCTL && value !== 0n) return false;
   if (CONSTANTS.has(index)) return !READ_ONLY.has(index);
   if (!isMemoryTypeValid(index, value)) return false;
-  if (index === TSC_ADJUST) setTsc(state, readTsc(state) + value - state.tscAdjust);
-  if (index === TSC) state.tscAdjust += value - readTsc(state);
+  if (index === TSC_ADJUST) return adjustTsc(cpu, value - state.tscAdjust);
+  if (index === TSC) return adjustTsc(cpu, value - readTsc(state));
   return writeMsrUnchecked(cpu, index, value);
+}
+
+/** Moves the time-stamp counter, and IA32_TSC_ADJUST with it (SDM volume 3, 18.17.3). */
+function adjustTsc({ state, interrupts }: Cpu, by: bigint): true {
+  state.tscOffset = BigInt.asUintN(64, state.tscOffset + by);
+  state.tscAdjust = BigInt.asUintN(64, state.tscAdjust + by);
+  interrupts?.tscChanged();
+  return true;
 }
 
 /** Reserved bits and types of the memory type range registers (SDM volume 3, 11.11.2). */

@@ -8,6 +8,10 @@ export const TSC_HZ = 1_000_000_000;
 
 const ticks = (): bigint => BigInt(Math.trunc(monotonicNs()));
 
+/** Nanoseconds until the counter reaches `value`; 0 or less when it has. */
+export const nsUntil = (state: SoftState, value: bigint): number =>
+  Number(BigInt.asIntN(64, value - readTsc(state))) * 1e9 / TSC_HZ;
+
 /** What RDTSC gives. */
 export const readTsc = (state: SoftState): bigint => BigInt.asUintN(64, ticks() + state.tscOffset);
 

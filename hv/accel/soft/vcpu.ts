@@ -12,7 +12,7 @@ import { Vector } from "./faults.ts";
 import { IF, RF, TF } from "./flags_word.ts";
 import { deliver, type Event } from "./interrupts.ts";
 import { SoftRegisters } from "./registers.ts";
-import { resetCpu } from "./reset.ts";
+import { initCpu, resetCpu, startCpu } from "./reset.ts";
 import { Pending } from "./state.ts";
 import { restoreState, saveState } from "./state_transfer.ts";
 
@@ -24,8 +24,6 @@ export class SoftVcpu implements Vcpu {
   readonly index: number;
   readonly access: Access;
   readonly registers: SoftRegisters;
-  /** Where interrupts come from; none at first. */
-  interrupts: InterruptSource | undefined;
   readonly #cpu: Cpu;
   /** The last exit was an access whose instruction has not been completed. */
   #awaiting = false;
@@ -40,6 +38,17 @@ export class SoftVcpu implements Vcpu {
     this.#cpu = new Cpu(context);
     this.access = this.#cpu.log.access;
     this.registers = new SoftRegisters(this.#cpu, () => this.#settleWrite());
+  }
+
+  /** Where interrupts come from; none at first. */
+  get interrupts(): InterruptSource | undefined {
+    return this.#cpu.interrupts;
+  }
+
+  set interrupts(source: InterruptSource | undefined) {
+    this.#cpu.interrupts = source;
+    // Something may have come before.
+    this.#cpu.request(Pending.interrupt);
   }
 
   run(): Exit {
@@ -71,9 +80,8 @@ export class SoftVcpu implements Vcpu {
         const exit = this.#attend();
         if (exit !== NO_EXIT) return exit;
       }
-      if (state.activity !== Activity.running) return Exit.halt;
-      if (state.halted) {
-        if (this.interrupts === undefined) return Exit.halt;
+      if (state.halted || state.activity !== Activity.running) {
+        if (cpu.interrupts === undefined) return Exit.halt;
         cpu.world.leave();
         Atomics.wait(state.pending, 0, 0);
         cpu.world.enter();
@@ -216,19 +224,29 @@ export class SoftVcpu implements Vcpu {
       cpu.unrequest(Pending.kick);
       return Exit.interrupted;
     }
-    if ((pending & Pending.nmi) !== 0 && !state.nmiMasked && state.shadow === 0) {
+    if ((pending & Pending.interrupt) !== 0) {
+      // Taken back before the source is asked: what comes afterwards sets it again. With IF clear
+      // it is `Cpu.flagsChanged` that does.
+      cpu.unrequest(Pending.interrupt);
+      if (this.#takeSignal()) {
+        cpu.request(Pending.interrupt);
+        return NO_EXIT;
+      }
+    }
+    if (state.activity !== Activity.running) return NO_EXIT;
+    const nmi = (Atomics.load(state.pending, 0) & Pending.nmi) !== 0;
+    if (nmi && !state.nmiMasked && state.shadow === 0) {
       cpu.unrequest(Pending.nmi);
+      cpu.request(pending & Pending.interrupt);
       state.nmiMasked = true;
       if (this.#midString) state.eflags |= RF;
       return this.#deliver({ vector: Vector.nmi });
     }
-    if ((pending & Pending.interrupt) !== 0 && state.shadow === 0) {
-      // Taken back before the source is asked: what comes afterwards sets it again. With IF clear
-      // it is `Cpu.flagsChanged` that does.
-      cpu.unrequest(Pending.interrupt);
-      if ((state.eflags & IF) !== 0 && this.interrupts?.pending() === true) {
+    if ((pending & Pending.interrupt) !== 0) {
+      if (state.shadow !== 0) cpu.request(Pending.interrupt);
+      else if ((state.eflags & IF) !== 0 && cpu.interrupts?.pending() === true) {
         cpu.request(Pending.interrupt);
-        const vector = this.interrupts.acknowledge();
+        const vector = cpu.interrupts.acknowledge();
         if (vector >= 0) {
           if (this.#midString) state.eflags |= RF;
           return this.#deliver({ vector });
@@ -240,6 +258,30 @@ export class SoftVcpu implements Vcpu {
     return waiting && !state.halted && state.activity === Activity.running
       ? this.#stepOnce()
       : NO_EXIT;
+  }
+
+  /** Takes a signal of the local APIC; was there one? */
+  #takeSignal(): boolean {
+    const cpu = this.#cpu;
+    const { state, interrupts } = cpu;
+    const signal = interrupts?.signal();
+    if (interrupts === undefined || signal === undefined) return false;
+    switch (signal) {
+      case "init":
+        interrupts.takeSignal(signal);
+        initCpu(cpu);
+        interrupts.init();
+        return true;
+      case "startUp":
+        interrupts.takeSignal(signal);
+        // Without an INIT before, it is dropped (SDM volume 3, 9.4.4).
+        if (state.activity === Activity.awaitsSipi) startCpu(cpu, interrupts.startUpVector);
+        return true;
+      case "nmi":
+        interrupts.takeSignal(signal);
+        if (state.activity === Activity.running) cpu.request(Pending.nmi);
+        return true;
+    }
   }
 
   #deliver(event: Event): Exit | typeof NO_EXIT {

@@ -5,7 +5,8 @@ import { FEATURES } from "./cpuid.ts";
 import { PAGE_BYTES, PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
 import { CodeWrites } from "./shared_code.ts";
 import { SERVICES } from "./services/mod.ts";
-import { AT, Pending } from "./state.ts";
+import { AT, Pending, SoftState } from "./state.ts";
+import { nsUntil } from "./time_stamp.ts";
 import { SoftVcpu } from "./vcpu.ts";
 
 /** `VmHandle.detail` of a machine on the software CPU; everything in it may be posted to a worker. */
@@ -23,6 +24,7 @@ export class SoftVm implements AcceleratedVm {
   readonly handle: VmHandle;
   readonly #detail: SoftDetail;
   readonly #map: PhysicalMap;
+  readonly #states: SoftState[] = [];
 
   constructor(handle: VmHandle) {
     this.handle = handle;
@@ -93,6 +95,10 @@ export class SoftVm implements AcceleratedVm {
   /** There may be an interrupt for processor `index`: it asks its source. On any thread. */
   wake(index: number): void {
     this.#request(index, Pending.interrupt);
+  }
+
+  nsUntilTsc(index: number, value: bigint): number {
+    return nsUntil(this.#states[index] ??= new SoftState(this.#detail.states[index].buffer), value);
   }
 
   kick(index: number, _threadId: number): void {

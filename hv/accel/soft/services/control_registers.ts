@@ -130,7 +130,7 @@ function readControl(cpu: Cpu, n: number): bigint {
     case 4:
       return BigInt(state.cr4 >>> 0);
     default:
-      return BigInt(state.cr8);
+      return BigInt(cpu.interrupts?.cr8 ?? state.cr8);
   }
 }
 
@@ -150,6 +150,7 @@ function writeControl(cpu: Cpu, n: number, value: bigint): void {
     default:
       if (value > 15n) protectionFault(cpu);
       state.cr8 = Number(value);
+      if (cpu.interrupts !== undefined) cpu.interrupts.cr8 = state.cr8;
   }
 }
 

@@ -105,7 +105,8 @@ export const SYSTEM_SERVICES = {
     const subleaf = Number(cpu.general(RCX, 32));
     const [a, b, c, d] = cpuid(leaf, subleaf, {
       index: cpu.index,
-      cpus: 1,
+      cpus: cpu.cpus,
+      apic: cpu.interrupts?.enabled ?? false,
       osxsave: (cpu.state.cr4 & CR4_OSXSAVE) !== 0,
     });
     const unsigned = (value: number) => BigInt(value >>> 0);
@@ -113,7 +114,8 @@ export const SYSTEM_SERVICES = {
     cpu.setGeneral(RBX, 32, unsigned(b));
     cpu.setGeneral(RCX, 32, unsigned(c));
     cpu.setGeneral(RDX, 32, unsigned(d));
-    return Status.next;
+    // It serialises: code that others have written is seen from here on.
+    return cpu.state.pending[0] === 0 ? Status.next : goOn(cpu);
   },
   rdtsc: (cpu) => {
     readCounter(cpu);
