@@ -8,7 +8,18 @@ import { fetched, guestTest, PATIENCE_MS } from "../support/guests.ts";
 
 const KERNEL = debianKernel() ?? fetched("linux-cloud-amd64/boot/vmlinuz");
 const BUSYBOX = fetched("busybox-static/bin/busybox");
-const COMMANDS = ["sh", "mount", "uname", "ps", "poweroff", "setsid", "cttyhack"];
+const COMMANDS = [
+  "sh",
+  "mount",
+  "uname",
+  "ps",
+  "poweroff",
+  "setsid",
+  "cttyhack",
+  "nproc",
+  "seq",
+  "grep",
+];
 const INIT = `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
@@ -39,9 +50,15 @@ function initramfs(): Uint8Array {
   ]);
 }
 
-guestTest("a stock Linux kernel runs on the software CPU", [
-  {
-    name: "Debian's kernel comes to a shell that answers what is typed, and powers off",
+/** Processes side by side, each with a sum to compute. */
+const JOBS = 6;
+const SUM = "for i in $(seq 300); do s=$((s + i)); done; echo sum$s";
+
+guestTest(
+  "a stock Linux kernel runs on the software CPU",
+  [1, 2, 4].map((cpus) => ({
+    name:
+      `Debian's kernel with ${cpus} comes to a shell that answers what is typed, and powers off`,
     needs: [KERNEL, BUSYBOX],
     accelerator: "soft",
     async body() {
@@ -53,6 +70,7 @@ guestTest("a stock Linux kernel runs on the software CPU", [
           initrd,
           append: "console=ttyS0",
           memory: "256M",
+          cpus,
           accelerator: "soft",
         });
         const { console } = m;
@@ -62,6 +80,17 @@ guestTest("a stock Linux kernel runs on the software CPU", [
           await console.expect(new RegExp(`\nx86_64 ${i * 7}\r?\n`), { timeoutMs });
           await console.expect(PROMPT, { timeoutMs });
         }
+        console.send("nproc\n");
+        await console.expect(new RegExp(`\n${cpus}\r?\n`), { timeoutMs });
+        await console.expect(PROMPT, { timeoutMs });
+        console.send(`for j in $(seq ${JOBS}); do (${SUM}) & done; wait\n`);
+        for (let job = 0; job < JOBS; job++) await console.expect(/sum45150\r?\n/, { timeoutMs });
+        await console.expect(PROMPT, { timeoutMs });
+        console.send("grep LOC: /proc/interrupts\n");
+        const { text } = await console.expect(/LOC:( +\d+)+ +Local timer/, { timeoutMs });
+        const ticks = [.../LOC:((?: +\d+)+)/.exec(text)![1].matchAll(/\d+/g)].map(Number);
+        assert.equal(ticks.length, cpus);
+        assert.ok(ticks.every((n) => n > 0), `local timer interrupts: ${ticks}`);
         console.send("ps\n");
         await console.expect(/kthreadd/, { timeoutMs });
         console.send("poweroff -f\n");
@@ -71,5 +100,5 @@ guestTest("a stock Linux kernel runs on the software CPU", [
         await Deno.remove(initrd);
       }
     },
-  },
-]);
+  })),
+);

@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { byte, dword, offset, word } from "../../bios/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
-import { exitCode, kvmTest, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
+import { exitCode, onEach, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
 
 const APIC = 0xfee0_0000;
 const APIC_EOI = APIC + 0xb0;
@@ -24,6 +24,8 @@ const STARTUP_PAGE = 0x8000;
 const STARTED = 0x600;
 const COUNTER = 0x604;
 const FINISHED = 0x608;
+/** Unaligned; across two lines of a cache; across two pages. */
+const SPLIT = [0x621, 0x67e, 0xffe];
 const PINGS = 0x60c;
 const PONGS = 0x610;
 const PING = 0x40;
@@ -80,6 +82,15 @@ function increments(p: Payload): void {
   lockedIncrement(p, FINISHED);
 }
 
+/** LOCK XADD two thousand times at each of the `SPLIT` addresses. */
+function splitIncrements(p: Payload): void {
+  p.times(2000, () => {
+    for (const address of SPLIT) lockedIncrement(p, address);
+    lockedIncrement(p, COUNTER);
+  });
+  lockedIncrement(p, FINISHED);
+}
+
 /** A doubleword of guest memory. */
 function shared(machine: Machine, address: number): number {
   const { buffer } = machine.readMemory(address, 4)!;
@@ -87,9 +98,9 @@ function shared(machine: Machine, address: number): number {
 }
 
 for (const cpus of [2, 4]) {
-  kvmTest(
+  onEach(
     `${cpus} processors start by INIT-SIPI and count exactly with LOCK XADD (SDM 10.4.4)`,
-    async () => {
+    async (accelerator) => {
       using image = rom((p) => {
         p.realMode();
         p.unreal();
@@ -103,7 +114,7 @@ for (const cpus of [2, 4]) {
         p.stop();
       });
       await using machine = await Machine.start({
-        accelerator: "kvm",
+        accelerator,
         memory: "1M",
         cpus,
         bios: image.path,
@@ -114,6 +125,89 @@ for (const cpus of [2, 4]) {
     },
   );
 }
+
+onEach(
+  "LOCK is exact across words, cache lines and pages too (SDM 8.1.2.2)",
+  async (accelerator) => {
+    using image = rom((p) => {
+      p.realMode();
+      p.unreal();
+      startOthers(p, "other", 1);
+      splitIncrements(p);
+      p.until("z", () => p.alu("cmp", dword(FINISHED), 2));
+      p.exit(0x10);
+      p.label("other");
+      started(p);
+      splitIncrements(p);
+      p.stop();
+    });
+    await using machine = await Machine.start({
+      accelerator,
+      memory: "1M",
+      cpus: 2,
+      bios: image.path,
+    });
+    assert.equal(await exitCode(machine), 0x21);
+    for (const address of [...SPLIT, COUNTER]) {
+      assert.equal(shared(machine, address), 4000, `at ${address.toString(16)}h`);
+    }
+  },
+);
+
+/** A subroutine in RAM: mov bx, imm16; retf. */
+const SUBROUTINE = 0x9000;
+const VERSIONS = 300;
+
+onEach(
+  "code that one processor changes runs as changed on the other, after it serialises (SDM 8.1.3)",
+  async (accelerator) => {
+    using image = rom((p) => {
+      p.realMode();
+      p.unreal();
+      p.mov(byte(SUBROUTINE), 0xbb);
+      p.mov(word(SUBROUTINE + 1), 0);
+      p.mov(byte(SUBROUTINE + 3), 0xcb);
+      startOthers(p, "other", 1);
+      p.alu("xor", "cx", "cx");
+      p.times(VERSIONS, () => {
+        // The next version, then word of it, then wait until the other has run it.
+        p.inc(word(SUBROUTINE + 1));
+        p.inc(dword(PINGS));
+        p.until("z", () => {
+          p.mov("eax", dword(PINGS));
+          p.alu("cmp", "eax", dword(PONGS));
+        });
+      });
+      p.exit(0x10);
+      p.label("other");
+      started(p);
+      p.forever(() => {
+        p.until("nz", () => {
+          p.mov("eax", dword(PINGS));
+          p.alu("cmp", "eax", dword(PONGS));
+        });
+        p.db(0x66, 0x31, 0xc0, 0x0f, 0xa2); // xor eax, eax; cpuid
+        p.db(0x9a); // call far 0:SUBROUTINE
+        p.dw(SUBROUTINE, 0);
+        p.mov("eax", dword(PINGS));
+        p.db(0x66, 0x0f, 0xb7, 0xdb); // movzx ebx, bx
+        // A stale version is counted.
+        p.db(0x66, 0x39, 0xd8, 0x74, 0x05); // cmp eax, ebx; je past the next
+        p.inc(dword(COUNTER));
+        p.mov(dword(PONGS), "eax");
+      });
+    });
+    await using machine = await Machine.start({
+      accelerator,
+      memory: "1M",
+      cpus: 2,
+      bios: image.path,
+    });
+    assert.equal(await exitCode(machine), 0x21);
+    assert.equal(shared(machine, PONGS), VERSIONS);
+    assert.equal(shared(machine, COUNTER), 0, "versions that were not the last");
+  },
+);
 
 /** Sends interrupt `vector` to the processor with APIC ID `id`. */
 function send(p: Payload, id: number, vector: number): void {
@@ -135,43 +229,46 @@ function handler(p: Payload, label: string, counter: number, more = () => {}): v
 const ROUNDS = 400;
 
 for (const waits of ["poll a port", "halt"] as const) {
-  kvmTest(`interrupts go both ways between two processors that ${waits} (SDM 10.6.1)`, async () => {
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
-      p.vector(PING, "ping");
-      p.vector(PONG, "pong");
-      startOthers(p, "other", 1);
-      p.times(ROUNDS, () => {
-        p.mov("edx", dword(PONGS));
-        p.inc("edx");
-        send(p, 1, PING);
-        p.until("z", () => {
-          p.sti();
-          if (waits === "halt") p.hlt();
-          else p.in("al", 0x80);
-          p.cli();
-          p.alu("cmp", dword(PONGS), "edx");
+  onEach(
+    `interrupts go both ways between two processors that ${waits} (SDM 10.6.1)`,
+    async (accelerator) => {
+      using image = rom((p) => {
+        p.realMode();
+        p.unreal();
+        p.vector(PING, "ping");
+        p.vector(PONG, "pong");
+        startOthers(p, "other", 1);
+        p.times(ROUNDS, () => {
+          p.mov("edx", dword(PONGS));
+          p.inc("edx");
+          send(p, 1, PING);
+          p.until("z", () => {
+            p.sti();
+            if (waits === "halt") p.hlt();
+            else p.in("al", 0x80);
+            p.cli();
+            p.alu("cmp", dword(PONGS), "edx");
+          });
         });
+        p.exit(0x10);
+        p.label("other");
+        started(p);
+        p.sti();
+        p.forever(() => waits === "halt" ? p.hlt() : p.in("al", 0x80));
+        handler(p, "ping", PINGS, () => send(p, 0, PONG));
+        handler(p, "pong", PONGS);
       });
-      p.exit(0x10);
-      p.label("other");
-      started(p);
-      p.sti();
-      p.forever(() => waits === "halt" ? p.hlt() : p.in("al", 0x80));
-      handler(p, "ping", PINGS, () => send(p, 0, PONG));
-      handler(p, "pong", PONGS);
-    });
-    await using machine = await Machine.start({
-      accelerator: "kvm",
-      memory: "1M",
-      cpus: 2,
-      bios: image.path,
-    });
-    assert.equal(await exitCode(machine), 0x21);
-    assert.equal(shared(machine, PINGS), ROUNDS);
-    assert.equal(shared(machine, PONGS), ROUNDS);
-  });
+      await using machine = await Machine.start({
+        accelerator,
+        memory: "1M",
+        cpus: 2,
+        bios: image.path,
+      });
+      assert.equal(await exitCode(machine), 0x21);
+      assert.equal(shared(machine, PINGS), ROUNDS);
+      assert.equal(shared(machine, PONGS), ROUNDS);
+    },
+  );
 }
 
 const BYTES = 30_000;
@@ -185,35 +282,38 @@ function repeat(p: Payload, port: number, char: string): void {
 
 const count = (text: string, char: string) => text.split(char).length - 1;
 
-kvmTest("two processors write to one device at once and nothing is lost, then to two", async () => {
-  using image = rom((p) => {
-    p.realMode();
-    p.unreal();
-    startOthers(p, "other", 1);
-    repeat(p, COM1, "a");
-    repeat(p, DEBUG_CONSOLE, "A");
-    lockedIncrement(p, FINISHED);
-    p.until("z", () => p.alu("cmp", dword(FINISHED), 2));
-    p.exit(0x10);
-    p.label("other");
-    started(p);
-    repeat(p, COM1, "b");
-    repeat(p, FIRMWARE_LOG, "B");
-    lockedIncrement(p, FINISHED);
-    p.stop();
-  });
-  await using machine = await Machine.start({
-    accelerator: "kvm",
-    memory: "1M",
-    cpus: 2,
-    bios: image.path,
-  });
-  assert.equal(await exitCode(machine), 0x21);
-  const [com1, debug, log] = machine.consoles.map(({ text }) => text);
-  assert.equal(com1.length, 2 * BYTES);
-  assert.equal(count(com1, "a"), BYTES);
-  assert.equal(count(com1, "b"), BYTES);
-  assert.equal(debug, "A".repeat(BYTES));
-  assert.equal(log, "B".repeat(BYTES));
-  assert.match(com1, /ab+a/, "the processors took turns");
-});
+onEach(
+  "two processors write to one device at once and nothing is lost, then to two",
+  async (accelerator) => {
+    using image = rom((p) => {
+      p.realMode();
+      p.unreal();
+      startOthers(p, "other", 1);
+      repeat(p, COM1, "a");
+      repeat(p, DEBUG_CONSOLE, "A");
+      lockedIncrement(p, FINISHED);
+      p.until("z", () => p.alu("cmp", dword(FINISHED), 2));
+      p.exit(0x10);
+      p.label("other");
+      started(p);
+      repeat(p, COM1, "b");
+      repeat(p, FIRMWARE_LOG, "B");
+      lockedIncrement(p, FINISHED);
+      p.stop();
+    });
+    await using machine = await Machine.start({
+      accelerator,
+      memory: "1M",
+      cpus: 2,
+      bios: image.path,
+    });
+    assert.equal(await exitCode(machine), 0x21);
+    const [com1, debug, log] = machine.consoles.map(({ text }) => text);
+    assert.equal(com1.length, 2 * BYTES);
+    assert.equal(count(com1, "a"), BYTES);
+    assert.equal(count(com1, "b"), BYTES);
+    assert.equal(debug, "A".repeat(BYTES));
+    assert.equal(log, "B".repeat(BYTES));
+    assert.match(com1, /ab+a/, "the processors took turns");
+  },
+);

@@ -10,6 +10,15 @@ import { kvmTest } from "../kvm/test_machine.ts";
 
 export { kvmTest };
 
+/** A test on each accelerator, which `body` is told. */
+export function onEach(
+  name: string,
+  body: (accelerator: "kvm" | "soft") => Promise<void>,
+): void {
+  kvmTest(`${name} (kvm)`, () => body("kvm"));
+  Deno.test(`${name} (soft)`, () => body("soft"));
+}
+
 const ROM_BYTES = 0x1_0000;
 const RESET_VECTOR = 0xfff0;
 /** Segment in which the ROM stands below 1 MiB. */
