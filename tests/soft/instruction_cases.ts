@@ -189,7 +189,11 @@ function randomVectors(random: Random): Uint8Array {
   const bytes = new Uint8Array(256);
   const view = new DataView(bytes.buffer);
   for (let at = 0; at < 256; at += 16) {
-    const kind = random.below(4);
+    const kind = random.below(5);
+    // Strings of a few letters, which may end.
+    if (kind === 4) {
+      for (let i = 0; i < 16; i++) bytes[at + i] = random.below(5) || random.below(4);
+    }
     for (let i = 0; i < 16; i += 4) {
       if (kind === 0) view.setUint32(at + i, random.u32(), true);
       else if (kind === 1) view.setFloat32(at + i, random.pick(SPECIAL_DOUBLES), true);

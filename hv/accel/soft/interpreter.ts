@@ -25,6 +25,7 @@ import {
 import { MULTIPLICATIONS } from "./instructions/multiply.ts";
 import { SERVICES } from "./instructions/services.ts";
 import { SSE } from "./instructions/sse/mod.ts";
+import { STRING_COMPARISON, stringComparison } from "./instructions/sse/string_compare.ts";
 import { SHIFTS } from "./instructions/shifts.ts";
 import { STRINGS } from "./instructions/strings.ts";
 import {
@@ -118,6 +119,8 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
     destined: module.declare([I32, I64, I32], [I64]),
     stacked: module.declare([I64, I32], [I64]),
     multiplyHigh: module.declare([I64, I64], [I64]),
+    compareBytes: module.declare(...STRING_COMPARISON),
+    compareWords: module.declare(...STRING_COMPARISON),
     enter: module.declare([], [I32]),
   };
   module.define(bounds, boundsFunction(state));
@@ -125,6 +128,8 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
   module.define(env.destined, destinedFunction(state, bounds));
   module.define(env.stacked, stackedFunction(state, bounds));
   module.define(env.multiplyHigh, multiplyHighFunction());
+  module.define(env.compareBytes, stringComparison(8));
+  module.define(env.compareWords, stringComparison(16));
   module.define(env.enter, enterFunction(env, find));
   module.export("enter", env.enter);
   const start = module.declare([I32], [I32]);

@@ -48,6 +48,9 @@ export interface Environment {
   readonly stacked: number;
   /** (a, b) → high half of the unsigned product. */
   readonly multiplyHigh: number;
+  /** PCMPESTRI's and its kin's, of bytes and words: see instructions/sse/string_compare.ts. */
+  readonly compareBytes: number;
+  readonly compareWords: number;
   /** () → status: goes on at `rip`. */
   readonly enter: number;
   /** Functions of float_sse, by name. */
@@ -372,6 +375,11 @@ export class Handler {
   /** Vector register 0, which some instructions imply. */
   implicitVector(): Value {
     return this.let(loadVector(this.env.state, v.i32(0), vectorAt(0)));
+  }
+
+  /** See `implicitVector`. */
+  setImplicitVector(value: Value): void {
+    storeVector(this.code, this.env.state, v.i32(0), value, vectorAt(0));
   }
 
   /** The upper half of vector register operand `n`, in the state. */

@@ -108,10 +108,6 @@ export const SERVICE_NAMES = [
   "mmxUnavailable",
   "maskmovq",
   "maskmovdqu",
-  "pcmpestri",
-  "pcmpestrm",
-  "pcmpistri",
-  "pcmpistrm",
 ] as const;
 /** One of the above. */
 export type ServiceName = typeof SERVICE_NAMES[number];

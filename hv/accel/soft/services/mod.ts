@@ -8,7 +8,6 @@ import { DEBUG_SERVICES } from "./debug_registers.ts";
 import { INPUT_OUTPUT_SERVICES } from "./input_output.ts";
 import { CONTROL_SERVICES } from "./control_registers.ts";
 import { MASKED_STORE_SERVICES } from "./masked_stores.ts";
-import { STRING_COMPARE_SERVICES } from "./string_compare.ts";
 import { SYSTEM_SERVICES } from "./system.ts";
 import { STACK_SERVICES } from "./stack.ts";
 import { SEGMENT_SERVICES } from "./segments.ts";
@@ -23,7 +22,6 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...INPUT_OUTPUT_SERVICES,
   ...CONTROL_SERVICES,
   ...MASKED_STORE_SERVICES,
-  ...STRING_COMPARE_SERVICES,
   ...DEBUG_SERVICES,
   ...SYSTEM_SERVICES,
   ...STACK_SERVICES,
