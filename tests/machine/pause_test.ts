@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Assembler, byte, dword, offset, word } from "../../bios/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
-import { exitCode, kvmTest, type Payload, rom, ROM_SEGMENT, romFile } from "../support/payload.ts";
+import { exitCode, kvmTest, onEach, type Payload, rom, ROM_SEGMENT, romFile } from "../support/payload.ts";
 
 const APIC_SPURIOUS = 0xfee0_00f0;
 const ICR_LOW = 0xfee0_0300;
@@ -56,10 +56,10 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 for (const cpus of [1, 2]) {
   for (const kind of ["port accesses", "halted"] as const) {
-    kvmTest(`a thousand rounds of pause and resume, ${cpus} processors, ${kind}`, async () => {
+    onEach(`a thousand rounds of pause and resume, ${cpus} processors, ${kind}`, async (accelerator) => {
       using image = rom(workers(kind, cpus));
       await using machine = await Machine.start({
-        accelerator: "kvm",
+        accelerator,
         memory: "1M",
         cpus,
         bios: image.path,
