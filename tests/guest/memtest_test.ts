@@ -11,9 +11,8 @@ function tests(how: string, options: MachineOptions, file: string): GuestCase[] 
     name: `memtest86+ ${how} shows its screen and tests the memory`,
     needs: [file],
     async body(accelerator) {
-      // The software CPU has one processor so far.
-      const cpus = accelerator === "soft" ? 1 : options.cpus ?? 1;
-      await using m = await Machine.start({ memory: "16M", accelerator, ...options, cpus });
+      const { cpus = 1 } = options;
+      await using m = await Machine.start({ memory: "16M", accelerator, ...options });
       await m.screen.waitFor(/Status: Testing/, { timeoutMs });
       const text = m.screen.text();
       assert.match(text, /Memtest86\+ v\d/);

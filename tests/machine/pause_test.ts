@@ -3,7 +3,15 @@
 import assert from "node:assert/strict";
 import { Assembler, byte, dword, offset, word } from "../../bios/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
-import { exitCode, kvmTest, onEach, type Payload, rom, ROM_SEGMENT, romFile } from "../support/payload.ts";
+import {
+  exitCode,
+  kvmTest,
+  onEach,
+  type Payload,
+  rom,
+  ROM_SEGMENT,
+  romFile,
+} from "../support/payload.ts";
 
 const APIC_SPURIOUS = 0xfee0_00f0;
 const ICR_LOW = 0xfee0_0300;
@@ -56,31 +64,34 @@ const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 for (const cpus of [1, 2]) {
   for (const kind of ["port accesses", "halted"] as const) {
-    onEach(`a thousand rounds of pause and resume, ${cpus} processors, ${kind}`, async (accelerator) => {
-      using image = rom(workers(kind, cpus));
-      await using machine = await Machine.start({
-        accelerator,
-        memory: "1M",
-        cpus,
-        bios: image.path,
-      });
-      const read = () => COUNTERS.slice(0, cpus).map((address) => counter(machine, address));
-      for (let round = 0; round < 1000; round++) {
-        await machine.pause();
-        assert.equal(machine.state, "paused");
-        if (round % 100 === 0) {
-          const before = read();
-          await sleep(5);
-          assert.deepEqual(read(), before, "a processor ran while paused");
+    onEach(
+      `a thousand rounds of pause and resume, ${cpus} processors, ${kind}`,
+      async (accelerator) => {
+        using image = rom(workers(kind, cpus));
+        await using machine = await Machine.start({
+          accelerator,
+          memory: "1M",
+          cpus,
+          bios: image.path,
+        });
+        const read = () => COUNTERS.slice(0, cpus).map((address) => counter(machine, address));
+        for (let round = 0; round < 1000; round++) {
+          await machine.pause();
+          assert.equal(machine.state, "paused");
+          if (round % 100 === 0) {
+            const before = read();
+            await sleep(5);
+            assert.deepEqual(read(), before, "a processor ran while paused");
+          }
+          await machine.resume();
+          assert.equal(machine.state, "running");
         }
-        await machine.resume();
-        assert.equal(machine.state, "running");
-      }
-      if (kind === "halted") return;
-      // It still runs, on every processor.
-      const before = read();
-      while (read().some((value, i) => value === before[i])) await sleep(5);
-    });
+        if (kind === "halted") return;
+        // It still runs, on every processor.
+        const before = read();
+        while (read().some((value, i) => value === before[i])) await sleep(5);
+      },
+    );
   }
 }
 

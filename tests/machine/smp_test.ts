@@ -271,6 +271,71 @@ for (const waits of ["poll a port", "halt"] as const) {
   );
 }
 
+/** Vector and mode of an NMI for the processor in ICR's upper half. */
+const NMI = 0x4400;
+const NMI_VECTOR = 2;
+
+onEach(
+  "an NMI ends the HLT of a processor whose interrupts are off (SDM 6.7)",
+  async (accelerator) => {
+    using image = rom((p) => {
+      p.realMode();
+      p.unreal();
+      p.vector(NMI_VECTOR, "nmi");
+      startOthers(p, "other", 1);
+      p.times(20, () => {
+        p.mov("edx", dword(PONGS));
+        p.inc("edx");
+        send(p, 1, NMI);
+        p.until("z", () => p.alu("cmp", dword(PONGS), "edx"));
+      });
+      p.exit(0x10);
+      p.label("other");
+      started(p);
+      p.forever(() => p.hlt());
+      p.label("nmi");
+      p.inc(dword(PONGS));
+      p.iret();
+    });
+    await using machine = await Machine.start({
+      accelerator,
+      memory: "1M",
+      cpus: 2,
+      bios: image.path,
+    });
+    assert.equal(await exitCode(machine), 0x21);
+    assert.equal(shared(machine, PONGS), 20);
+  },
+);
+
+onEach(
+  "INIT-SIPI starts a processor anew that runs, however often (SDM 9.4.3)",
+  async (accelerator) => {
+    using image = rom((p) => {
+      p.realMode();
+      p.unreal();
+      startOthers(p, "other", 1);
+      for (let again = 2; again <= 5; again++) {
+        command(p, INIT_ALL_BUT_SELF);
+        command(p, STARTUP_ALL_BUT_SELF | STARTUP_PAGE >> 12);
+        p.until("z", () => p.alu("cmp", dword(STARTED), again));
+      }
+      p.exit(0x10);
+      p.label("other");
+      started(p);
+      p.forever(() => p.inc(dword(PONGS)));
+    });
+    await using machine = await Machine.start({
+      accelerator,
+      memory: "1M",
+      cpus: 2,
+      bios: image.path,
+    });
+    assert.equal(await exitCode(machine), 0x21);
+    assert.equal(shared(machine, STARTED), 5);
+  },
+);
+
 const BYTES = 30_000;
 
 /** Writes `char` to `port` `BYTES` times. */
