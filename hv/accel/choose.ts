@@ -40,12 +40,12 @@ export async function chooseAccelerator(
   choice: AcceleratorChoice,
   { wantsKvm, worth = kvmWorth }: {
     readonly wantsKvm?: string;
-    readonly worth?: (measureAlways: boolean) => Promise<KvmWorth>;
+    readonly worth?: () => Promise<KvmWorth>;
   } = {},
 ): Promise<AcceleratorDecision> {
   if (choice === "soft") return { accelerator: "soft", description: "software CPU" };
   if (choice === "auto" && wantsKvm === undefined) {
-    const kvm = await worth(false);
+    const kvm = await worth();
     if (kvm.native) return { accelerator: "kvm", description: "KVM" };
     return { accelerator: "soft", description: `software CPU, since KVM is ${kvm.description}` };
   }
@@ -56,23 +56,23 @@ export async function chooseAccelerator(
   return { accelerator: "kvm", description: `KVM${because}${slow}` };
 }
 
-/**
- * What the host's KVM is worth; never throws.
- *
- * @param measureAlways Measure it also where it is known to run at hardware speed.
- */
-export async function kvmWorth(measureAlways: boolean): Promise<KvmWorth> {
+/** What was measured: it is the host's, and a script may start machines by the hundred. */
+let measured: KvmWorth | undefined;
+
+/** What the host's KVM is worth, measured once where it must be; never throws. */
+export async function kvmWorth(): Promise<KvmWorth> {
   if (Deno.build.os !== "linux" || Deno.build.arch !== "x86_64") {
     return { native: false, description: "not there: it needs Linux on x86-64" };
   }
   try {
     closeDescriptor(openKvm());
-    if (!emulatesRealMode() && !measureAlways) {
-      return { native: true, description: "hardware speed" };
-    }
+    if (!emulatesRealMode()) return { native: true, description: "hardware speed" };
     const { describeProbe, probeKvm } = await import("./kvm/probe.ts");
-    const probe = probeKvm();
-    return { ...probe, description: describeProbe(probe) };
+    if (measured === undefined) {
+      const probe = probeKvm();
+      measured = { ...probe, description: describeProbe(probe) };
+    }
+    return measured;
   } catch (error) {
     return { native: false, description: `not usable: ${(error as Error).message}` };
   }

@@ -1,7 +1,7 @@
 /** Which accelerator runs a machine, and what the user is told of it. */
 
 import assert from "node:assert/strict";
-import { chooseAccelerator, type KvmWorth } from "../../hv/accel/choose.ts";
+import { chooseAccelerator, type KvmWorth, kvmWorth } from "../../hv/accel/choose.ts";
 import { measureKvm } from "../../hv/accel/kvm/probe.ts";
 import { probeSoft } from "../../hv/accel/soft/probe.ts";
 import { kvmTest } from "../kvm/test_machine.ts";
@@ -43,6 +43,15 @@ Deno.test("an accelerator that was named is taken without a look at the host", a
   const kvm = { worth: () => Promise.reject(new Error("asked")) };
   assert.equal((await chooseAccelerator("soft", kvm)).accelerator, "soft");
   assert.equal((await chooseAccelerator("kvm", kvm)).accelerator, "kvm");
+});
+
+kvmTest("KVM is measured once a process, and what the measurement says decides", async () => {
+  const first = await kvmWorth();
+  const again = await kvmWorth();
+  assert.deepEqual(again, first);
+  if (first.instructionsPerSecond !== undefined) assert.equal(again, first);
+  const { accelerator } = await chooseAccelerator("auto");
+  assert.equal(accelerator, first.native ? "kvm" : "soft");
 });
 
 Deno.test("the software CPU's speed is measured", () => {

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { allRefused, hv, outcome, Scratch, startHv } from "../support/hv_process.ts";
-import { kvmTest, type Payload, rom } from "../support/payload.ts";
+import { type Payload, rom } from "../support/payload.ts";
 
 const IDE = 0x1f0;
 const WRITE_SECTORS = 0x30;
@@ -56,7 +56,7 @@ function sector(p: Payload, command: number): void {
   untilStatus(p, BSY, 0);
 }
 
-kvmTest(
+Deno.test(
   "when an overlay's scratch space is full the guest gets an error, the user a line, and both go on",
   async () => {
     using image = rom((p) => {
@@ -107,7 +107,7 @@ kvmTest(
   },
 );
 
-kvmTest(
+Deno.test(
   "an image in use is refused to a second writer, in hv and in QEMU, and free afterwards",
   async () => {
     using image = rom((p) => {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { hv, hvCommand, outcome, Scratch, startHv } from "../support/hv_process.ts";
 import { offset } from "../../bios/assembler.ts";
-import { kvmTest, type Payload, rom } from "../support/payload.ts";
+import { type Payload, rom } from "../support/payload.ts";
 
 const COM1 = 0x3f8;
 const COM2 = 0x2f8;
@@ -43,7 +43,7 @@ const run = (image: string, ...args: string[]) => [
   ...args,
 ];
 
-kvmTest("a pipe's bytes go to the guest, which reads at its own pace, and back", async () => {
+Deno.test("a pipe's bytes go to the guest, which reads at its own pace, and back", async () => {
   using image = echo();
   const stdin = `${"0123456789".repeat(300)}.`;
   const { code, stdout } = await hv(run(image.path), { stdin });
@@ -51,7 +51,7 @@ kvmTest("a pipe's bytes go to the guest, which reads at its own pace, and back",
   assert.equal(stdout, `ready:${stdin}`);
 });
 
-kvmTest("each serial port goes where it is told to, from its first byte on", async () => {
+Deno.test("each serial port goes where it is told to, from its first byte on", async () => {
   using image = rom((p) => {
     p.realMode();
     print(p, COM1, "one");
@@ -71,7 +71,7 @@ kvmTest("each serial port goes where it is told to, from its first byte on", asy
   assert.equal(Deno.readTextFileSync(three), "three");
 });
 
-kvmTest(
+Deno.test(
   "a socket serves one client after the other, both ways, and goes with the machine",
   async () => {
     using image = echo();
@@ -103,7 +103,7 @@ kvmTest(
   },
 );
 
-kvmTest("a socket that somebody listens on is not taken over", async () => {
+Deno.test("a socket that somebody listens on is not taken over", async () => {
   using image = echo();
   using scratch = new Scratch();
   const path = `${scratch.path}/socket`;
@@ -121,7 +121,7 @@ const shell = async (script: string) => {
 };
 const quoted = (words: readonly string[]) => words.map((word) => `'${word}'`).join(" ");
 
-kvmTest(
+Deno.test(
   "outputs that are closed, full or gone do not end the guest, and give no trace",
   async () => {
     using image = rom((p) => {
@@ -177,7 +177,7 @@ const chatty = (count: number) =>
     p.db(`${".".repeat(63)}\n`);
   });
 
-kvmTest(
+Deno.test(
   "a reader that stops reading holds the guest, gets every byte later, and no signal waits for it",
   async () => {
     using image = chatty(LINES);
@@ -200,7 +200,7 @@ kvmTest(
   },
 );
 
-kvmTest(
+Deno.test(
   "with --display text in a pipe, the last screen is printed as text at the end",
   async () => {
     const { code, stdout } = await hv([

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { outcome, Scratch, startHv, until } from "../support/hv_process.ts";
-import { kvmTest, rom } from "../support/payload.ts";
+import { rom } from "../support/payload.ts";
 
 const INTERRUPTED = 130;
 
@@ -15,7 +15,7 @@ const busy = () =>
   });
 
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  kvmTest(
+  Deno.test(
     `${signal} ends hv with its exit code; image, socket and scratch files are given back`,
     async () => {
       using image = busy();
@@ -24,19 +24,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
       const overlaid = scratch.file("base.img", 1 << 20);
       const socket = `${scratch.path}/socket`;
       const args = [
-        ...[
-          "run",
-          "--accel",
-          "kvm",
-          "--memory",
-          "1M",
-          "--cpus",
-          "2",
-          "--display",
-          "none",
-          "--bios",
-          image.path,
-        ],
+        ...["run", "--memory", "1M", "--cpus", "2", "--display", "none", "--bios", image.path],
         ...["--disk", disk, "--disk", `${overlaid},overlay`],
         ...["--serial", "stdio", "--serial", `unix:${socket}`],
       ];
@@ -52,7 +40,7 @@ for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
   );
 }
 
-kvmTest("after a kill -9 nothing is left, and the same command runs again", async () => {
+Deno.test("after a kill -9 nothing is left, and the same command runs again", async () => {
   using image = busy();
   using scratch = new Scratch();
   const disk = scratch.file("disk.img", 1 << 20);
@@ -73,7 +61,7 @@ kvmTest("after a kill -9 nothing is left, and the same command runs again", asyn
   }
 });
 
-kvmTest("a time limit ends hv with 124 and shows what the guest was at", async () => {
+Deno.test("a time limit ends hv with 124 and shows what the guest was at", async () => {
   using image = busy();
   const process = startHv([
     ...["run", "--memory", "1M", "--display", "none", "--bios", image.path, "--timeout", "0.5"],

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { dword } from "../../bios/assembler.ts";
 import { hvCommand, Scratch } from "../support/hv_process.ts";
-import { kvmTest, rom } from "../support/payload.ts";
+import { rom } from "../support/payload.ts";
 import { sharedImage } from "../support/guests.ts";
 
 const CTRL_A = "\x01";
@@ -64,7 +64,7 @@ const plain = (text: string) => text.replaceAll(/\x1b\[[0-9;?]*[A-Za-z]/g, "");
 const hasScript = await new Deno.Command("sh", { args: ["-c", "command -v script stty"] }).output();
 
 function terminalTest(name: string, body: () => Promise<void>): void {
-  kvmTest(name, async () => {
+  Deno.test(name, async () => {
     if (hasScript.success) await body();
     else console.log("skipped: script (bsdutils) is not installed");
   });
