@@ -26,6 +26,17 @@ export class ThreadTimer implements Disposable {
     const id = new BigUint64Array(1);
     check(libc.timer_create(CLOCK_MONOTONIC, event, id), "create a timer");
     this.#id = id[0];
+    this.setPeriod(periodNs);
+  }
+
+  /**
+   * Starts anew with another period.
+   *
+   * @param periodNs Below one second.
+   * @throws SysError
+   */
+  setPeriod(periodNs: number): void {
+    if (this.#id === undefined) return;
     // struct itimerspec: period, then time to the first signal; seconds and nanoseconds each.
     const spec = new BigInt64Array([0n, BigInt(periodNs), 0n, BigInt(periodNs)]);
     check(libc.timer_settime(this.#id, 0, spec, null), "start a timer");

@@ -23,8 +23,14 @@ import { call, KVM_SET_GUEST_DEBUG } from "./ioctl.ts";
 import type { KvmRegisters } from "./registers.ts";
 import { kvm_guest_debug } from "./structs.ts";
 
-/** How long a guest waits at such an instruction the first time, ns. */
-const PERIOD_NS = 2_000_000;
+/**
+ * How long a guest waits at such an instruction the first time, ns: most guests have none, and each
+ * interruption costs them time; one that has come to one has more, at other places.
+ */
+const PERIOD_NS = 20_000_000;
+const QUICK_PERIOD_NS = 2_000_000;
+/** Interruptions without such an instruction until the longer period is enough again. */
+const QUICK_PERIODS = 100;
 const INT_N = 0xcd;
 const LENGTH = 2;
 const CR0_PE = 1;
@@ -54,6 +60,8 @@ export class HighInterrupts implements Disposable {
   readonly #timer: ThreadTimer;
   /** Linear addresses with a breakpoint, the oldest first. */
   #places: number[] = [];
+  /** Periods until the timer slows down; 0: it has. */
+  #quickPeriods = 0;
 
   constructor(host: HighInterruptsHost) {
     this.#host = host;
@@ -79,6 +87,16 @@ export class HighInterrupts implements Disposable {
       this.#setBreakpoints();
     }
     return true;
+  }
+
+  /** The timer, or somebody else, has interrupted the processor; `getsOn`: it has had exits since. */
+  interrupted(getsOn: boolean): void {
+    if (!getsOn && this.step()) {
+      if (this.#quickPeriods === 0) this.#timer.setPeriod(QUICK_PERIOD_NS);
+      this.#quickPeriods = QUICK_PERIODS;
+    } else if (this.#quickPeriods > 0 && --this.#quickPeriods === 0) {
+      this.#timer.setPeriod(PERIOD_NS);
+    }
   }
 
   /** The processor has come to a breakpoint; when there is other code now, it goes on without. */

@@ -264,7 +264,7 @@ export class KvmVcpu implements Vcpu {
     this.#unsettled = false;
     if (number === Errno.EINTR) {
       this.#takeKick();
-      if (!this.#getsOn) this.#highInterrupts?.step();
+      this.#highInterrupts?.interrupted(this.#getsOn);
       this.#getsOn = false;
       return Exit.interrupted;
     }
