@@ -5,7 +5,8 @@
  */
 
 import { exitRom } from "./support/payload.ts";
-import { HV, qemu } from "./support/programs.ts";
+import { bundle, bundledMain } from "../hv/compile.ts";
+import { HV, hvBundled, qemu } from "./support/programs.ts";
 import { type Measured, median, medianRatio, timeInTurn } from "./support/measure.ts";
 import { figure, machineLine, showTable } from "./support/report.ts";
 import { STAGES, type StageTimes } from "./support/start_up_stages.ts";
@@ -31,8 +32,11 @@ async function showWhole(rom: string, directory: string): Promise<void> {
   const empty = `${directory}/empty.ts`;
   await Deno.writeTextFile(empty, "export {};\n");
   const other = await qemu();
+  await bundle(`${directory}/modules`);
+  const bundled = hvBundled(bundledMain(`${directory}/modules`));
   const measured: Measured[] = [
     { name: "hv", command: HV.command(rom) },
+    { name: bundled.name, command: bundled.command(rom) },
     ...(other === undefined ? [] : [{ name: other.name, command: other.command(rom) }]),
     { name: "empty Deno program", command: [Deno.execPath(), "run", empty], status: 0 },
   ];

@@ -1,10 +1,11 @@
 /**
- * `deno task compile` packs everything that hv loads. The run-time base of compiled programs cannot be
+ * `deno task compile` bundles and packs everything that hv loads. The run-time base of compiled programs cannot be
  * had everywhere, so a stand-in takes its place (DENORT_BIN): what is packed behind it is the same.
  */
 
 import assert from "node:assert/strict";
-import { ASSETS, compileArguments, WORKERS } from "../hv/compile.ts";
+import { ASSETS, bundle, bundledMain, pack, WORKERS } from "../hv/compile.ts";
+import { rom } from "./support/payload.ts";
 import { VERSION } from "../hv/version.ts";
 
 const ROOT = new URL("../", import.meta.url);
@@ -39,30 +40,73 @@ function loaded(): Set<string> {
   return seen;
 }
 
-Deno.test("the packed program has every module, every worker and every asset in it", async () => {
-  const folder = await Deno.makeTempDir();
+const filesIn = (folder: string): string[] =>
+  [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesIn(`${folder}/${name}`) : [`${folder}/${name}`]
+  );
+
+/** Does something with a folder that the tree has been bundled into. */
+async function withBundle(body: (folder: string) => Promise<void> | void): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "hv-test-" });
   try {
-    const standIn = `${folder}/denort`;
-    await Deno.copyFile("/bin/true", standIn);
-    const output = `${folder}/hv`;
-    const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: compileArguments(output),
-      cwd: ROOT,
-      env: { DENORT_BIN: standIn, NO_COLOR: "1" },
-      stdout: "null",
-      stderr: "piped",
-    }).output();
-    assert.equal(code, 0, new TextDecoder().decode(stderr));
-    const packed = new TextDecoder("latin1").decode(await Deno.readFile(output));
-    // The index of the packed files is JSON, with each file's name as "n".
-    const isPacked = (path: string) => packed.includes(`"n":"${path.split("/").at(-1)}"`);
-    const missing = [...loaded(), ...ASSETS].filter((path) => !isPacked(path));
-    assert.deepEqual(missing, []);
-    assert.ok(isPacked("fast-png"), "the npm package is packed");
-    assert.ok(loaded().size > 100, "the modules were found");
+    await bundle(`${folder}/modules`);
+    await body(`${folder}/modules`);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+}
+
+Deno.test("the bundled program has every module, in a few files for each thread", async () => {
+  await withBundle((folder) => {
+    const files = filesIn(folder);
+    const text = files.map((path) => Deno.readTextFileSync(path)).join("");
+    // The bundler names each module's file where the module begins.
+    const missing = [...loaded()].filter((path) => !text.includes(`// ${path}\n`));
+    // Modules of types alone, and those that only pass on what others have, leave nothing.
+    const real = missing.filter((path) =>
+      /^export (?:default |async )?(?:const|function|class) /m.test(
+        Deno.readTextFileSync(new URL(path, ROOT)),
+      )
+    );
+    assert.deepEqual(real, []);
+    assert.ok(loaded().size > 100 && missing.length < loaded().size / 2, "the modules were found");
+    assert.match(text, /fflate/, "the npm package is in it");
+    assert.ok(files.length < loaded().size / 2, `${files.length} files`);
+  });
+});
+
+Deno.test("the bundled program runs guests and takes screenshots", async () => {
+  using image = rom((p) => p.exit(21));
+  await withBundle(async (folder) => {
+    for (const accelerator of ["auto", "soft"]) {
+      const args = ["run", "--accel", accelerator, "--memory", "2M", "--bios", image.path];
+      const { code, stderr } = await new Deno.Command(Deno.execPath(), {
+        args: ["run", "--allow-all", "--no-config", bundledMain(folder), ...args],
+      }).output();
+      assert.equal(code, 43, new TextDecoder().decode(stderr));
+    }
+    const { encode } = await import(`file://${folder}/fast_png.ts`);
+    assert.equal(encode({ width: 1, height: 1, data: new Uint8Array(4), channels: 4 })[1], 0x50);
+  });
+});
+
+Deno.test("the packed program has every bundled module, every worker and every asset in it", async () => {
+  await withBundle(async (folder) => {
+    const standIn = `${folder}/../denort`;
+    await Deno.copyFile("/bin/true", standIn);
+    const output = `${folder}/../hv`;
+    Deno.env.set("DENORT_BIN", standIn);
+    try {
+      await pack(folder, output);
+    } finally {
+      Deno.env.delete("DENORT_BIN");
+    }
+    const packed = new TextDecoder("latin1").decode(await Deno.readFile(output));
+    // The index of the packed files is JSON, with each file's name as "n".
+    const isPacked = (path: string) => packed.includes(`"n":"${path.split("/").at(-1)}"`);
+    const missing = [...filesIn(folder), ...ASSETS].filter((path) => !isPacked(path));
+    assert.deepEqual(missing, []);
+  });
 });
 
 Deno.test("every worker is started by a literal address that the compiler can see", () => {

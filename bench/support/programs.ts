@@ -10,10 +10,10 @@ export interface Program {
   command(rom: string, cpus?: number): string[];
 }
 
-const hvOn = (name: string, accelerator: string): Program => ({
+const hvOn = (name: string, accelerator: string, main = `${PROJECT}main.ts`): Program => ({
   name,
   command: (rom, cpus = 1) => [
-    ...[Deno.execPath(), "run", "--allow-all", `${PROJECT}main.ts`, "run"],
+    ...[Deno.execPath(), "run", "--allow-all", main, "run"],
     ...["--bios", rom, "--memory", `${MEMORY_MIB}M`, "--cpus", `${cpus}`],
     ...["--accel", accelerator, "--display", "none", "--serial", "null"],
   ],
@@ -21,6 +21,8 @@ const hvOn = (name: string, accelerator: string): Program => ({
 
 /** hv as it runs from the checkout, on KVM. */
 export const HV: Program = hvOn("hv", "kvm");
+/** As `deno task compile` bundles it, on KVM. */
+export const hvBundled = (main: string): Program => hvOn("hv, bundled", "kvm", main);
 /** On its software CPU. */
 export const HV_SOFT: Program = hvOn("hv --accel soft", "soft");
 
