@@ -254,7 +254,7 @@ export class UserMachine {
     state.gdtr.limit = 0xff;
     state.idtr.base = BigInt(IDT);
     state.idtr.limit = 0x1ff;
-    state.cr0 = 0x8001_0033n;
+    state.cr0 = 0x8005_0033n;
     state.cr3 = BigInt(PAGE_TABLES);
     state.cr4 = 0x0005_06a0n; // PAE, PGE, OSFXSR, OSXMMEXCPT, FSGSBASE, OSXSAVE
     state.xcr0 = 3n;

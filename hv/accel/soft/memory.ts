@@ -15,7 +15,7 @@ import {
 import type { DeviceLog } from "./device_log.ts";
 import type { Breakpoints } from "./breakpoints.ts";
 import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
-import { CR0_PG, CR4_SMAP } from "./control_bits.ts";
+import { CR0_AM, CR0_PG, CR4_SMAP } from "./control_bits.ts";
 import { AccessKind, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
 import { exchangeIn } from "./locked_access.ts";
 import type { PhysicalMap } from "./physical_map.ts";
@@ -36,6 +36,8 @@ import type { World } from "./world.ts";
 
 const PAGE = 4096;
 const FOUR_GIB = 0x1_0000_0000;
+/** What items of services are aligned to, by their length. */
+const ALIGNMENTS: ReadonlyMap<number, number> = new Map([[2, 2], [4, 4], [8, 8], [10, 8], [16, 8]]);
 /** Address bits within the kinds of large pages. */
 const LARGE_BITS = [21, 22, 30] as const;
 /** Large pages that are remembered before everything is forgotten. */
@@ -139,12 +141,21 @@ export class LinearMemory {
     const words = this.#words;
     const lifted = (words[AT.cr4 >> 2] & CR4_SMAP) !== 0 &&
       (words[AT.eflags >> 2] & EFLAGS_AC) !== 0;
-    const set = this.#state.cpl === 3 ? TlbSet.user : lifted ? TlbSet.kernelAc : TlbSet.kernel;
+    const aligned = (words[AT.cr0 >> 2] & CR0_AM) !== 0 &&
+      (words[AT.eflags >> 2] & EFLAGS_AC) !== 0;
+    const user = aligned ? TlbSet.aligned : TlbSet.user;
+    const set = this.#state.cpl === 3 ? user : lifted ? TlbSet.kernelAc : TlbSet.kernel;
     this.#state.tlb = TLB_BASE + set * TLB_SET_BYTES;
+  }
+
+  /** Must accesses of level 3 be aligned? */
+  get #aligns(): boolean {
+    return this.#words[AT.tlb >> 2] === TLB_BASE + TlbSet.aligned * TLB_SET_BYTES;
   }
 
   #fill(high: number, low: number, offset: number, table: number): void {
     const words = this.#words;
+    if (this.#aligns) return;
     if (this.#breakpoints.onData && this.#breakpoints.isPageWatched(wide(high, low))) return;
     const { pageBits } = this.#paging;
     if (pageBits > 12) {
@@ -197,6 +208,7 @@ export class LinearMemory {
     const low = words[AT.slowAddress >> 2];
     const high = this.#high(words[(AT.slowAddress >> 2) + 1]);
     const kind = isWrite || intent ? AccessKind.write : AccessKind.read;
+    if (this.#aligns) this.#paging.checkAlignment(high, low, size, stack);
     if (this.#breakpoints.onData && !this.#breakpoints.access(wide(high, low), size, isWrite)) {
       return Status.alone;
     }
@@ -400,6 +412,7 @@ export class LinearMemory {
 
   /** Reads `bytes` (1 to 8) at `linear`. Throws `GuestFault` or `GuestAccess`. */
   read(linear: bigint, bytes: number, privilege: Privilege, stack = false): bigint {
+    this.#checkAlignment(linear, bytes, privilege, stack);
     this.#watch(linear, bytes, false, privilege);
     let value = 0n;
     const whole = this.#inPage(linear, bytes);
@@ -428,6 +441,7 @@ export class LinearMemory {
     privilege: Privilege,
     stack = false,
   ): void {
+    this.#checkAlignment(linear, bytes, privilege, stack);
     this.#watch(linear, bytes, true, privilege);
     const places = this.#places(linear, bytes, AccessKind.write, privilege, stack);
     if (this.#inPage(linear, bytes) && [1, 2, 4, 8].includes(bytes)) {
@@ -444,12 +458,22 @@ export class LinearMemory {
 
   /** Sees to it that `bytes` from `linear` can be written, or throws `GuestFault`. */
   checkWrite(linear: bigint, bytes: number, privilege: Privilege, stack = false): void {
+    this.#checkAlignment(linear, bytes, privilege, stack);
     this.#watch(linear, bytes, true, privilege);
     this.translate(linear, AccessKind.write, privilege, stack);
     if (!this.#inPage(linear, bytes)) {
       const next = linear + BigInt(bytes - 1) & ~0xfffn;
       this.translate(BigInt.asUintN(64, next), AccessKind.write, privilege, stack);
     }
+  }
+
+  /** #AC(0) where it is due; what has other lengths is made of items that come by here. */
+  #checkAlignment(linear: bigint, bytes: number, privilege: Privilege, stack: boolean): void {
+    if (privilege !== Privilege.user || !this.#aligns) return;
+    const to = ALIGNMENTS.get(bytes);
+    if (to === undefined) return;
+    const low = Number(linear & 0xffff_ffffn) | 0;
+    this.#paging.checkAlignment(Number(linear >> 32n) | 0, low, to, stack);
   }
 
   /** Breakpoints see what instructions access, not the processor's own use of tables. */

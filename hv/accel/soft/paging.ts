@@ -92,12 +92,7 @@ export class Paging {
     const cr0 = this.#words[AT.cr0 >> 2];
     if ((cr0 & CR0_PG) === 0) return low >>> 0;
     const efer = this.#words[AT.efer >> 2];
-    if ((efer & EFER_LMA) !== 0) {
-      const top = high >> 15;
-      if (top !== 0 && top !== -1) {
-        fault(this.#state, stack ? Vector.stackFault : Vector.generalProtection, 0);
-      }
-    }
+    if ((efer & EFER_LMA) !== 0) this.#checkCanonical(high, stack);
     const cr4 = this.#words[AT.cr4 >> 2];
     // A walk begins again when another processor has changed an entry that was to be marked.
     for (this.#patience = MAX_WALKS;; this.#patience--) {
@@ -108,6 +103,22 @@ export class Paging {
         : this.#walk32(high, low, access, privilege);
       if (physical >= 0) return physical;
     }
+  }
+
+  #checkCanonical(high: number, stack: boolean): void {
+    const top = high >> 15;
+    if (top === 0 || top === -1) return;
+    fault(this.#state, stack ? Vector.stackFault : Vector.generalProtection, 0);
+  }
+
+  /**
+   * #AC(0) unless `bytes`, a power of two, are aligned: for accesses of level 3 while CR0.AM and
+   * EFLAGS.AC are set. It comes before anything that the page could have against the access.
+   */
+  checkAlignment(high: number, low: number, bytes: number, stack: boolean): void {
+    if ((low & (bytes - 1)) === 0) return;
+    if ((this.#words[AT.efer >> 2] & EFER_LMA) !== 0) this.#checkCanonical(high, stack);
+    fault(this.#state, Vector.alignmentCheck, 0);
   }
 
   /** May PAE paging use the page-directory pointer at `physical`? (SDM volume 3, 4.4.1) */

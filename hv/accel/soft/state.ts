@@ -204,13 +204,15 @@ export const TlbSet = {
   kernel: 1,
   /** The kernel while EFLAGS.AC lifts SMAP. */
   kernelAc: 2,
+  /** The user while CR0.AM and EFLAGS.AC ask for alignment; nothing is ever entered there. */
+  aligned: 3,
 } as const;
 export const TLB_BASE = 0x1_0000;
 /** Entries of a table; one is 16 bytes: linear page, then what to add for the place in memory 1. */
 export const TLB_ENTRIES = 512;
 export const TLB_TABLE_BYTES = TLB_ENTRIES * 16;
 export const TLB_SET_BYTES = TLB_TABLE_BYTES * 2;
-export const TLB_BYTES = TLB_SET_BYTES * 3;
+export const TLB_BYTES = TLB_SET_BYTES * 4;
 
 export const JUMP_CACHE_BASE = 0x2_0000;
 /** Entries of 16 bytes: linear address, mode key (-1: none), block. */
