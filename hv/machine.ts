@@ -7,7 +7,7 @@
  * time stops; resume is the reverse. End: as pause, and the workers close.
  */
 
-import type { AcceleratedVm, Vcpu } from "./accel/accelerator.ts";
+import type { AcceleratedVm, FilledInstructions, Vcpu } from "./accel/accelerator.ts";
 import { type AcceleratorDecision, chooseAccelerator, createVm } from "./accel/mod.ts";
 import type { BoardConfig } from "./pc/board_config.ts";
 import { DirectKernel } from "./direct_kernel.ts";
@@ -21,6 +21,7 @@ import { GuestMemory } from "./core/guest_memory.ts";
 import { HostError, UsageError } from "./errors.ts";
 import { type ExitStatus, exitStatus } from "./exit_status.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";
+import { describeFilled } from "./filled_text.ts";
 import { Keyboard } from "./keyboard.ts";
 import {
   attachMachine,
@@ -196,6 +197,15 @@ export class Machine implements AsyncDisposable {
     this.keyboard = new Keyboard(pc.keyboard, this.#waiter);
     this.#resetBoard("powerOn");
     this.#pump();
+  }
+
+  /**
+   * What the software CPU has executed because KVM could not; undefined where there was nothing. On
+   * most hosts there never is: see ARCHITECTURE.md.
+   */
+  get filledInstructions(): FilledInstructions | undefined {
+    const filled = this.#vm.filledInstructions?.();
+    return filled === undefined || filled.count === 0 ? undefined : filled;
   }
 
   /** `running`, `paused`, `ended` (the guest is over; everything can still be looked at)… */
@@ -392,7 +402,9 @@ export class Machine implements AsyncDisposable {
   }
 
   async #context(): Promise<string> {
+    const filled = this.filledInstructions;
     const parts = [
+      ["accelerator", filled === undefined ? "" : describeFilled(filled)],
       ["console", this.console?.lastLines(12) ?? ""],
       ["screen", this.screen.text().trimEnd()],
       ["registers", await this.registers()],

@@ -26,7 +26,7 @@ declare const self: {
   close(): void;
 };
 
-function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): void {
+async function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): Promise<void> {
   using thread = attachMachine(seed, parts);
   const { control, pc, vm } = thread;
   using vcpu = vm.openVcpu(index);
@@ -44,6 +44,7 @@ function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): void {
         return control.end(EndKind.failed, 0, vcpu.failure());
       case Exit.halt:
       case Exit.interrupted:
+      case Exit.needsCode:
         return;
     }
   };
@@ -58,7 +59,9 @@ function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): void {
       control.parkVcpu(index);
       continue;
     }
-    serve(vcpu.run());
+    const exit = vcpu.run();
+    if (exit === Exit.needsCode) await vcpu.load?.();
+    else serve(exit);
   }
   control.setPhase(index, WorkerPhase.ended);
 }
@@ -68,7 +71,7 @@ self.onmessage = async ({ data }) => {
   const PcInterrupts = await loadInterrupts(accelerator);
   try {
     const BuiltinFirmware = await loadBuiltinFirmware(firmware);
-    run(data, { BuiltinFirmware, PcInterrupts });
+    await run(data, { BuiltinFirmware, PcInterrupts });
   } catch (error) {
     const thread = attachMachine(data.seed, { PcInterrupts });
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

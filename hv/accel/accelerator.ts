@@ -26,6 +26,8 @@ export const Exit = {
   interrupted: 4,
   /** The accelerator cannot go on: `vcpu.failure()` says why. */
   failed: 5,
+  /** Code is needed that is loaded only when it is: await `vcpu.load()`, then run on. */
+  needsCode: 6,
 } as const;
 /** One of `Exit`. */
 export type Exit = typeof Exit[keyof typeof Exit];
@@ -90,6 +92,8 @@ export interface Vcpu {
   readonly access: Access;
   /** Runs guest code until something needs the host. Never throws for what a guest does. */
   run(): Exit;
+  /** After `Exit.needsCode`: loads, for the calling thread, what the processor needs to go on. */
+  load?(): Promise<void>;
   /** After `Exit.failed`: the reason, with the instruction's address and bytes where known. */
   failure(): string;
   /**
@@ -161,6 +165,16 @@ export interface VmHandle {
   readonly detail: unknown;
 }
 
+/** Instructions that KVM could not emulate and that the software CPU has executed in its place. */
+export interface FilledInstructions {
+  /** Instructions in all. */
+  readonly count: number;
+  /** Instructions by name, the most frequent first. */
+  readonly byName: ReadonlyMap<string, number>;
+  /** Time that they took, summed over the processors, ns. */
+  readonly spentNs: number;
+}
+
 /** A virtual machine on an accelerator; every thread has its own object for the same machine. */
 export interface AcceleratedVm {
   readonly handle: VmHandle;
@@ -193,6 +207,8 @@ export interface AcceleratedVm {
    * `Exit.interrupted`. `threadId` is what that thread found in `currentThreadId()`.
    */
   kick(index: number, threadId: number): void;
+  /** What another accelerator has executed in this one's place; undefined where that never is. */
+  filledInstructions?(): FilledInstructions;
   /** Interrupt controllers, timers and clock that live in the accelerator, as named blobs. */
   saveChips(): Map<string, Uint8Array>;
   restoreChips(chips: Map<string, Uint8Array>): void;

@@ -2,6 +2,7 @@
 
 import { DEFAULT_MEMORY, type MachineOptions } from "../config.ts";
 import type { ExitStatus } from "../exit_status.ts";
+import { describeFilled } from "../filled_text.ts";
 import { Machine } from "../machine.ts";
 import { parseMemory, showBytes } from "../sizes.ts";
 import { type ConnectedEnd, connectEnd } from "./character_end.ts";
@@ -90,6 +91,7 @@ async function live(
     session.stop();
     // A reader that takes nothing keeps the end waiting, but not a signal.
     await Promise.race([session.flush(), cut.promise]);
+    sayFilled(machine);
     return typeof ended === "number"
       ? await cutShort(machine, ended, request.timeoutMs)
       : ending(ended);
@@ -99,6 +101,11 @@ async function live(
     for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
     for (const end of connected) await end.close();
   }
+}
+
+/** What KVM's gaps have cost, where that is worth a word. */
+function sayFilled({ filledInstructions: filled }: Machine): void {
+  if (filled !== undefined && filled.spentNs > 1e9) say(`hv: ${describeFilled(filled)}`);
 }
 
 async function cutShort(machine: Machine, code: number, timeoutMs = 0): Promise<number> {

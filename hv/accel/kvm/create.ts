@@ -5,11 +5,12 @@ import { addressOf, closeDescriptor, Errno, ignoreKicks, SysError } from "../../
 import { Chips } from "./chips.ts";
 import { buildCpuid } from "./cpuid.ts";
 import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";
-import { kickTable, type KvmDetail, MAX_SLOTS, SlotTable } from "./detail.ts";
-import { makeScratch, mapScratch } from "./gaps/mod.ts";
+import { PhysicalMap } from "../soft/physical_map.ts";
+import { kickTable, type KvmDetail } from "./detail.ts";
+import { FilledTable } from "./gaps/filled.ts";
 import { checkCapability, emulatesRealMode, openKvm } from "./host.ts";
 import * as k from "./ioctl.ts";
-import { call, callValue } from "./ioctl.ts";
+import { call, callValue, Cap } from "./ioctl.ts";
 import { routeInterrupts } from "./routing.ts";
 import * as s from "./structs.ts";
 import { KvmVm } from "./vm.ts";
@@ -76,8 +77,7 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
   routeInterrupts(vmFd);
   const resetChips = new Chips(vmFd).saveForReset();
 
-  const scratch = emulated ? makeScratch(cpus) : undefined;
-  if (scratch !== undefined) mapScratch(vmFd, MAX_SLOTS, scratch);
+  if (checkCapability(systemFd, "KVM_CAP_EXIT_ON_EMULATION_FAILURE") > 0) exitOnFailure(vmFd);
 
   const vcpuFds = cpuid.map((leaves, index) => {
     const fd = callValue(vmFd, k.KVM_CREATE_VCPU, index, "fewer processors may be possible");
@@ -95,9 +95,10 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
     vcpuFds,
     runBytes: callValue(systemFd, k.KVM_GET_VCPU_MMAP_SIZE, 0),
     syncRegisters: checkCapability(systemFd, "KVM_CAP_SYNC_REGS"),
-    scratch,
+    emulates: emulated,
     memoryAddress: addressOf(new Uint8Array(memory.buffer)),
-    slots: new SharedArrayBuffer(SlotTable.byteLength),
+    map: PhysicalMap.buffers(memory.buffer.byteLength),
+    filled: vcpuFds.map(() => new SharedArrayBuffer(FilledTable.byteLength)),
     kicks: new SharedArrayBuffer(kickTable(cpus).byteLength),
     resetChips,
   };
@@ -126,6 +127,17 @@ function dropMissedTicks(vmFd: number): void {
   const control = new s.kvm_reinject_control(new ArrayBuffer(s.kvm_reinject_control.byteLength));
   control.pit_reinject = 0;
   call(vmFd, k.KVM_REINJECT_CONTROL, bytesOf(control));
+}
+
+/**
+ * Unprivileged code's instructions too end the run when KVM cannot emulate them, instead of giving the
+ * guest an undefined-opcode exception.
+ */
+function exitOnFailure(vmFd: number): void {
+  const enable = new s.kvm_enable_cap(new ArrayBuffer(s.kvm_enable_cap.byteLength));
+  enable.cap = Cap.KVM_CAP_EXIT_ON_EMULATION_FAILURE;
+  enable.args[0] = 1n;
+  call(vmFd, k.KVM_ENABLE_CAP, bytesOf(enable));
 }
 
 function createMachine(systemFd: number): number {

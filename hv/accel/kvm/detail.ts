@@ -1,21 +1,7 @@
 /** What a KVM machine's handle carries from thread to thread: descriptors and shared tables. */
 
-import { f64, flag, list, record, words } from "../../core/record.ts";
-
-/** Memory slots that hv uses at most; KVM has thousands. */
-export const MAX_SLOTS = 64;
-
-/** A slot as it was last mapped; `length` 0 when it is not. Addresses and lengths in bytes. */
-export const SlotEntry = record("kvm.slot", 1, {
-  guestAddress: f64,
-  length: f64,
-  memoryOffset: f64,
-  readOnly: flag,
-  logDirty: flag,
-});
-
-/** The slots, shared by the threads: KVM itself cannot be asked. */
-export const SlotTable = record("kvm.slots", 1, { entries: list(SlotEntry, MAX_SLOTS) });
+import { record, words } from "../../core/record.ts";
+import type { PhysicalMapBuffers } from "../soft/physical_map.ts";
 
 /**
  * For every processor the number of the thread that has been signalled and has not yet taken the
@@ -32,12 +18,14 @@ export interface KvmDetail {
   readonly runBytes: number;
   /** Registers that KVM can put into struct kvm_run (KVM_CAP_SYNC_REGS). */
   readonly syncRegisters: number;
-  /** Where `emulatesRealMode`: see gaps/user_step.ts. */
-  readonly scratch: WebAssembly.Memory | undefined;
+  /** Does KVM run privileged code in its instruction emulator here? */
+  readonly emulates: boolean;
   /** Host address of offset 0 of the guest's memory. */
   readonly memoryAddress: number;
-  /** A `SlotTable`. */
-  readonly slots: SharedArrayBuffer;
+  /** The memory slots, shared by the threads: KVM itself cannot be asked. */
+  readonly map: PhysicalMapBuffers;
+  /** A `FilledTable` for each processor: see gaps/filled.ts. */
+  readonly filled: readonly SharedArrayBuffer[];
   /** A `kickTable`. */
   readonly kicks: SharedArrayBuffer;
   /** The chips' blobs as they were when the machine was made. */

@@ -24,12 +24,17 @@ export interface Position {
   readonly bytes: Uint8Array;
 }
 
-const EMULATION_ADVICE =
-  "the host runs kernel-mode code through KVM's emulator, which lacks this instruction: " +
-  "run it on a host with VT-x or AMD-V";
+/** @param gap Why the software CPU could not execute the instruction in KVM's place. */
+const emulationAdvice = (gap: string) =>
+  "the host runs kernel-mode code through KVM's emulator, which lacks this instruction" +
+  (gap === "" ? "" : `, and ${gap}`) + ": run it on a host with VT-x or AMD-V";
 
-/** Describes the exit in `page` (kvm_run) of a processor that stopped at `at`. */
-export function describeExit(page: DataView, at: Position): string {
+/**
+ * Describes the exit in `page` (kvm_run) of a processor that stopped at `at`.
+ *
+ * @param gap Why the software CPU could not do what KVM could not.
+ */
+export function describeExit(page: DataView, at: Position, gap = ""): string {
   const reason = page.getUint32(RUN.exit_reason, true);
   const where = `at ${at.address} (linear ${hex(at.linear)})`;
   const memory = at.bytes.length > 0 ? `, bytes ${hexBytes(at.bytes)}` : "";
@@ -42,7 +47,7 @@ export function describeExit(page: DataView, at: Position): string {
       const advice = suberror !== run.KVM_INTERNAL_ERROR_EMULATION
         ? `data ${internalData(page)}`
         : bytes.length > 0
-        ? EMULATION_ADVICE
+        ? emulationAdvice(gap)
         : "the guest runs where there is no memory";
       return `${text} ${where}${shown} (KVM_EXIT_INTERNAL_ERROR, suberror ${suberror}); ${advice}`;
     }

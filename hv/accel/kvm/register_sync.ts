@@ -7,14 +7,48 @@
  * ordinary host and 10 µs on one whose KVM is itself emulated.
  */
 
-import { call, KVM_GET_REGS, KVM_GET_SREGS, KVM_SET_REGS, KVM_SET_SREGS } from "./ioctl.ts";
-import { KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, RUN } from "./run_page.ts";
-import { kvm_regs, kvm_sregs } from "./structs.ts";
+import * as k from "./ioctl.ts";
+import { call } from "./ioctl.ts";
+import { KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_REGS, KVM_SYNC_X86_SREGS, RUN } from "./run_page.ts";
+import { kvm_regs, kvm_sregs, kvm_vcpu_events } from "./structs.ts";
 
 /** Looks at the registers with at most so many exits from one to the next are often. */
 const OFTEN_EXITS = 32;
 
 const INTERRUPT_BITMAP = kvm_sregs.layout.find(({ name }) => name === "interrupt_bitmap")!;
+
+/** A set of registers: its bit in the page's masks, its place there, and its calls. */
+interface RegisterSet {
+  readonly bit: number;
+  readonly offset: number;
+  readonly byteLength: number;
+  readonly get: k.Ioctl;
+  readonly set: k.Ioctl;
+}
+
+const REGS: RegisterSet = {
+  bit: KVM_SYNC_X86_REGS,
+  offset: RUN.sync_regs,
+  byteLength: kvm_regs.byteLength,
+  get: k.KVM_GET_REGS,
+  set: k.KVM_SET_REGS,
+};
+const SREGS: RegisterSet = {
+  bit: KVM_SYNC_X86_SREGS,
+  offset: RUN.sync_sregs,
+  byteLength: kvm_sregs.byteLength,
+  get: k.KVM_GET_SREGS,
+  set: k.KVM_SET_SREGS,
+};
+const EVENTS: RegisterSet = {
+  bit: KVM_SYNC_X86_EVENTS,
+  offset: RUN.sync_events,
+  byteLength: kvm_vcpu_events.byteLength,
+  get: k.KVM_GET_VCPU_EVENTS,
+  set: k.KVM_SET_VCPU_EVENTS,
+};
+/** In the order in which KVM takes them: regs make it forget a pending exception, events come last. */
+const SETS = [REGS, SREGS, EVENTS];
 
 /** Where a processor's registers are: in KVM, or in the shared page. */
 export class RegisterSync {
@@ -37,7 +71,7 @@ export class RegisterSync {
   constructor(fd: () => number, page: Uint8Array, available: number) {
     this.#fd = fd;
     this.#page = page;
-    this.#available = available & (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS);
+    this.#available = available & (REGS.bit | SREGS.bit | EVENTS.bit);
   }
 
   /** To be called after every KVM_RUN. */
@@ -50,14 +84,7 @@ export class RegisterSync {
 
   /** Copies a kvm_regs into `into`. */
   load(into: Uint8Array): void {
-    if ((this.#fresh & KVM_SYNC_X86_REGS) !== 0) {
-      this.#copy(RUN.sync_regs, into);
-    } else {
-      const fd = this.#fd();
-      this.flush();
-      call(fd, KVM_GET_REGS, into);
-    }
-    this.#looked(KVM_SYNC_X86_REGS);
+    this.#load(REGS, into);
   }
 
   /**
@@ -65,37 +92,44 @@ export class RegisterSync {
    * would deliver what stands there, long since delivered, when the registers are stored again.
    */
   loadSpecial(into: Uint8Array): void {
-    if ((this.#fresh & KVM_SYNC_X86_SREGS) !== 0) this.#copy(RUN.sync_sregs, into);
-    else call(this.#fd(), KVM_GET_SREGS, into);
+    this.#load(SREGS, into);
     into.fill(0, INTERRUPT_BITMAP.offset, INTERRUPT_BITMAP.offset + INTERRUPT_BITMAP.size);
-    this.#looked(KVM_SYNC_X86_SREGS);
   }
 
-  /** Makes the kvm_regs `from` the processor's, at the latest when it runs next. */
+  /** Copies a kvm_vcpu_events into `into`. */
+  loadEvents(into: Uint8Array): void {
+    this.#load(EVENTS, into);
+  }
+
+  /**
+   * Makes the kvm_regs `from` the processor's, at the latest when it runs next. KVM forgets an
+   * exception that is pending.
+   */
   store(from: Uint8Array): void {
-    if ((this.#available & KVM_SYNC_X86_REGS) === 0) {
-      call(this.#fd(), KVM_SET_REGS, from);
-      return;
-    }
-    this.#fd();
-    this.#page.set(from, RUN.sync_regs);
-    this.#page[RUN.kvm_dirty_regs] |= KVM_SYNC_X86_REGS;
-    this.#fresh |= KVM_SYNC_X86_REGS;
+    this.#store(REGS, from);
   }
 
-  /** Makes the kvm_sregs `from` the processor's. */
+  /** The same for a kvm_sregs. */
   storeSpecial(from: Uint8Array): void {
-    call(this.#fd(), KVM_SET_SREGS, from);
-    this.#fresh &= ~KVM_SYNC_X86_SREGS;
+    this.#store(SREGS, from);
+  }
+
+  /** The same for a kvm_vcpu_events, whose flags say what counts. */
+  storeEvents(from: Uint8Array): void {
+    this.#store(EVENTS, from);
   }
 
   /** Gives KVM what is stored in the page, also by another thread. */
   flush(): void {
-    if ((this.#page[RUN.kvm_dirty_regs] & KVM_SYNC_X86_REGS) === 0) return;
-    const regs = new Uint8Array(kvm_regs.byteLength);
-    this.#copy(RUN.sync_regs, regs);
-    call(this.#fd(), KVM_SET_REGS, regs);
+    const dirty = this.#page[RUN.kvm_dirty_regs];
+    if (dirty === 0) return;
     this.#page[RUN.kvm_dirty_regs] = 0;
+    for (const { bit, offset, byteLength, set } of SETS) {
+      if ((dirty & bit) === 0) continue;
+      const registers = new Uint8Array(byteLength);
+      this.#copy(offset, registers);
+      call(this.#fd(), set, registers);
+    }
   }
 
   /** Forgets what is in the page: the processor gets another state. */
@@ -107,6 +141,29 @@ export class RegisterSync {
   /** The page is about to be unmapped. */
   end(): void {
     this.#page = new Uint8Array(this.#page.length);
+  }
+
+  #load({ bit, offset, get }: RegisterSet, into: Uint8Array): void {
+    if ((this.#fresh & bit) !== 0) {
+      this.#copy(offset, into);
+    } else {
+      const fd = this.#fd();
+      this.flush();
+      call(fd, get, into);
+    }
+    this.#looked(bit);
+  }
+
+  #store({ bit, offset, set }: RegisterSet, from: Uint8Array): void {
+    const fd = this.#fd();
+    if ((this.#available & bit) === 0) {
+      this.flush();
+      call(fd, set, from);
+      return;
+    }
+    this.#page.set(from, offset);
+    this.#page[RUN.kvm_dirty_regs] |= bit;
+    this.#fresh |= bit;
   }
 
   #copy(offset: number, into: Uint8Array): void {

@@ -35,11 +35,13 @@ export const RUN = {
   kvm_dirty_regs: 296,
   sync_regs: 304,
   sync_sregs: 448,
+  sync_events: 760,
 } as const;
 
 /** Bits of `kvm_valid_regs` and `kvm_dirty_regs`. */
 export const KVM_SYNC_X86_REGS = 1;
 export const KVM_SYNC_X86_SREGS = 2;
+export const KVM_SYNC_X86_EVENTS = 4;
 
 /** Direction of a port access. */
 export const KVM_EXIT_IO_OUT = 1;

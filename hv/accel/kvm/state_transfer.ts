@@ -216,7 +216,11 @@ export class StateTransfer {
   }
 }
 
-function saveSegment(from: KvmSegment, to: SegmentState): void {
+/** A segment register in the common form. */
+export function saveSegment(
+  from: KvmSegment,
+  to: Pick<SegmentState, "base" | "limit" | "selector" | "access">,
+): void {
   to.base = from.base;
   to.limit = from.limit;
   to.selector = from.selector;
@@ -231,7 +235,11 @@ function saveSegment(from: KvmSegment, to: SegmentState): void {
     (from.unusable ? cpu.ACCESS_UNUSABLE : 0);
 }
 
-function restoreSegment(from: SegmentState, to: KvmSegment): void {
+/** The reverse of `saveSegment`. */
+export function restoreSegment(
+  from: Pick<SegmentState, "base" | "limit" | "selector" | "access">,
+  to: KvmSegment,
+): void {
   const bit = (mask: number) => (from.access & mask) !== 0 ? 1 : 0;
   to.base = from.base;
   to.limit = from.limit;

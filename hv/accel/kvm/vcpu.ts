@@ -16,7 +16,8 @@ import {
 } from "../../sys/mod.ts";
 import { type Access, Exit, type Vcpu } from "../accelerator.ts";
 import type { CpuState } from "../cpu_state.ts";
-import { EmulatorGaps } from "./gaps/mod.ts";
+import type { GapFiller, SoftCpuParts } from "./gaps/filler.ts";
+import { loadGapFiller, openGapFiller } from "./gaps/mod.ts";
 import { HighInterrupts } from "./high_interrupts.ts";
 import { describeExit, describeRunError, type Position } from "./failure.ts";
 import { call, KVM_RUN, KVM_TRANSLATE } from "./ioctl.ts";
@@ -26,7 +27,7 @@ import { resetState } from "./reset.ts";
 import * as run from "./run_page.ts";
 import { RUN } from "./run_page.ts";
 import { StateTransfer } from "./state_transfer.ts";
-import { kvm_translation } from "./structs.ts";
+import { kvm_regs, kvm_translation } from "./structs.ts";
 import { bytesOf } from "../../core/record.ts";
 
 /** The access object that every exit reuses. */
@@ -52,8 +53,10 @@ export interface VcpuContext {
   readonly syncRegisters: number;
   /** One word a processor, see `kickTable`. */
   readonly kicks: Int32Array;
-  /** For a host whose KVM runs privileged code in its instruction emulator: see gaps/user_step.ts. */
-  readonly scratch: WebAssembly.Memory | undefined;
+  /** Does KVM run privileged code in its instruction emulator here? */
+  readonly emulates: boolean;
+  /** For what KVM cannot emulate: see gaps/mod.ts. */
+  readonly softCpu: SoftCpuParts;
   /** Up to `length` bytes of guest memory at a guest-physical address. */
   readGuest(address: number, length: number): Uint8Array;
   /** A view of guest memory, or undefined unless all of it is mapped in one writable slot. */
@@ -84,7 +87,9 @@ export class KvmVcpu implements Vcpu {
   #runErrno = 0;
   #transfer: StateTransfer | undefined;
   #highInterrupts: HighInterrupts | undefined;
-  #gaps: EmulatorGaps | undefined;
+  #filler: GapFiller | undefined;
+  /** What completing an instruction of the filler has led to, if `run` has not reported it yet. */
+  #heldFill: Exit | undefined;
   /** There was an exit since the last interruption: the guest does get on. */
   #getsOn = false;
 
@@ -107,6 +112,9 @@ export class KvmVcpu implements Vcpu {
       this.#held = false;
       return this.#decode();
     }
+    if (this.#heldFill !== undefined || this.#filler?.isUnderWay === true) {
+      return this.#resumeFill();
+    }
     const result = this.#ioctl(this.#fd, KVM_RUN.request, null);
     if (result !== 0) return this.#runError(errno());
     this.#sync.ran();
@@ -116,13 +124,21 @@ export class KvmVcpu implements Vcpu {
 
   failure(): string {
     const at = this.#position();
-    return this.#runErrno !== 0
-      ? describeRunError(errnoName(this.#runErrno), at)
-      : describeExit(this.#page, at);
+    if (this.#runErrno !== 0) return describeRunError(errnoName(this.#runErrno), at);
+    return describeExit(this.#page, at, this.#filler?.reason);
+  }
+
+  load(): Promise<void> {
+    return loadGapFiller();
   }
 
   settle(): boolean {
-    if (this.#held) return false;
+    if (this.#held || this.#heldFill !== undefined) return false;
+    if (this.#filler?.isUnderWay === true) {
+      const exit = this.#filler.resume();
+      if (exit !== Exit.interrupted) this.#heldFill = exit;
+      return exit === Exit.interrupted;
+    }
     this.#live();
     this.#bytes[RUN.immediate_exit] = 1;
     const result = this.#ioctl(this.#fd, KVM_RUN.request, null);
@@ -179,18 +195,16 @@ export class KvmVcpu implements Vcpu {
     this.#live();
     currentThreadId();
     this.#armed = true;
-    const { scratch, readGuest, guestView } = this.#context;
-    if (scratch === undefined) return;
+    const { emulates, readGuest, guestView } = this.#context;
+    if (!emulates) return;
     const guest = { fd: this.#fd, readGuest, guestView };
     this.#highInterrupts = new HighInterrupts({ ...guest, registers: this.registers });
-    const interrupted = () => this.#takeKick();
-    const host = { ...guest, index: this.index, page: this.#page, scratch, interrupted };
-    this.#gaps = new EmulatorGaps(host, this.#sync);
   }
 
   #decode(): Exit {
     const page = this.#page;
     const access = this.#access;
+    access.data = page;
     switch (page.getUint32(RUN.exit_reason, true)) {
       case run.KVM_EXIT_IO:
         access.address = page.getUint16(RUN.io_port, true);
@@ -227,27 +241,42 @@ export class KvmVcpu implements Vcpu {
       default:
         this.#unsettled = false;
         this.#runErrno = 0;
-        return this.#fillGap() ? Exit.interrupted : Exit.failed;
+        return this.#cannotEmulate ? this.#fillGap() : Exit.failed;
     }
   }
 
-  #takeKick(): void {
-    consumeKicks();
-    Atomics.store(this.#context.kicks, this.index, 0);
+  /** Has KVM stopped at an instruction that it cannot emulate? */
+  get #cannotEmulate(): boolean {
+    return this.#page.getUint32(RUN.exit_reason, true) === run.KVM_EXIT_INTERNAL_ERROR &&
+      this.#page.getUint32(RUN.internal_suberror, true) === run.KVM_INTERNAL_ERROR_EMULATION;
   }
 
-  /** Carries out an instruction that KVM's emulator lacks; what says so stays when that fails. */
-  #fillGap(): boolean {
-    const page = this.#page;
-    if (
-      this.#gaps === undefined ||
-      page.getUint32(RUN.exit_reason, true) !== run.KVM_EXIT_INTERNAL_ERROR ||
-      page.getUint32(RUN.internal_suberror, true) !== run.KVM_INTERNAL_ERROR_EMULATION
-    ) return false;
-    const exit = this.#bytes.slice(RUN.exit_reason, RUN.kvm_valid_regs);
-    if (this.#gaps.fill()) return true;
-    this.#bytes.set(exit, RUN.exit_reason);
-    return false;
+  #fillGap(): Exit {
+    const parts = this.#context.softCpu;
+    this.#filler ??= openGapFiller({ fd: this.#live(), sync: this.#sync, parts });
+    if (this.#filler === undefined) {
+      // KVM is to try again; an older one must forget that the guest was to get an exception.
+      const regs = new Uint8Array(kvm_regs.byteLength);
+      this.#sync.load(regs);
+      this.#sync.store(regs);
+      return Exit.needsCode;
+    }
+    return this.#filled(this.#filler.fill());
+  }
+
+  #resumeFill(): Exit {
+    const held = this.#heldFill;
+    this.#heldFill = undefined;
+    return this.#filled(held ?? this.#filler!.resume());
+  }
+
+  /** The filler's accesses to devices are reported as KVM's are. */
+  #filled(exit: Exit): Exit {
+    if (exit === Exit.port || exit === Exit.mmio) {
+      const { address, size, count, isWrite, data, dataOffset } = this.#filler!.access;
+      Object.assign(this.#access, { address, size, count, isWrite, data, dataOffset });
+    }
+    return exit;
   }
 
   #runError(number: number): Exit {
@@ -263,7 +292,8 @@ export class KvmVcpu implements Vcpu {
     this.#sync.ran();
     this.#unsettled = false;
     if (number === Errno.EINTR) {
-      this.#takeKick();
+      consumeKicks();
+      Atomics.store(this.#context.kicks, this.index, 0);
       this.#highInterrupts?.interrupted(this.#getsOn);
       this.#getsOn = false;
       return Exit.interrupted;
@@ -282,6 +312,8 @@ export class KvmVcpu implements Vcpu {
   /** Otherwise the next run would complete an instruction of the state that is replaced. */
   #forgetExit(): void {
     this.#held = false;
+    this.#heldFill = undefined;
+    this.#filler?.forget();
     for (let i = 0; i < MAX_RESTARTS && !this.settle(); i++) this.#held = false;
     this.#held = false;
     this.#sync.discard();

@@ -2,9 +2,11 @@
 
 import { bytesOf } from "../../core/record.ts";
 import { addressOf, closeDescriptor, PAGE_BYTES, signalThread } from "../../sys/mod.ts";
-import type { AcceleratedVm, MemorySlot, VmHandle } from "../accelerator.ts";
+import type { AcceleratedVm, FilledInstructions, MemorySlot, VmHandle } from "../accelerator.ts";
 import { Chips } from "./chips.ts";
-import { type KvmDetail, MAX_SLOTS, SlotTable } from "./detail.ts";
+import { PhysicalMap } from "../soft/physical_map.ts";
+import type { KvmDetail } from "./detail.ts";
+import { readFilled } from "./gaps/filled.ts";
 import * as k from "./ioctl.ts";
 import { call } from "./ioctl.ts";
 import * as s from "./structs.ts";
@@ -27,7 +29,7 @@ export class KvmVm implements AcceleratedVm {
   readonly #detail: KvmDetail;
   readonly #owner: boolean;
   readonly #chips: Chips;
-  readonly #slots: InstanceType<typeof SlotTable>;
+  readonly #map: PhysicalMap;
   readonly #kicks: Int32Array;
   readonly #guest: Uint8Array;
   readonly #level = new Uint32Array(2);
@@ -40,7 +42,7 @@ export class KvmVm implements AcceleratedVm {
     this.#detail = handle.detail as KvmDetail;
     this.#owner = owner;
     this.#chips = new Chips(this.#detail.vmFd);
-    this.#slots = new SlotTable(this.#detail.slots);
+    this.#map = new PhysicalMap(this.#detail.map, handle.memory.buffer.byteLength);
     this.#kicks = new Int32Array(this.#detail.kicks);
     this.#guest = new Uint8Array(handle.memory.buffer);
   }
@@ -52,42 +54,39 @@ export class KvmVm implements AcceleratedVm {
    * @throws RangeError, SysError
    */
   mapMemory(slot: MemorySlot): void {
-    const entry = this.#checkSlot(slot);
-    const moved = entry.guestAddress !== slot.guestAddress || entry.length !== slot.length ||
-      entry.memoryOffset !== slot.memoryOffset || entry.readOnly !== (slot.readOnly ?? false);
-    if (entry.length !== 0 && moved) {
-      this.#setRegion(slot.slot, 0, entry.guestAddress, 0, 0);
-      entry.length = 0;
+    this.#map.check(slot);
+    const before = this.#map.slot(slot.slot);
+    const moved = before.guestAddress !== slot.guestAddress || before.length !== slot.length ||
+      before.memoryOffset !== slot.memoryOffset || before.readOnly !== (slot.readOnly ?? false);
+    if (before.length !== 0 && moved) {
+      this.#setRegion(slot.slot, 0, before.guestAddress, 0, 0);
+      this.#map.set({ ...slot, length: 0 });
     }
-    if (slot.length === 0) return;
-    const flags = (slot.logDirty ? s.KVM_MEM_LOG_DIRTY_PAGES : 0) |
-      (slot.readOnly ? s.KVM_MEM_READONLY : 0);
-    this.#setRegion(
-      slot.slot,
-      flags,
-      slot.guestAddress,
-      slot.length,
-      this.#detail.memoryAddress + slot.memoryOffset,
-    );
-    entry.guestAddress = slot.guestAddress;
-    entry.length = slot.length;
-    entry.memoryOffset = slot.memoryOffset;
-    entry.readOnly = slot.readOnly ?? false;
-    entry.logDirty = slot.logDirty ?? false;
+    if (slot.length !== 0) {
+      const flags = (slot.logDirty ? s.KVM_MEM_LOG_DIRTY_PAGES : 0) |
+        (slot.readOnly ? s.KVM_MEM_READONLY : 0);
+      this.#setRegion(
+        slot.slot,
+        flags,
+        slot.guestAddress,
+        slot.length,
+        this.#detail.memoryAddress + slot.memoryOffset,
+      );
+    }
+    this.#map.set(slot);
   }
 
   /** @throws Error for a slot without log, SysError */
   takeDirtyPages(slot: number): Uint8Array {
-    const entry = this.#slots.entries[slot];
-    if (entry === undefined || entry.length === 0 || !entry.logDirty) {
-      throw new Error(`Cannot read the log of memory slot ${slot}: it is not mapped with a log`);
-    }
-    const bitmap = new Uint8Array(Math.ceil(entry.length / PAGE_BYTES / 64) * 8);
+    // What the software CPU has written in KVM's place; it also checks that there is a log.
+    const filled = this.#map.takeDirtyPages(slot);
+    const { length } = this.#map.slot(slot);
+    const bitmap = new Uint8Array(Math.ceil(length / PAGE_BYTES / 64) * 8);
     const log = new s.kvm_dirty_log(new ArrayBuffer(s.kvm_dirty_log.byteLength));
     log.slot = slot;
     log.dirty_bitmap = BigInt(addressOf(bitmap));
     call(this.#detail.vmFd, k.KVM_GET_DIRTY_LOG, bytesOf(log));
-    return bitmap.subarray(0, Math.ceil(entry.length / PAGE_BYTES / 8));
+    return filled.map((bits, i) => bits | bitmap[i]);
   }
 
   setIrq(gsi: number, level: boolean): void {
@@ -134,7 +133,13 @@ export class KvmVm implements AcceleratedVm {
       runBytes: this.#detail.runBytes,
       syncRegisters: this.#detail.syncRegisters,
       kicks: this.#kicks,
-      scratch: this.#detail.scratch,
+      emulates: this.#detail.emulates,
+      softCpu: {
+        index,
+        memory: this.handle.memory,
+        map: this.#map,
+        filled: this.#detail.filled[index],
+      },
       readGuest: (address, length) => this.#readGuest(address, length),
       guestView: (address, length) => this.#guestView(address, length),
     });
@@ -145,6 +150,10 @@ export class KvmVm implements AcceleratedVm {
     if (!signalThread(threadId)) {
       Atomics.compareExchange(this.#kicks, index, threadId, 0);
     }
+  }
+
+  filledInstructions(): FilledInstructions {
+    return readFilled(this.#detail.filled);
   }
 
   saveChips(): Map<string, Uint8Array> {
@@ -167,26 +176,6 @@ export class KvmVm implements AcceleratedVm {
     for (const fd of this.#detail.vcpuFds) closeDescriptor(fd);
     closeDescriptor(this.#detail.vmFd);
     closeDescriptor(this.#detail.systemFd);
-  }
-
-  #checkSlot(slot: MemorySlot): SlotTable["entries"][number] {
-    const entry = this.#slots.entries[slot.slot];
-    if (entry === undefined) {
-      throw new RangeError(`Cannot map memory slot ${slot.slot}: 0 to ${MAX_SLOTS - 1} exist`);
-    }
-    const { guestAddress, length, memoryOffset } = slot;
-    const aligned = guestAddress % PAGE_BYTES === 0 && length % PAGE_BYTES === 0 &&
-      memoryOffset % PAGE_BYTES === 0;
-    if (!aligned || guestAddress < 0 || length < 0) {
-      throw new RangeError(`Cannot map memory slot ${slot.slot}: whole pages are required`);
-    }
-    if (memoryOffset < 0 || memoryOffset + length > this.#guest.byteLength) {
-      throw new RangeError(
-        `Cannot map memory slot ${slot.slot}: ${length} bytes from ${memoryOffset} do not lie in ` +
-          `the machine's memory of ${this.#guest.byteLength} bytes`,
-      );
-    }
-    return entry;
   }
 
   #setRegion(
@@ -229,25 +218,18 @@ export class KvmVm implements AcceleratedVm {
     call(this.#detail.vmFd, k.KVM_IOEVENTFD, bytesOf(ioeventfd));
   }
 
+  /** `length` bytes that all lie in one slot, or undefined. */
   #guestView(address: number, length: number): Uint8Array | undefined {
-    for (const entry of this.#slots.entries) {
-      const offset = address - entry.guestAddress;
-      if (offset < 0 || offset + length > entry.length || entry.readOnly) continue;
-      const start = entry.memoryOffset + offset;
-      return this.#guest.subarray(start, start + length);
+    const start = this.#map.offsetOf(address);
+    if (start < 0 || !this.#map.lastWritable || this.#map.bytesFrom(address) < length) {
+      return undefined;
     }
-    return undefined;
+    return this.#guest.subarray(start, start + length);
   }
 
   #readGuest(address: number, length: number): Uint8Array {
-    for (const entry of this.#slots.entries) {
-      const offset = address - entry.guestAddress;
-      if (offset < 0 || offset >= entry.length) continue;
-      const start = entry.memoryOffset + offset;
-      return this.#guest.slice(start, start + Math.min(length, entry.length - offset));
-    }
-    return new Uint8Array(0);
+    const start = this.#map.offsetOf(address);
+    if (start < 0) return new Uint8Array(0);
+    return this.#guest.slice(start, start + Math.min(length, this.#map.bytesFrom(address)));
   }
 }
-
-type SlotTable = InstanceType<typeof SlotTable>;

@@ -82,19 +82,23 @@ export class CodeFinder {
     }
   }
 
-  /** The bytes at `rip` as far as they can be read, for messages. */
+  /** The bytes at `rip`, up to the longest instruction's, as far as they can be read. */
   bytes(): Uint8Array {
     const { map, guest } = this.#from;
+    const bytes = new Uint8Array(MAX_INSTRUCTION_BYTES);
+    let length = 0;
     try {
-      const physical = this.#address(0);
-      const offset = map.offsetOf(physical);
-      if (offset < 0) return new Uint8Array(0);
-      const inPage = PAGE - physical % PAGE;
-      return guest.slice(offset, offset + Math.min(MAX_INSTRUCTION_BYTES, inPage));
+      let physical = this.#address(0);
+      for (; length < bytes.length; physical++) {
+        if (length > 0 && physical % PAGE === 0) physical = this.#address(length);
+        const offset = map.offsetOf(physical);
+        if (offset < 0) break;
+        bytes[length++] = guest[offset];
+      }
     } catch (error) {
-      if (error instanceof GuestFault) return new Uint8Array(0);
-      throw error;
+      if (!(error instanceof GuestFault)) throw error;
     }
+    return bytes.subarray(0, length);
   }
 
   /** Physical address of the code byte `distance` bytes from `rip`. */

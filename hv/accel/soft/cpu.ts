@@ -179,7 +179,7 @@ export class Cpu {
     }
   }
 
-  /** The bytes at `rip` as far as they can be read, for messages. */
+  /** The bytes at `rip`, up to the longest instruction's, as far as they can be read. */
   codeBytes(): Uint8Array {
     return this.#code.bytes();
   }

@@ -60,6 +60,8 @@ export interface CodeWatcher {
 export class LinearMemory {
   /** Set by whoever decodes. */
   watcher: CodeWatcher = { invalidate: () => {} };
+  /** Clear where others change the page tables unseen: every access walks them then. */
+  keepsTranslations = true;
   readonly #breakpoints: Breakpoints;
   /** The other processors. */
   readonly world: World;
@@ -154,6 +156,7 @@ export class LinearMemory {
   }
 
   #fill(high: number, low: number, offset: number, table: number): void {
+    if (!this.keepsTranslations) return;
     const words = this.#words;
     if (this.#aligns) return;
     if (this.#breakpoints.onData && this.#breakpoints.isPageWatched(wide(high, low))) return;

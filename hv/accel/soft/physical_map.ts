@@ -71,24 +71,29 @@ export class PhysicalMap {
   }
 
   /**
-   * Maps, moves or removes (length 0) a slot.
+   * Can `slot` be mapped?
    *
-   * @throws RangeError when the slot is not whole pages within the machine's memory
+   * @throws RangeError when it is not whole pages within the machine's memory
    */
-  set(slot: MemorySlot): void {
+  check(slot: MemorySlot): void {
     const { guestAddress, length, memoryOffset } = slot;
     const fail = (why: string) => new RangeError(`Cannot map memory slot ${slot.slot}: ${why}`);
-    const entry = this.#table.entries[slot.slot];
-    if (entry === undefined) throw fail(`0 to ${MAX_SLOTS - 1} exist`);
-    if ([guestAddress, length, memoryOffset].some((n) => n < 0 || n % PAGE_BYTES !== 0)) {
-      throw fail("whole pages are required");
-    }
-    if (memoryOffset + length > this.#memoryBytes) {
+    if (this.#table.entries[slot.slot] === undefined) throw fail(`0 to ${MAX_SLOTS - 1} exist`);
+    const aligned = [guestAddress, length, memoryOffset].every((n) => n % PAGE_BYTES === 0);
+    if (!aligned || guestAddress < 0 || length < 0) throw fail("whole pages are required");
+    if (memoryOffset < 0 || memoryOffset + length > this.#memoryBytes) {
       throw fail(
         `${length} bytes from ${memoryOffset} do not lie in the machine's memory of ` +
           `${this.#memoryBytes} bytes`,
       );
     }
+  }
+
+  /** Maps, moves or removes (length 0) a slot. @throws RangeError as `check` does */
+  set(slot: MemorySlot): void {
+    this.check(slot);
+    const { guestAddress, length, memoryOffset } = slot;
+    const entry = this.#table.entries[slot.slot];
     Atomics.add(this.#table.sequence, 0, 1);
     entry.guestAddress = guestAddress;
     entry.length = length;
@@ -96,6 +101,11 @@ export class PhysicalMap {
     entry.readOnly = slot.readOnly ?? false;
     entry.logDirty = slot.logDirty ?? false;
     Atomics.add(this.#table.sequence, 0, 1);
+  }
+
+  /** Slot `number` as it was last mapped; its length is 0 when it is not. */
+  slot(number: number): Readonly<Entry> {
+    return this.#table.entries[number];
   }
 
   /**
@@ -114,6 +124,12 @@ export class PhysicalMap {
         return found.offset;
       }
     }
+  }
+
+  /** Bytes from `address`, which lies in a slot, to the slot's end. */
+  bytesFrom(address: number): number {
+    const { guestAddress, length } = this.#find(address) ?? { guestAddress: address, length: 0 };
+    return guestAddress + length - address;
   }
 
   /** May the byte that `offsetOf` found last be written? */

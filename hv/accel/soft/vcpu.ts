@@ -51,6 +51,11 @@ export class SoftVcpu implements Vcpu {
     this.#cpu.request(Pending.interrupt);
   }
 
+  /** The processor itself, for who hands it single instructions (hv/accel/kvm/gaps). */
+  get cpu(): Cpu {
+    return this.#cpu;
+  }
+
   run(): Exit {
     const { world } = this.#cpu;
     world.enter();
@@ -103,6 +108,11 @@ export class SoftVcpu implements Vcpu {
   step(): Exit | undefined {
     const exit = this.#awaiting ? this.#complete() : this.#stepOnce();
     return exit === NO_EXIT ? undefined : exit;
+  }
+
+  /** Does the last exit's instruction go on once its access has been served? */
+  get awaitsDevice(): boolean {
+    return this.#awaiting;
   }
 
   failure(): string {

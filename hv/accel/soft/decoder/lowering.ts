@@ -63,7 +63,7 @@ export function sizeOf(instruction: Instruction, letter: string): number {
 }
 
 /** The name by which the handler goes, where it depends on more than the opcode. */
-function handlerName(instruction: Instruction): string {
+export function handlerName(instruction: Instruction): string {
   const { entry: { name }, repeat, rex, operandSize } = instruction;
   if (repeat !== 0 && REPEATABLE.has(name)) {
     if (!COMPARING.has(name)) return `rep_${name}`;
