@@ -23,6 +23,9 @@ import {
 
 await loadGapFiller();
 
+/** Offsets in the XSAVE area. */
+const XSTATE_BV = 512;
+const YMM_HIGH = 576;
 const FNINIT = [0xdb, 0xe3];
 
 kvmTest("IRET returns in protected mode, to its own level (SDM volume 2, IRET)", () => {
@@ -271,6 +274,36 @@ kvmTest("XSETBV enables a state, XGETBV shows it, XSAVE and XRSTOR move it", () 
   machine.expectOut(0xe0, 3);
   machine.expectOut(0xe1, 1);
   assert.deepEqual([...machine.bytes.slice(DATA + 0x10, DATA + 0x14)], [1, 2, 3, 4]);
+});
+
+kvmTest("XSAVE and XRSTOR move the upper halves of YMM registers as well", () => {
+  using machine = inProtectedMode([
+    ...[0xb8, ...dword(7), 0x31, 0xd2, 0x0f, 0xae, 0x24, 0x25, ...dword(DATA)], // xsave [3000h]
+    ...[0xb8, ...dword(7), 0x0f, 0xae, 0x2c, 0x25, ...dword(DATA + 0x800)], // xrstor: all initial
+    ...out(0xe0, 1),
+    ...[0xb8, ...dword(7), 0x31, 0xd2, 0x0f, 0xae, 0x2c, 0x25, ...dword(DATA), ...out(0xe1, 1)],
+  ], 64);
+  const state = stateOf(machine);
+  const xsave = new DataView(state.xsave.buffer, state.xsave.byteOffset, state.xsave.byteLength);
+  state.xcr0 = 7n;
+  xsave.setUint32(XSTATE_BV, 7, true);
+  xsave.setBigUint64(YMM_HIGH, 0x1122_3344_5566_7788n, true);
+  try {
+    machine.vcpu.restore(state);
+  } catch {
+    return console.log("skipped: this KVM has no AVX");
+  }
+  machine.expectOut(0xe0, 1);
+  const memory = new DataView(machine.memory.buffer);
+  assert.equal(memory.getBigUint64(DATA + YMM_HIGH, true), 0x1122_3344_5566_7788n);
+  assert.equal(memory.getUint32(DATA + XSTATE_BV, true) & 4, 4);
+  const high = () => {
+    const { xsave } = stateOf(machine);
+    return new DataView(xsave.buffer, xsave.byteOffset).getBigUint64(YMM_HIGH, true);
+  };
+  assert.equal(high(), 0n);
+  machine.expectOut(0xe1, 1);
+  assert.equal(high(), 0x1122_3344_5566_7788n);
 });
 
 kvmTest("LAR, LSL and VERW look into the descriptor tables", () => {

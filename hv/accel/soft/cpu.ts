@@ -39,6 +39,17 @@ export interface ServiceCall {
 /** Carries out an instruction. */
 export type Service = (cpu: Cpu, call: ServiceCall) => Status;
 
+/** A part of the XSAVE area beyond x87 and SSE. */
+export interface StateComponent {
+  /** Its bit in XCR0. */
+  readonly bit: number;
+  /** Place in the standard form, and length, bytes. */
+  readonly offset: number;
+  readonly bytes: number;
+  /** In the compacted form it begins at a multiple of 64. */
+  readonly aligned: boolean;
+}
+
 /** What the processor needs from its machine. */
 export interface CpuContext {
   readonly index: number;
@@ -57,6 +68,8 @@ export interface CpuContext {
   readonly features: ReadonlySet<string>;
   /** Services by their number. */
   readonly services: readonly Service[];
+  /** Of a processor whose instructions are executed here: see services/saved_state.ts. */
+  readonly components?: readonly StateComponent[];
 }
 
 /** See above. */
@@ -73,6 +86,7 @@ export class Cpu {
   readonly breakpoints: Breakpoints;
   readonly sharedCode: SharedCode;
   readonly features: ReadonlySet<string>;
+  readonly components: readonly StateComponent[];
   readonly x87: X87;
   readonly float80: Float80;
   /** The local APIC, where there is one. */
@@ -95,6 +109,7 @@ export class Cpu {
     this.cpus = context.peers.length;
     this.#boot = new DataView(context.peers[0].buffer);
     this.features = context.features;
+    this.components = context.components ?? [];
     this.state = new SoftState(memory0.buffer);
     this.words = new Int32Array(memory0.buffer);
     this.data = new DataView(memory0.buffer);

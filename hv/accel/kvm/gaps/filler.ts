@@ -9,6 +9,7 @@
 
 import { monotonicNs } from "../../../sys/mod.ts";
 import { Exit } from "../../accelerator.ts";
+import type { StateComponent } from "../../soft/cpu.ts";
 import { FEATURES } from "../../soft/cpuid.ts";
 import { CODE_BITS } from "../../soft/blocks.ts";
 import { Decoding, Instruction } from "../../soft/decoder/decoder.ts";
@@ -19,14 +20,17 @@ import type { PhysicalMap } from "../../soft/physical_map.ts";
 import { SERVICES } from "../../soft/services/mod.ts";
 import { PRIVATE_BYTES } from "../../soft/state.ts";
 import { SoftVcpu } from "../../soft/vcpu.ts";
+import { readCpuid } from "../cpuid_table.ts";
 import type { RegisterSync } from "../register_sync.ts";
 import { FilledCounter } from "./filled.ts";
+import * as s from "../structs.ts";
 import { KVM_ONLY, needsOf } from "./needs.ts";
 import { Transfer } from "./transfer.ts";
 
 const WASM_PAGE = 65536;
 const FOUR_GIB = 0x1_0000_0000;
 const TF = 1 << 8;
+const XSAVE_LEAF = 0xd;
 const UNDEFINED_OPCODE = 6;
 /** Most instructions in a row before KVM gets the processor back, and interrupts with it. */
 const MAX_RUN = 64;
@@ -50,6 +54,22 @@ export interface GapFillerHost {
   readonly fd: number;
   readonly sync: RegisterSync;
   readonly parts: SoftCpuParts;
+}
+
+/** What the XSAVE area has beyond x87 and SSE by CPUID leaf Dh (SDM volume 1, 13.2). */
+function stateComponents(fd: number): StateComponent[] {
+  return readCpuid(fd)
+    .filter(({ function: leaf, index, ecx }) =>
+      leaf === XSAVE_LEAF && index >= 2 && index < 31 && (ecx & 1) === 0
+    )
+    .sort((a, b) => a.index - b.index)
+    .map(({ index, eax, ebx, ecx }) => ({
+      bit: 1 << index,
+      offset: ebx,
+      bytes: eax,
+      aligned: (ecx & 2) !== 0,
+    }))
+    .filter(({ offset, bytes }) => bytes > 0 && offset + bytes <= s.kvm_xsave.byteLength);
 }
 
 /** See above. */
@@ -79,6 +99,7 @@ export class GapFiller {
       float80: new WebAssembly.Module(buildFloat80()),
       features: FEATURES,
       services: SERVICES,
+      components: stateComponents(fd),
     });
     this.#cpu.reset();
     this.#cpu.cpu.memory.keepsTranslations = false;

@@ -99,6 +99,8 @@ export class Transfer {
     state.link = 0;
     // With DR7 at 0 there are no breakpoints here: KVM has looked for them already.
     state.dr7 = DR7_NONE;
+    state.pendingDebug = 0;
+    if (this.#loaded.debug) cpu.breakpoints.update();
     this.#loaded = NO_NEEDS;
   }
 
@@ -237,7 +239,13 @@ export class Transfer {
     if (needs.floating) {
       const now = state.xsave.slice(0, this.#xsave.length);
       rotateImage(now, x87.top);
-      now[XSTATE_BV] |= LEGACY_STATE;
+      // What is not said to be in use would be as after initialization.
+      const view = new DataView(now.buffer);
+      let used = view.getUint32(XSTATE_BV, true) | LEGACY_STATE;
+      for (const { bit, offset, bytes } of this.#cpu.components) {
+        if (now.subarray(offset, offset + bytes).some((byte) => byte !== 0)) used |= bit;
+      }
+      view.setUint32(XSTATE_BV, used, true);
       const before = new Int32Array(this.#xsave.buffer);
       if (new Int32Array(now.buffer).some((word, i) => word !== before[i])) {
         call(this.#fd, k.KVM_SET_XSAVE, now);

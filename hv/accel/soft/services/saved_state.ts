@@ -2,14 +2,17 @@
  * The x87's and SSE's state as a whole: FXSAVE and FXRSTOR (Intel SDM volume 1, 10.5), XSAVE and its
  * kin (volume 1, chapter 13; volume 2: XGETBV, XRSTOR, XSAVE, XSAVEC, XSAVEOPT, XSETBV).
  *
- * There are two components, so the compacted form is laid out like the standard one. XSAVEOPT and
+ * This processor has two components, for which the compacted form is laid out like the standard one.
+ * Where it executes single instructions of another processor (hv/accel/kvm/gaps) it moves that one's
+ * further components as bytes (`Cpu.components`); all of them are 0 after initialization. XSAVEOPT and
  * XSAVEC leave out what is as after initialization; that nothing has changed since the last XRSTOR is
  * not noticed.
  */
 
 import { Status } from "../codegen/operation.ts";
 import { CR0_EM, CR0_TS, CR4_OSXSAVE } from "../control_bits.ts";
-import type { Cpu, Service } from "../cpu.ts";
+import { alignUp } from "../../../core/align.ts";
+import type { Cpu, Service, StateComponent } from "../cpu.ts";
 import { XCR0_BITS, XSAVE_BYTES } from "../cpuid.ts";
 import { fault, Vector } from "../faults.ts";
 import { MXCSR_AT } from "../state.ts";
@@ -103,7 +106,39 @@ function componentsInUse(cpu: Cpu): number {
     return false;
   };
   const x87 = differs(At.control, At.mxcsr) || differs(At.registers, At.xmm);
-  return (x87 ? X87 : 0) | (differs(At.xmm, At.xmm + 256) ? SSE : 0);
+  let used = (x87 ? X87 : 0) | (differs(At.xmm, At.xmm + 256) ? SSE : 0);
+  for (const { bit, offset, bytes } of cpu.components) {
+    if (xsave.subarray(offset, offset + bytes).some((byte) => byte !== 0)) used |= bit;
+  }
+  return used;
+}
+
+/**
+ * Places of the further components in an area: those of the standard form, or, of the compacted form,
+ * those that follow from the components that it has (SDM volume 1, 13.4.3).
+ */
+function* furtherComponents(
+  cpu: Cpu,
+  compacted: number | undefined,
+): Generator<StateComponent & { readonly at: number }> {
+  let end = XSAVE_BYTES;
+  for (const component of cpu.components) {
+    if (compacted === undefined) yield { ...component, at: component.offset };
+    else if ((compacted & component.bit) !== 0) {
+      const at = component.aligned ? alignUp(end, 64) : end;
+      end = at + component.bytes;
+      yield { ...component, at };
+    }
+  }
+}
+
+/** Bytes of an area, with the components that `mask` names. */
+function areaBytes(cpu: Cpu, mask: number, compacted: boolean): number {
+  let end = XSAVE_BYTES;
+  for (const { bit, at, bytes } of furtherComponents(cpu, compacted ? mask : undefined)) {
+    if ((mask & bit) !== 0) end = Math.max(end, at + bytes);
+  }
+  return end;
 }
 
 const hasUnusualMxcsr = (cpu: Cpu): boolean => cpu.data.getUint32(MXCSR_AT, true) !== MXCSR_INITIAL;
@@ -123,9 +158,9 @@ const load = (cpu: Cpu, linear: bigint, at: number, length: number): Uint8Array 
 /** XSAVE and XSAVEOPT: 13.7 and 13.9; XSAVEC: 13.10. */
 const save = (kind: "plain" | "optimized" | "compacted"): Service => (cpu) => {
   const linear = areaAddress(cpu, true);
-  cpu.memory.checkWrite(linear, XSAVE_BYTES, cpu.privilege);
   const mask = requested(cpu);
   const compacted = kind === "compacted";
+  cpu.memory.checkWrite(linear, areaBytes(cpu, mask, compacted), cpu.privilege);
   let used = componentsInUse(cpu);
   if (compacted && hasUnusualMxcsr(cpu)) used |= SSE;
   const stored = kind === "plain" ? mask : mask & used;
@@ -143,9 +178,13 @@ const save = (kind: "plain" | "optimized" | "compacted"): Service => (cpu) => {
   if ((stored & SSE) !== 0) {
     store(cpu, linear, At.xmm, image.subarray(At.xmm, At.xmm + xmmBytes(cpu)));
   }
+  for (const { bit, offset, bytes, at } of furtherComponents(cpu, compacted ? mask : undefined)) {
+    if ((stored & bit) === 0) continue;
+    store(cpu, linear, at, cpu.state.xsave.slice(offset, offset + bytes));
+  }
   const header = new DataView(new ArrayBuffer(16));
-  old[0] = old[0] & ~mask | used & mask;
   new Uint8Array(header.buffer).set(old);
+  header.setUint32(0, header.getUint32(0, true) & ~mask | used & mask, true);
   if (compacted) header.setBigUint64(8, COMPACTED | BigInt(mask), true);
   store(cpu, linear, At.header, new Uint8Array(header.buffer, 0, compacted ? 16 : 8));
   return Status.next;
@@ -174,6 +213,15 @@ const restore: Service = (cpu) => {
   const needed = loaded !== 0 || loadsMxcsr;
   const image = needed ? load(cpu, linear, 0, IMAGE_BYTES) : INITIAL;
   const mxcsr = loadsMxcsr ? checkMxcsr(cpu, image) : MXCSR_INITIAL;
+  const layoutBits = isCompacted ? Number(layout & 0x7fff_ffffn) : undefined;
+  const further = [...furtherComponents(cpu, layoutBits)].map(({ bit, offset, bytes, at }) => ({
+    bit,
+    offset,
+    image: (loaded & bit) !== 0 ? load(cpu, linear, at, bytes) : new Uint8Array(bytes),
+  }));
+  for (const { bit, offset, image } of further) {
+    if ((mask & bit) !== 0) cpu.state.xsave.set(image, offset);
+  }
   if ((mask & X87) !== 0) takeX87(cpu, (loaded & X87) !== 0 ? image : INITIAL);
   if ((mask & SSE) !== 0) {
     takeXmm(cpu, (loaded & SSE) !== 0 ? image : INITIAL);
@@ -216,7 +264,8 @@ export const SAVED_STATE_SERVICES = {
     const { state } = cpu;
     if ((state.cr4 & CR4_OSXSAVE) === 0) fault(state, Vector.undefinedOpcode);
     const value = cpu.general(RDX, 32) << 32n | cpu.general(RAX, 32);
-    const valid = (value & ~BigInt(XCR0_BITS)) === 0n && (value & BigInt(X87)) !== 0n;
+    const known = cpu.components.reduce((bits, { bit }) => bits | bit, XCR0_BITS);
+    const valid = (value & ~BigInt(known)) === 0n && (value & BigInt(X87)) !== 0n;
     if (state.cpl !== 0 || cpu.general(RCX, 32) !== 0n || !valid) protectionFault(cpu);
     state.xcr0 = value;
     return Status.next;
