@@ -6,6 +6,7 @@ import { Chips } from "./chips.ts";
 import { buildCpuid } from "./cpuid.ts";
 import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";
 import { PhysicalMap } from "../soft/physical_map.ts";
+import { worldBuffer } from "../soft/world.ts";
 import { kickTable, type KvmDetail } from "./detail.ts";
 import { FilledTable } from "./gaps/filled.ts";
 import { checkCapability, emulatesRealMode, openKvm } from "./host.ts";
@@ -98,6 +99,7 @@ function build({ memory, cpus, cpu, path }: KvmOptions, fds: number[]): KvmVm {
     emulates: emulated,
     memoryAddress: addressOf(new Uint8Array(memory.buffer)),
     map: PhysicalMap.buffers(memory.buffer.byteLength),
+    world: worldBuffer(cpus),
     filled: vcpuFds.map(() => new SharedArrayBuffer(FilledTable.byteLength)),
     kicks: new SharedArrayBuffer(kickTable(cpus).byteLength),
     resetChips,

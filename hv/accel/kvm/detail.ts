@@ -24,6 +24,8 @@ export interface KvmDetail {
   readonly memoryAddress: number;
   /** The memory slots, shared by the threads: KVM itself cannot be asked. */
   readonly map: PhysicalMapBuffers;
+  /** What the software CPUs that help out share: see hv/accel/soft/world.ts. */
+  readonly world: SharedArrayBuffer;
   /** A `FilledTable` for each processor: see gaps/filled.ts. */
   readonly filled: readonly SharedArrayBuffer[];
   /** A `kickTable`. */

@@ -136,6 +136,8 @@ export class KvmVm implements AcceleratedVm {
       emulates: this.#detail.emulates,
       softCpu: {
         index,
+        cpus: this.handle.cpus,
+        world: this.#detail.world,
         memory: this.handle.memory,
         map: this.#map,
         filled: this.#detail.filled[index],

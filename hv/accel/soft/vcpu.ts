@@ -106,8 +106,14 @@ export class SoftVcpu implements Vcpu {
    * undefined when nothing needs the host.
    */
   step(): Exit | undefined {
-    const exit = this.#awaiting ? this.#complete() : this.#stepOnce();
-    return exit === NO_EXIT ? undefined : exit;
+    const { world } = this.#cpu;
+    world.enter();
+    try {
+      const exit = this.#awaiting ? this.#complete() : this.#stepOnce();
+      return exit === NO_EXIT ? undefined : exit;
+    } finally {
+      world.leave();
+    }
   }
 
   /** Does the last exit's instruction go on once its access has been served? */

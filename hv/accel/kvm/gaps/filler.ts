@@ -3,8 +3,10 @@
  *
  * The software CPU keeps nothing from one instruction to the next: neither code nor translations, which
  * KVM's processors change unseen. Accesses to devices are exits like any other; the instruction goes on
- * with the next `run`. Locked instructions are exact: both sides access the same memory with the host
- * processor's own locked operations.
+ * with the next `run`. Locked instructions on aligned memory of up to 8 bytes are exact: both sides
+ * access it with the host processor's own locked operations. CMPXCHG16B, and what is not aligned, is
+ * exact among instructions executed here, which is where all of the machine's kernel-mode CMPXCHG16Bs
+ * are; a plain write that another processor makes on KVM at the same time may fall in between.
  */
 
 import { monotonicNs } from "../../../sys/mod.ts";
@@ -42,6 +44,9 @@ const KERNEL_PORTS = new Set([0x20, 0x21, 0xa0, 0xa1, 0x40, 0x41, 0x42, 0x43, 0x
 /** What the software CPU of a processor on KVM is made of. */
 export interface SoftCpuParts {
   readonly index: number;
+  readonly cpus: number;
+  /** What the processors' software CPUs share: see hv/accel/soft/world.ts. */
+  readonly world: SharedArrayBuffer;
   readonly memory: WebAssembly.Memory;
   readonly map: PhysicalMap;
   /** A `FilledTable`. */
@@ -87,12 +92,16 @@ export class GapFiller {
   #underWay = false;
 
   constructor({ fd, sync, parts }: GapFillerHost) {
-    const { index, memory, map, filled } = parts;
+    const { index, cpus, world, memory, map, filled } = parts;
     const bytes = memory.buffer.byteLength;
     const pages = PRIVATE_BYTES / WASM_PAGE;
+    const state = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.#cpu = new SoftVcpu({
       index,
-      state: new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
+      state,
+      // Nobody is to be told of anything: the others keep neither code nor translations.
+      peers: Array.from({ length: cpus }, () => state),
+      world,
       memory,
       map,
       interpreter: new WebAssembly.Module(buildInterpreter(bytes / WASM_PAGE, bytes > FOUR_GIB)),
