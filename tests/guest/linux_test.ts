@@ -64,6 +64,7 @@ guestTest("a Linux kernel is loaded directly", [
     name: "an instruction that KVM's emulator lacks is executed, and described",
     needs: [],
     accelerator: "kvm",
+    accelerator: "kvm",
     skip: slowKvm ? "" : "KVM runs guests at hardware speed here",
     body: () =>
       withBootSector(NEEDS_POPCNT, async (floppy) => {
@@ -78,6 +79,7 @@ guestTest("a Linux kernel is loaded directly", [
   {
     name: "an instruction that nobody has ends the run with a line that names it",
     needs: [],
+    accelerator: "kvm",
     skip: slowKvm ? "" : "KVM runs guests at hardware speed here",
     body: () =>
       withBootSector(NEEDS_AVX, async (floppy) => {
