@@ -56,14 +56,13 @@ guestTest("a Linux kernel is loaded directly", [
       // CPU. The rest of the way is a billion instructions, at a million a second.
       // Alone on the host, the test machine's KVM comes here in a minute and a half.
       await console.expect(/x86\/fpu: /, { timeoutMs: 4 * timeoutMs });
-      if (slowKvm) assert.ok(m.filledInstructions!.byName.has("popcnt"));
+      if (slowKvm) assert.ok(m.filledInstructions!.count > 0);
       else await console.expect("Freeing unused kernel", { timeoutMs });
     },
   },
   {
     name: "an instruction that KVM's emulator lacks is executed, and described",
     needs: [],
-    accelerator: "kvm",
     accelerator: "kvm",
     skip: slowKvm ? "" : "KVM runs guests at hardware speed here",
     body: () =>
