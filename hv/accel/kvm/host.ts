@@ -1,6 +1,6 @@
 /** The host's KVM: opening it, with clear errors, and what it offers. */
 
-import { Errno, libc, O_RDWR, openDescriptor } from "../../sys/mod.ts";
+import { Errno, FileHandle, libc, O_RDWR, openDescriptor } from "../../sys/mod.ts";
 import { callValue, Cap, type CapName, KVM_CHECK_EXTENSION, KVM_GET_API_VERSION } from "./ioctl.ts";
 
 /** The device. */
@@ -90,13 +90,16 @@ export function emulatesRealMode(): boolean {
   return emulates ??= !/^flags\s*:.*\b(vmx|svm)\b/m.test(readProcessorInfo());
 }
 
-/** The first processor's lines of /proc/cpuinfo, which is long where there are many. */
+/**
+ * The first processor's lines of /proc/cpuinfo, which is long where there are many. Deno's own functions
+ * read /proc only with all permissions.
+ */
 function readProcessorInfo(): string {
   const buffer = new Uint8Array(8192);
   try {
-    using file = Deno.openSync("/proc/cpuinfo");
-    return new TextDecoder().decode(buffer.subarray(0, file.readSync(buffer) ?? 0));
+    using file = FileHandle.open("/proc/cpuinfo");
+    return new TextDecoder().decode(buffer.subarray(0, file.read(buffer, 0)));
   } catch {
-    return "flags : vmx"; // nothing is known: the ordinary case
+    return ""; // nothing is known: KVM is measured
   }
 }
