@@ -65,3 +65,23 @@ Deno.test("LDMXCSR refuses reserved bits with #GP, STMXCSR shows what was loaded
   assert.equal(view.getUint8(0x2008), 0x77);
   assert.equal(view.getUint32(0x2004, true), 0, "nothing was stored");
 });
+
+Deno.test("a vector that reaches beyond the segment gives #GP, also where MASKMOVDQU writes no byte", () => {
+  const movups = (at: number) => [0x0f, 0x10, 0x06, at & 0xff, at >> 8];
+  assert.equal(run(movups(0xfff0)).vector, -1);
+  assert.equal(run(movups(0xfff1)).vector, 13);
+  // mov di, ...; pxor xmm1, xmm1; maskmovdqu xmm0, xmm1
+  const masked = (at: number) => [
+    ...[0xbf, at & 0xff, at >> 8, 0x66, 0x0f, 0xef, 0xc9, 0x66, 0x0f, 0xf7, 0xc1],
+  ];
+  assert.equal(run(masked(0xfff0)).vector, -1);
+  assert.equal(run(masked(0xfff1)).vector, 13);
+});
+
+Deno.test("legacy SSE gives #GP for 16 bytes that are not aligned, MOVUPS and PCMPISTRI do not", () => {
+  const at2001 = [0x01, 0x20];
+  assert.equal(run([0x66, 0x0f, 0xfe, 0x06, ...at2001]).vector, 13, "PADDD");
+  assert.equal(run([0x0f, 0x10, 0x06, ...at2001]).vector, -1, "MOVUPS");
+  assert.equal(run([0xf2, 0x0f, 0xf0, 0x06, ...at2001]).vector, -1, "LDDQU");
+  assert.equal(run([0x66, 0x0f, 0x3a, 0x63, 0x06, ...at2001, 0]).vector, -1, "PCMPISTRI");
+});

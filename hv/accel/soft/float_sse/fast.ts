@@ -5,7 +5,7 @@
  *
  * Rounding to nearest with all exceptions masked and PE already set is the usual state of a program
  * that computes: then only denormals, NaNs, infinities, and results near the ends of the range are
- * left. NaNs never come from here, since WebAssembly does not define their bits.
+ * left. Before PE is set, exact results are recognized where that is cheap (exactness.ts). NaNs never come from here, since WebAssembly does not define their bits.
  */
 
 import { Flag } from "../float80/format.ts";
@@ -13,6 +13,7 @@ import { variable } from "../float80/library.ts";
 import type { Code, Local } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import type { Value } from "../wasm/value.ts";
+import { isExact } from "./exactness.ts";
 import { type Format, FORMATS, Mxcsr } from "./format.ts";
 import { exponentBits, fractionBits } from "./pack.ts";
 
@@ -71,6 +72,9 @@ const sequence = (type: v.Type, ...parts: (Value | readonly number[])[]): Value 
   },
 });
 
+/** The same, but PE may be clear. */
+const isCalm = (mxcsr: Value): Value =>
+  v.eq(v.and(mxcsr, i32(USUAL_BITS & ~Flag.PE)), i32(USUAL & ~Flag.PE));
 const isUsual = (mxcsr: Value): Value => v.eq(v.and(mxcsr, i32(USUAL_BITS)), i32(USUAL));
 const magnitude = (bits: Value, format: Format): Value =>
   v.and(bits, i64(exponentBits(format) | fractionBits(format)));
@@ -89,7 +93,7 @@ const isFull = (bits: Value, format: Format): Value => {
   );
 };
 
-/** ADD, SUB, MUL, DIV. */
+/** ADD, SUB, MUL, DIV. While PE is clear, the result must be exact as well. */
 export function fastBinary(
   c: Code,
   operation: "add" | "sub" | "mul" | "div",
@@ -97,10 +101,10 @@ export function fastBinary(
   format: Format,
 ): void {
   const op = OPCODES[format.name];
-  c.if(isUsual(mxcsr), () => {
-    const result = c.let(
-      sequence(v.I64, a, op.fromBits, b, op.fromBits, [op[operation]], op.toBits),
-    );
+  const binary = (opcode: number) => (x: Value, y: Value) =>
+    c.let(sequence(v.I64, x, op.fromBits, y, op.fromBits, [opcode], op.toBits));
+  c.if(isCalm(mxcsr), () => {
+    const result = binary(op[operation])(a, b);
     const zeroOperand = operation === "mul"
       ? v.or(isZero(a, format), isZero(b, format))
       : operation === "div"
@@ -108,7 +112,17 @@ export function fastBinary(
       : i32(1);
     const exactZero = v.and(isZero(result, format), zeroOperand);
     const plain = v.and(isPlain(a, format), isPlain(b, format));
-    c.if(v.and(plain, v.or(isFull(result, format), exactZero)), () => c.return(result, i32(0)));
+    c.if(v.and(plain, v.or(isFull(result, format), exactZero)), () => {
+      c.if(v.and(mxcsr, i32(Flag.PE)), () => c.return(result, i32(0)));
+      const exact = isExact(operation, [a, b, result], {
+        add: binary(op.add),
+        sub: binary(op.sub),
+        mul: binary(op.mul),
+        nearest: (x) => c.let(sequence(v.I64, x, op.fromBits, [op.rounding[0]], op.toBits)),
+        equal: (x, y) => sequence(v.I32, x, op.fromBits, y, op.fromBits, [op.eq]),
+      }, format);
+      c.if(exact, () => c.return(result, i32(0)));
+    });
   });
 }
 
