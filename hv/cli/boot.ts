@@ -41,8 +41,9 @@ export async function boot(request: RunRequest): Promise<number> {
   }
   if (linux === undefined) return await run({ ...request, options: others });
   const more = append === undefined ? "" : ` ${append}`;
-  const options = { ...others, ...linux, append: linux.append + more };
-  return await run({ ...request, options });
+  const { kernel, initrd, prompt: inputAfter } = linux;
+  const options = { ...others, kernel, initrd, append: linux.append + more };
+  return await run({ ...request, options, inputAfter });
 }
 
 function namesSomething({ image, options }: RunRequest): boolean {

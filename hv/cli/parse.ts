@@ -28,6 +28,8 @@ export interface RunRequest {
   readonly debugConsole: CharacterEnd;
   readonly display: "none" | "text" | undefined;
   readonly timeoutMs: number | undefined;
+  /** What the console shows when the guest takes input from a pipe, where that is known. */
+  readonly inputAfter?: string;
 }
 
 /**

@@ -62,6 +62,7 @@ async function live(
   const connected: ConnectedEnd[] = [];
   const session = new TerminalSession(machine, {
     display,
+    inputAfter: request.inputAfter,
     consoles: machine.consoles.filter((console, i) =>
       (serial[i]?.kind === "stdio" && console.name.startsWith("com")) ||
       (console.name === "debugcon" && request.debugConsole.kind === "stdio")

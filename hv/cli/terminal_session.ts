@@ -25,6 +25,11 @@ export interface SessionOptions {
   readonly display: "none" | "text";
   /** The consoles that go to this terminal; input goes to the first. */
   readonly consoles: readonly GuestConsole[];
+  /**
+   * What the first console shows when the guest takes input: a pipe is read from then on, as what comes
+   * before a guest has set its serial port up is lost. Default: it is read at once.
+   */
+  readonly inputAfter?: string;
 }
 
 /** See above. */
@@ -35,6 +40,7 @@ export class TerminalSession {
   readonly #output: StandardOutput;
   readonly #consoles: readonly GuestConsole[];
   readonly #hasDisplay: boolean;
+  readonly #inputAfter: string | undefined;
   readonly #isInputTerminal = Deno.stdin.isTerminal();
   readonly #isOutputTerminal = Deno.stdout.isTerminal();
   readonly #commands = new TerminalCommands();
@@ -48,10 +54,11 @@ export class TerminalSession {
   /** Keys are typed one after the other, at the guest's pace. */
   #typing: Promise<void> = Promise.resolve();
 
-  constructor(machine: Machine, { display, consoles }: SessionOptions) {
+  constructor(machine: Machine, { display, consoles, inputAfter }: SessionOptions) {
     this.#machine = machine;
     this.#output = new StandardOutput(machine);
     this.#consoles = consoles;
+    this.#inputAfter = inputAfter;
     this.#hasDisplay = display === "text";
     this.#showsScreen = this.#hasDisplay;
     const quit = Promise.withResolvers<void>();
@@ -126,6 +133,7 @@ export class TerminalSession {
   // --- input ---------------------------------------------------------------------------------
 
   async #readInput(): Promise<void> {
+    if (!this.#isInputTerminal && !await this.#ready()) return;
     const buffer = new Uint8Array(4096);
     for (;;) {
       const length = await Deno.stdin.read(buffer).catch(() => null);
@@ -136,6 +144,13 @@ export class TerminalSession {
       if (!await this.#room()) return;
       await this.#typing;
     }
+  }
+
+  /** Waits until the guest takes input; false when it has ended. */
+  async #ready(): Promise<boolean> {
+    if (this.#inputAfter === undefined) return true;
+    const shown = this.#consoles[0]?.expect(this.#inputAfter, { timeoutMs: Infinity });
+    return await shown?.then(() => true, () => false) ?? true;
   }
 
   /** Waits until the guest can take more; false when it has ended. */

@@ -21,8 +21,9 @@ import {
 
 export { PackageError, type Progress };
 
-/** What `Machine.start` takes. */
+/** What `Machine.start` takes, and what the shell says when it can be typed to. */
 export interface LinuxToTry {
+  readonly prompt: string;
   readonly kernel: string;
   readonly initrd: string;
   readonly append: string;
@@ -86,6 +87,8 @@ setsid cttyhack sh
 poweroff -f
 `;
 
+/** The prompt below, in the folder that the shell starts in. */
+const PROMPT = "hv:~# ";
 const PROFILE = `export PS1='hv:\\w# '
 alias poweroff='poweroff -f' reboot='reboot -f' halt='poweroff -f' ll='ls -l'
 `;
@@ -110,6 +113,7 @@ export async function linuxToTry(
   });
   const terminal = size === undefined ? "" : ` ROWS=${size.rows} COLS=${size.columns}`;
   return {
+    prompt: PROMPT,
     kernel: `${kernelFolder}/boot/vmlinuz-${release}`,
     initrd: await keep(archive, `${packageCache()}/initramfs-${release}`),
     append: `console=${console} ${COMMAND_LINE}${terminal}`,
