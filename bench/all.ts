@@ -5,6 +5,7 @@
  */
 
 import { exitCost } from "./exit_cost.ts";
+import { linuxBoot } from "./linux_boot.ts";
 import { memory } from "./memory.ts";
 import { softCpu } from "./soft_cpu.ts";
 import { startUp } from "./start_up.ts";
@@ -13,3 +14,4 @@ await startUp();
 await memory();
 await exitCost();
 await softCpu();
+await linuxBoot();
