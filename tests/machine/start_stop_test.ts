@@ -133,11 +133,12 @@ kvmTest(
     using image = busy();
     using images = new Images(image, 2);
     await leavesNothing(ROUNDS, async () => {
-      (await Machine.start(images.options))[Symbol.asyncDispose]();
+      const atOnce = (await Machine.start(images.options))[Symbol.asyncDispose]();
       const twice = await Machine.start({ ...images.options, floppy: [] });
       const first = twice[Symbol.asyncDispose]();
       await Promise.resolve();
       await twice[Symbol.asyncDispose]();
+      await atOnce;
       // The images are free as soon as any of the calls says so.
       await using _again = await Machine.create({ ...images.options, cdrom: [] });
       await first;
