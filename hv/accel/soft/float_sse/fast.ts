@@ -5,7 +5,8 @@
  *
  * Rounding to nearest with all exceptions masked and PE already set is the usual state of a program
  * that computes: then only denormals, NaNs, infinities, and results near the ends of the range are
- * left. Before PE is set, exact results are recognized where that is cheap (exactness.ts). NaNs never come from here, since WebAssembly does not define their bits.
+ * left. Before PE is set, exact results are recognized where that is cheap (exactness.ts). NaNs never
+ * come from here, since WebAssembly does not define their bits.
  */
 
 import { Flag } from "../float80/format.ts";
