@@ -56,7 +56,7 @@ const WiringState = record("pc_interrupts", 1, {
 /** What the interrupt system is built on. */
 export interface PcInterruptsParts {
   readonly arena: Arena;
-  readonly timers: Timers;
+  readonly timers: Pick<Timers, "create">;
   readonly clock: Clock;
   readonly cpus: number;
   /** Width of physical addresses, 32 to 52 bits. */

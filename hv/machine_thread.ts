@@ -11,13 +11,17 @@ import { Control } from "./control.ts";
 import { Arena } from "./core/arena.ts";
 import { ClockState, GuestClock } from "./core/clock.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
+import { Timers } from "./core/timer.ts";
 import type { PcInterrupts } from "../devices/pc_interrupts.ts";
 import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { Pc } from "./pc.ts";
+import { makeInterrupts } from "./pc/make_interrupts.ts";
 import { EventFd, monotonicNs } from "./sys/mod.ts";
 
 /** Room for all state records of a board, in bytes; untouched pages cost nothing. */
 const ARENA_BYTES = 16 << 20;
+/** The last part of it is for the interrupt controllers, which not every accelerator needs. */
+const CHIP_ARENA_BYTES = 1 << 20;
 
 /** What main posts to a worker: everything needed to attach to the machine. Cloneable. */
 export interface MachineSeed {
@@ -40,6 +44,10 @@ export interface MachineThread extends Disposable {
 
 /** A new arena for a machine's state. */
 export const newArena = (): SharedArrayBuffer => new SharedArrayBuffer(ARENA_BYTES);
+
+/** The arena of the interrupt controllers, for an accelerator that has none of its own. */
+export const chipArenaOf = ({ arena }: MachineSeed): Arena =>
+  new Arena(arena, ARENA_BYTES - CHIP_ARENA_BYTES);
 
 /** What a thread has of a machine before it attaches. */
 export interface ThreadParts {
@@ -71,19 +79,33 @@ export async function loadInterrupts(
   return (await import("../devices/pc_interrupts.ts")).PcInterrupts;
 }
 
+/** The interrupt controllers as main uses them: it gives them to the virtual machine of the moment. */
+export function mainInterrupts(
+  Interrupts: typeof PcInterrupts,
+  seed: MachineSeed,
+  { clock, control }: MachineThread,
+  vm: AcceleratedVm,
+): PcInterrupts {
+  const chipArena = chipArenaOf(seed);
+  const timers = new Timers(chipArena, clock, (deadlineNs) => control.wakeBy(deadlineNs));
+  return makeInterrupts(Interrupts, { chipArena, timers, clock, cpus: seed.config.cpus, vm });
+}
+
 /** Attaches the calling thread to a machine. */
 export function attachMachine(
   seed: MachineSeed,
   { vm, BuiltinFirmware, PcInterrupts }: ThreadParts = {},
 ): MachineThread {
   const opened = vm ?? openVm(seed.vm);
-  const arena = new Arena(seed.arena);
+  const arena = new Arena(seed.arena, 0, ARENA_BYTES - CHIP_ARENA_BYTES);
+  const chipArena = chipArenaOf(seed);
   const memory = new GuestMemory({ memory: seed.vm.memory, ramBytes: seed.ramBytes });
   const doorbell = new EventFd(seed.doorbell);
   const control = new Control(arena, () => doorbell.signal());
   const clock = new GuestClock(arena.allocate(ClockState, "clock"), monotonicNs);
   const pc = new Pc(seed.config, {
     arena,
+    chipArena,
     memory,
     vm: opened,
     clock,

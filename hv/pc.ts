@@ -110,6 +110,11 @@ export class Pc {
     this.#memory.mapAll();
   }
 
+  /** Maps all memory as the board's registers say, for a virtual machine that has none yet. */
+  mapMemory(): void {
+    this.#memory.mapAll();
+  }
+
   /** Connects a virtual processor's thread: the built-in firmware serves it there. */
   attachVcpu(vcpu: Vcpu): void {
     const { interrupts } = this.#builder;

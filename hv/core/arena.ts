@@ -29,11 +29,18 @@ const CACHE_LINE = 64;
 export class Arena {
   readonly buffer: SharedArrayBuffer;
   readonly #sections: ArenaSection[] = [];
-  #end = 0;
+  readonly #limit: number;
+  #end: number;
 
-  /** @param buffer Zero-filled when the machine is new; its length bounds what can be allocated. */
-  constructor(buffer: SharedArrayBuffer) {
+  /**
+   * @param buffer Zero-filled when the machine is new.
+   * @param start Offset at which the records begin, a multiple of 64.
+   * @param limit Offset at which they must have ended; default: the buffer's length.
+   */
+  constructor(buffer: SharedArrayBuffer, start = 0, limit: number = buffer.byteLength) {
     this.buffer = buffer;
+    this.#end = start;
+    this.#limit = limit;
   }
 
   /**
@@ -47,10 +54,10 @@ export class Arena {
     }
     const offset = this.#end;
     const end = offset + alignUp(type.byteLength, CACHE_LINE);
-    if (end > this.buffer.byteLength) {
+    if (end > this.#limit) {
       throw new Error(
         `Cannot allocate ${type.byteLength} bytes for state "${name}": ` +
-          `${this.buffer.byteLength - offset} of ${this.buffer.byteLength} are left`,
+          `${this.#limit - offset} of ${this.#limit} are left`,
       );
     }
     this.#end = end;
@@ -74,7 +81,7 @@ export class Arena {
     return this.#sections;
   }
 
-  /** Bytes in use. */
+  /** Where the last record ends. */
   get usedBytes(): number {
     return this.#end;
   }

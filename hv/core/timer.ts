@@ -62,9 +62,13 @@ export class Timers {
     this.#wake = wake;
   }
 
-  /** A timer; `lock` is the lock of the device it belongs to, held while it fires. */
-  create(name: string, lock: Lock): Timer {
-    const state = this.#arena.allocate(TimerState, `${name}.timer`);
+  /**
+   * A timer; `lock` is the lock of the device it belongs to, held while it fires.
+   *
+   * @param arena Where its state lies; default: that of all timers.
+   */
+  create(name: string, lock: Lock, arena: Arena = this.#arena): Timer {
+    const state = arena.allocate(TimerState, `${name}.timer`);
     const timer = new Timer(state, this.#wake);
     this.#entries.push({ state, timer, lock });
     return timer;

@@ -14,11 +14,13 @@ import { type IrqLine, IrqLines } from "../core/irq.ts";
 import type { Lock } from "../core/lock.ts";
 import { type Fields, record, type RecordType, type RecordView, words } from "../core/record.ts";
 import { Timers } from "../core/timer.ts";
-import { IO_APIC_ADDRESS } from "./layout.ts";
+import { makeInterrupts } from "./make_interrupts.ts";
 
 /** What the board is built on. */
 export interface PcContext {
   readonly arena: Arena;
+  /** Where the interrupt controllers' state lies, so that the rest lies alike without them. */
+  readonly chipArena: Arena;
   readonly memory: GuestMemory;
   readonly vm: AcceleratedVm;
   readonly clock: Clock;
@@ -41,8 +43,6 @@ const BusState = record("buses", 1, { ports: words(1), memory: words(1) });
 const PORTS = 0x1_0000;
 /** Guest-physical addresses that a double holds exactly, and more than any processor has. */
 const ADDRESSES = 2 ** 52;
-/** What the software CPU announces in CPUID. */
-const PHYSICAL_ADDRESS_BITS = 40;
 
 /** See above. Every thread calls the same methods in the same order. */
 export class PcBuilder {
@@ -72,20 +72,8 @@ export class PcBuilder {
     this.ports = new IoBus("port", PORTS, buses.ports);
     this.mmio = new IoBus("memory", ADDRESSES, buses.memory);
     this.timers = new Timers(arena, clock, (deadlineNs) => control.wakeBy(deadlineNs));
-    this.interrupts = context.PcInterrupts && new context.PcInterrupts({
-      arena,
-      timers: this.timers,
-      clock,
-      cpus: config.cpus,
-      physicalAddressBits: PHYSICAL_ADDRESS_BITS,
-      ioapicAddress: IO_APIC_ADDRESS,
-      wake: (cpu) => vm.interrupt?.(cpu),
-      tscDeadlineNs: (cpu, low, high) => {
-        // The counter first: rather late than early.
-        const leftNs = vm.nsUntilTsc?.(cpu, BigInt(high) << 32n | BigInt(low)) ?? Infinity;
-        return clock.nowNs() + leftNs;
-      },
-    });
+    this.interrupts = context.PcInterrupts &&
+      makeInterrupts(context.PcInterrupts, { ...context, timers: this.timers, cpus: config.cpus });
     this.irqs = new IrqLines(arena, this.interrupts ?? vm);
   }
 

@@ -12,7 +12,6 @@ import type { PcBuilder } from "./builder.ts";
 import { IO_APIC_ADDRESS, LOCAL_APIC_ADDRESS } from "./layout.ts";
 
 const APIC_BYTES = 0x1000;
-
 /** Claims the chips' registers; they reset with the board. */
 export function addInterrupts(b: PcBuilder, interrupts: PcInterrupts): void {
   b.device(interrupts);

@@ -134,6 +134,7 @@ export class TestBoard {
       new MemoryImage(sizeBytes, readOnly)
     );
     this.pc = new Pc(config, {
+      chipArena: new Arena(new SharedArrayBuffer(1 << 20)),
       arena: this.#arena,
       memory: this.memory,
       vm: new BoardVm(this.memory.memory, config.cpus),
