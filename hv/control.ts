@@ -112,6 +112,14 @@ export class Control {
     if (this.ioPhase !== WorkerPhase.absent) this.ringIo();
   }
 
+  /** Main is about to start workers anew, in place of those that have ended: they are to park. */
+  restart(cpus: number): void {
+    this.request(Request.park);
+    for (let index = 0; index < cpus; index++) this.setPhase(index, WorkerPhase.starting);
+    this.setIoPhase(WorkerPhase.starting);
+    Atomics.store(this.#state.ioRequest, 0, Request.park);
+  }
+
   /** A vCPU worker waits here while it is to be parked; it runs when this returns. */
   parkVcpu(index: number): void {
     // Main may have found it parked after it was woken: having said that it runs, it looks again.

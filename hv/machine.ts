@@ -12,6 +12,8 @@ import { type AcceleratorDecision, chooseAccelerator, createVm } from "./accel/m
 import type { BoardConfig } from "./pc/board_config.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
+import type { Kept } from "./accelerator_switch.ts";
+import { CurrentVm } from "./current_vm.ts";
 import { GuestConsole } from "./console.ts";
 import { EndKind, Event } from "./control.ts";
 import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
@@ -29,6 +31,7 @@ import {
   loadInterrupts,
   type MachineSeed,
   type MachineThread,
+  mainInterrupts,
   newArena,
   type ThreadParts,
 } from "./machine_thread.ts";
@@ -64,13 +67,15 @@ export class Machine implements AsyncDisposable {
   readonly keyboard: Keyboard;
   /** Resolves when the guest has ended or the machine is disposed; never rejects. */
   readonly exited: Promise<ExitStatus>;
-  /** Which accelerator runs the guest, and why. */
-  readonly accelerator: string;
   readonly #config: ResolvedConfig;
   readonly #thread: MachineThread;
-  readonly #vm: AcceleratedVm;
-  readonly #vcpus: readonly Vcpu[];
-  readonly #threads: ThreadGroup;
+  readonly #vm: CurrentVm;
+  #seed: MachineSeed;
+  #vcpus: readonly Vcpu[];
+  #threads: ThreadGroup;
+  #accelerator: string;
+  /** What only the accelerator that the guest is not on at the moment knows. */
+  #kept: Kept | undefined;
   readonly #media: Media;
   readonly #doorbell: EventFd;
   readonly #kernel: DirectKernel | undefined;
@@ -141,7 +146,8 @@ export class Machine implements AsyncDisposable {
     const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
     const memory = allocateMemory(config.ramBytes);
     undo.push({ [Symbol.dispose]: () => release(memory) });
-    this.#vm = createMachine(config, decision.accelerator, memory);
+    const vm = createMachine(config, decision.accelerator, memory);
+    this.#vm = new CurrentVm({ vm });
     undo.push(this.#vm);
     const doorbell = new EventFd(createEventFd());
     this.#doorbell = doorbell;
@@ -160,7 +166,7 @@ export class Machine implements AsyncDisposable {
     };
     const fwCfgFiles = firmware.imageFiles?.(board, readVgaRom(config.bios));
     board = { ...board, fwCfgFiles };
-    const seed: MachineSeed = {
+    const seed: MachineSeed = this.#seed = {
       config: board,
       arena: newArena(),
       ramBytes: config.ramBytes,
@@ -170,8 +176,10 @@ export class Machine implements AsyncDisposable {
     this.#thread = attachMachine(seed, {
       vm: this.#vm,
       BuiltinFirmware: firmware.BuiltinFirmware,
-      PcInterrupts,
     });
+    if (PcInterrupts !== undefined) {
+      this.#vm.current = { vm, interrupts: mainInterrupts(PcInterrupts, seed, this.#thread, vm) };
+    }
     this.#threads = new ThreadGroup({
       seed,
       thread: this.#thread,
@@ -183,7 +191,7 @@ export class Machine implements AsyncDisposable {
     this.#thread.pc.insertMedia();
     this.#vcpus = Array.from({ length: config.cpus }, (_, index) => this.#vm.openVcpu(index));
     undo.push(...this.#vcpus);
-    this.accelerator = decision.description;
+    this.#accelerator = decision.description;
 
     const exited = Promise.withResolvers<ExitStatus>();
     this.exited = exited.promise;
@@ -199,12 +207,17 @@ export class Machine implements AsyncDisposable {
     this.#pump();
   }
 
+  /** Which accelerator runs the guest, and why. */
+  get accelerator(): string {
+    return this.#accelerator;
+  }
+
   /**
    * What the software CPU has executed because KVM could not; undefined where there was nothing. On
    * most hosts there never is: see ARCHITECTURE.md.
    */
   get filledInstructions(): FilledInstructions | undefined {
-    const filled = this.#vm.filledInstructions?.();
+    const filled = this.#vm.filledInstructions();
     return filled === undefined || filled.count === 0 ? undefined : filled;
   }
 
@@ -233,6 +246,35 @@ export class Machine implements AsyncDisposable {
   /** As the reset button does. */
   reset(): Promise<void> {
     return this.#whileParked(() => this.#resetBoard("reset"));
+  }
+
+  /**
+   * Moves the guest to another accelerator and lets it go on there, in the middle of whatever it does:
+   * memory, processors, interrupt controllers, timers and devices go with it. Guest time stands still
+   * meanwhile (about half a second).
+   *
+   * CPUID and the rate of the time-stamp counter change, as on another computer: for a guest that has
+   * looked at them before, that may be a surprise. What the software CPU has not is refused: state in
+   * XCR0 beyond x87 and SSE (AVX), and bits of CR4 that it does not know.
+   *
+   * @throws {UsageError} When the guest has ended.
+   * @throws {HostError} When the other accelerator cannot be used, or cannot take the guest's state. The
+   * guest is where it was and goes on there, unless a thread could not be ended.
+   */
+  switchAccelerator(accelerator: "kvm" | "soft"): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state === "ended" || this.#state === "disposed") {
+        throw new UsageError(`Cannot go on on ${accelerator}: the guest has ended`);
+      }
+      if (accelerator === this.#vm.handle.accelerator) return;
+      const wasRunning = this.#state === "running";
+      if (wasRunning) await this.#threads.park();
+      try {
+        await this.#switchTo(accelerator);
+      } finally {
+        if (wasRunning) this.#run();
+      }
+    });
   }
 
   /** Registers of virtual processor `index` as text; the machine pauses for it. */
@@ -277,6 +319,40 @@ export class Machine implements AsyncDisposable {
     this.#released = true;
     this.#thread.control.notify(Event.phase);
     this.#waiter.changed();
+  }
+
+  async #switchTo(accelerator: "kvm" | "soft"): Promise<void> {
+    const { switchAccelerator } = await import("./accelerator_switch.ts");
+    const { seed, vcpus, kept } = await switchAccelerator(accelerator, {
+      seed: this.#seed,
+      thread: this.#thread,
+      vm: this.#vm,
+      vcpus: this.#vcpus,
+      cpu: this.#config.cpu,
+      kept: this.#kept,
+      stopThreads: () => this.#threads.stop(),
+    });
+    this.#seed = seed;
+    this.#vcpus = vcpus;
+    this.#kept = kept;
+    this.#accelerator = accelerator === "kvm" ? "KVM" : "software CPU";
+    this.#thread.control.restart(seed.config.cpus);
+    this.#threads = new ThreadGroup({
+      seed,
+      thread: this.#thread,
+      vm: this.#vm,
+      media: this.#media,
+      workers: new WorkerSet(seed.config.cpus, this.#config.onWarning),
+    });
+    try {
+      await this.#threads.up();
+    } catch (error) {
+      this.#end({ reason: "failed", code: 0, message: (error as Error).message });
+      throw error;
+    }
+    this.#threads.onFailure((message) => this.#end({ reason: "failed", code: 0, message }));
+    // Timers may have been armed before there was somebody to fire them.
+    this.#thread.control.ringIo();
   }
 
   // --- the guest's life ----------------------------------------------------------------------

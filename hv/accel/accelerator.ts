@@ -208,7 +208,7 @@ export interface AcceleratedVm {
    */
   kick(index: number, threadId: number): void;
   /** What another accelerator has executed in this one's place; undefined where that never is. */
-  filledInstructions?(): FilledInstructions;
+  filledInstructions?(): FilledInstructions | undefined;
   /** Interrupt controllers, timers and clock that live in the accelerator, as named blobs. */
   saveChips(): Map<string, Uint8Array>;
   restoreChips(chips: Map<string, Uint8Array>): void;

@@ -3,6 +3,8 @@
 import { MAX_MSRS } from "../cpu_state.ts";
 import type { CpuState, EventState, SegmentState } from "../cpu_state.ts";
 import { ACCESS_DPL_SHIFT } from "../cpu_state.ts";
+import { XCR0_BITS } from "./cpuid.ts";
+import { CR4_BITS } from "./services/control_registers.ts";
 import { CR0_PE } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
 import { Vector } from "./faults.ts";
@@ -72,6 +74,16 @@ function saveEvents(cpu: Cpu, to: EventState): void {
   to.nmiPending = (from.pending[0] & Pending.nmi) !== 0 ? 1 : 0;
   to.nmiMasked = from.nmiMasked;
   to.sipiVector = from.sipiVector;
+}
+
+/** @throws Error for a state that this processor cannot have */
+export function checkState({ xcr0, cr4 }: CpuState): void {
+  const fail = (what: string): Error =>
+    new Error(`the guest uses ${what}, which the software CPU does not have`);
+  const features = xcr0 & ~BigInt(XCR0_BITS);
+  if (features !== 0n) throw fail(`processor state 0x${features.toString(16)} of XCR0 (AVX)`);
+  const bits = cr4 & ~BigInt(CR4_BITS >>> 0);
+  if (bits !== 0n) throw fail(`bits 0x${bits.toString(16)} of CR4`);
 }
 
 /** The reverse of `saveState`. */

@@ -14,7 +14,7 @@ import { deliver, type Event } from "./interrupts.ts";
 import { SoftRegisters } from "./registers.ts";
 import { initCpu, resetCpu, startCpu } from "./reset.ts";
 import { Pending } from "./state.ts";
-import { restoreState, saveState } from "./state_transfer.ts";
+import { checkState, restoreState, saveState } from "./state_transfer.ts";
 
 const NO_EXIT = -1;
 const SHADOW_SS = 1;
@@ -152,9 +152,23 @@ export class SoftVcpu implements Vcpu {
     saveState(this.#cpu, state);
   }
 
+  /**
+   * See `Vcpu.restore`. Memory must be mapped: an interrupt or exception whose delivery was begun is
+   * delivered here. A software interrupt is not: its instruction will be executed again.
+   *
+   * @throws Error for what this processor has not: then nothing has changed
+   */
   restore(state: CpuState): void {
+    checkState(state);
     this.#forgetExit();
     restoreState(this.#cpu, state);
+    const { events } = state;
+    if (events.exceptionInjected) {
+      const errorCode = events.exceptionHasErrorCode ? events.exceptionErrorCode : undefined;
+      this.#deliver({ vector: events.exceptionVector, errorCode });
+    } else if (events.interruptInjected && !events.interruptSoft) {
+      this.#deliver({ vector: events.interruptVector });
+    }
   }
 
   reset(): void {

@@ -40,7 +40,8 @@ const CR4_BITS_BY_FEATURE: readonly (readonly [feature: string, bits: number])[]
   ["smep", c.CR4_SMEP],
   ["smap", c.CR4_SMAP],
 ];
-const CR4_BITS = CR4_BITS_BY_FEATURE
+/** What CR4 may have. */
+export const CR4_BITS = CR4_BITS_BY_FEATURE
   .reduce((all, [feature, bits]) => FEATURES.has(feature) ? all | bits : all, 0);
 
 const CR3_PCID = 0xfffn;
