@@ -47,8 +47,9 @@ export function currentThreadId(): number {
  * and whose number another one has, must not end the process, which is what an unblocked real-time
  * signal does by default.
  *
- * Done once, before there is a thread to be kicked: setting a signal to be ignored drops what is pending of it in every thread (POSIX, 2.4.3),
- * kicks of other machines among them, and timers whose signal was dropped never come again.
+ * Done once, before there is a thread to be kicked: setting a signal to be ignored drops what is
+ * pending of it in every thread (POSIX, 2.4.3), kicks of other machines among them, and timers whose
+ * signal was dropped never come again.
  */
 export function ignoreKicks(): void {
   const { sigaction, signal } = libc;
