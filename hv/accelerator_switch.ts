@@ -56,7 +56,7 @@ export async function switchAccelerator(
   try {
     const next = await makeVm(accelerator, parts, cpu);
     made.push(next.vm);
-    const state = saveMachine(vm, vcpus, thread.clock.nowNs(), kept);
+    const state = saveMachine(vm, vcpus, kept);
     vm.current = next;
     thread.pc.mapMemory();
     const opened = vcpus.map(({ index }) => next.vm.openVcpu(index));
@@ -86,7 +86,13 @@ async function makeVm(
 ): Promise<VmWithChips> {
   const Interrupts = await loadInterrupts(accelerator);
   const { cpus } = seed.config;
-  const vm = createVm({ accelerator, memory: thread.memory.memory, cpus, cpu });
+  const vm = createVm({
+    accelerator,
+    memory: thread.memory.memory,
+    cpus,
+    cpu,
+    clock: thread.clock,
+  });
   if (Interrupts === undefined) return { vm };
   const interrupts = mainInterrupts(Interrupts, seed, thread, vm);
   interrupts.reset();

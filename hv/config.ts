@@ -103,11 +103,6 @@ const BOOT_DEVICES: readonly BootDevice[] = ["kernel", "floppy", "disk", "cdrom"
  * @throws {UsageError} When something cannot be; files are looked at later.
  */
 export function resolveConfig(options: MachineOptions): ResolvedConfig {
-  if (options.accelerator === "soft" && options.cpu !== undefined) {
-    throw new UsageError(
-      "Cannot choose features of the software CPU: it has one model; leave out --cpu",
-    );
-  }
   const floppies = driveList(options.floppy);
   const disks = driveList(options.disk);
   const cdroms = driveList(options.cdrom);

@@ -77,19 +77,19 @@ export class CurrentVm implements AcceleratedVm {
 
   saveChips(): Map<string, Uint8Array> {
     const { vm, interrupts } = this.#current;
-    return interrupts === undefined ? vm.saveChips() : interrupts.saveChips();
+    return new Map([...vm.saveChips(), ...interrupts?.saveChips() ?? []]);
   }
 
   restoreChips(chips: Map<string, Uint8Array>): void {
     const { vm, interrupts } = this.#current;
-    if (interrupts === undefined) vm.restoreChips(chips);
-    else interrupts.restoreChips(chips);
+    vm.restoreChips(chips);
+    interrupts?.restoreChips(chips);
   }
 
   resetChips(): void {
     const { vm, interrupts } = this.#current;
-    if (interrupts === undefined) vm.resetChips();
-    else interrupts.reset();
+    vm.resetChips();
+    interrupts?.reset();
   }
 
   [Symbol.dispose](): void {

@@ -19,6 +19,8 @@ import { EndKind, Event } from "./control.ts";
 import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
 import type { imageFiles } from "./pc/image_files.ts";
 import type { ResetKind } from "./pc/builder.ts";
+import { Arena } from "./core/arena.ts";
+import type { Clock } from "./core/clock.ts";
 import { GuestMemory } from "./core/guest_memory.ts";
 import { HostError, UsageError } from "./errors.ts";
 import { type ExitStatus, exitStatus } from "./exit_status.ts";
@@ -27,6 +29,7 @@ import { describeFilled } from "./filled_text.ts";
 import { Keyboard } from "./keyboard.ts";
 import {
   attachMachine,
+  clockIn,
   loadBuiltinFirmware,
   loadInterrupts,
   type MachineSeed,
@@ -119,9 +122,7 @@ export class Machine implements AsyncDisposable {
     const undo: Disposable[] = [workers];
     try {
       const kernel = await DirectKernel.plan(config);
-      const decision = await chooseAccelerator(config.accelerator, {
-        wantsKvm: config.cpu === "host" ? undefined : "the processor that was asked for",
-      });
+      const decision = await chooseAccelerator(config.accelerator);
       const PcInterrupts = await loadInterrupts(decision.accelerator);
       const firmware = await loadFirmware(config);
       const parts = { decision, PcInterrupts, kernel, firmware, workers, undo } as const;
@@ -146,7 +147,9 @@ export class Machine implements AsyncDisposable {
     const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
     const memory = allocateMemory(config.ramBytes);
     undo.push({ [Symbol.dispose]: () => release(memory) });
-    const vm = createMachine(config, decision.accelerator, memory);
+    const arena = newArena();
+    const clock = clockIn(new Arena(arena));
+    const vm = createMachine(config, decision.accelerator, memory, clock);
     this.#vm = new CurrentVm({ vm });
     undo.push(this.#vm);
     const doorbell = new EventFd(createEventFd());
@@ -168,7 +171,7 @@ export class Machine implements AsyncDisposable {
     board = { ...board, fwCfgFiles };
     const seed: MachineSeed = this.#seed = {
       config: board,
-      arena: newArena(),
+      arena,
       ramBytes: config.ramBytes,
       vm: this.#vm.handle,
       doorbell: doorbell.fd,
@@ -519,9 +522,10 @@ function createMachine(
   { cpus, cpu }: ResolvedConfig,
   accelerator: "kvm" | "soft",
   { memory }: GuestMemory,
+  clock: Clock,
 ): AcceleratedVm {
   try {
-    return createVm({ accelerator, memory, cpus, cpu });
+    return createVm({ accelerator, memory, cpus, cpu, clock });
   } catch (error) {
     const { name, message } = error as Error;
     if (name === "CpuError" || name === "RangeError") {

@@ -3,7 +3,7 @@
  * controllers and timers, in the form that every accelerator saves and loads. It is what moves a running
  * guest from one accelerator to the other.
  *
- * What only one accelerator knows of a processor (MSRs of KVM's paravirtual clock, for one) is kept for
+ * What only one accelerator knows of a processor (MSRs of KVM's steal time, for one) is kept for
  * when the guest comes back to it: `Kept`.
  *
  * Left out: an INIT or start-up interrupt that an application processor has been sent and has not taken.
@@ -17,24 +17,16 @@ import { CpuState, MAX_MSRS } from "./accel/cpu_state.ts";
 import type { CurrentVm, VmWithChips } from "./current_vm.ts";
 
 const MSR_TSC_DEADLINE = 0x6e0;
-/** KVM's blob of its paravirtual clock: `struct kvm_clock_data`, the time first. */
-const CLOCK = "kvm.clock";
-const CLOCK_BYTES = 48;
-
 /** What only another accelerator than the present one knows. */
 export interface Kept {
   /** MSRs by processor. */
   readonly msrs: readonly ReadonlyMap<number, bigint>[];
-  /** KVM's paravirtual clock, ns, and the guest's time then. */
-  readonly clock?: { readonly valueNs: bigint; readonly guestNs: number };
 }
 
 /** See above. */
 export interface MachineState {
   readonly chips: Map<string, Uint8Array>;
   readonly processors: readonly CpuState[];
-  /** Guest time, ns. */
-  readonly guestNs: number;
   readonly kept: Kept;
 }
 
@@ -44,7 +36,6 @@ const newState = () => new CpuState(new ArrayBuffer(CpuState.byteLength));
 export function saveMachine(
   vm: CurrentVm,
   vcpus: readonly Vcpu[],
-  guestNs: number,
   kept: Kept = { msrs: vcpus.map(() => new Map()) },
 ): MachineState {
   const { interrupts } = vm.current;
@@ -54,16 +45,16 @@ export function saveMachine(
     if (interrupts !== undefined) addLocalApic(state, interrupts, index);
     return state;
   });
-  return { chips: vm.saveChips(), processors, guestNs, kept };
+  return { chips: vm.saveChips(), processors, kept };
 }
 
 /** Puts `state` into a machine of another accelerator; its memory is mapped. @returns What to keep. */
 export function restoreMachine(
   { vm, interrupts }: VmWithChips,
   vcpus: readonly Vcpu[],
-  { chips, processors, guestNs, kept }: MachineState,
+  { chips, processors, kept }: MachineState,
 ): Kept {
-  if (interrupts === undefined) vm.restoreChips(withClock(chips, guestNs, kept));
+  vm.restoreChips(chips);
   const msrs = processors.map((state, index) => {
     const own = newState();
     vcpus[index].save(own);
@@ -73,25 +64,7 @@ export function restoreMachine(
     return rest;
   });
   if (interrupts !== undefined) interrupts.restoreChips(chips);
-  const clock = chips.get(CLOCK);
-  if (clock === undefined) return { ...kept, msrs };
-  return { msrs, clock: { valueNs: clockView(clock).getBigUint64(0, true), guestNs } };
-}
-
-const clockView = ({ buffer, byteOffset }: Uint8Array) => new DataView(buffer, byteOffset);
-
-/** KVM's paravirtual clock goes on by the guest's time since it was left. */
-function withClock(
-  chips: Map<string, Uint8Array>,
-  guestNs: number,
-  { clock }: Kept,
-): Map<string, Uint8Array> {
-  if (chips.has(CLOCK)) return chips;
-  // What a machine has that was started on another accelerator: its clock began with guest time.
-  const { valueNs, guestNs: since } = clock ?? { valueNs: 0n, guestNs: 0 };
-  const blob = new Uint8Array(CLOCK_BYTES);
-  clockView(blob).setBigUint64(0, valueNs + BigInt(Math.trunc(guestNs - since)), true);
-  return new Map([...chips, [CLOCK, blob]]);
+  return { msrs };
 }
 
 /** The MSRs that the target has; the others are what is to be kept. */

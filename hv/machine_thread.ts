@@ -45,6 +45,10 @@ export interface MachineThread extends Disposable {
 /** A new arena for a machine's state. */
 export const newArena = (): SharedArrayBuffer => new SharedArrayBuffer(ARENA_BYTES);
 
+/** The clock of a machine, which is the first thing in its arena. */
+export const clockIn = (arena: Arena): GuestClock =>
+  new GuestClock(arena.allocate(ClockState, "clock"), monotonicNs);
+
 /** The arena of the interrupt controllers, for an accelerator that has none of its own. */
 export const chipArenaOf = ({ arena }: MachineSeed): Arena =>
   new Arena(arena, ARENA_BYTES - CHIP_ARENA_BYTES);
@@ -96,13 +100,13 @@ export function attachMachine(
   seed: MachineSeed,
   { vm, BuiltinFirmware, PcInterrupts }: ThreadParts = {},
 ): MachineThread {
-  const opened = vm ?? openVm(seed.vm);
   const arena = new Arena(seed.arena, 0, ARENA_BYTES - CHIP_ARENA_BYTES);
+  const clock = clockIn(arena);
+  const opened = vm ?? openVm(seed.vm, clock);
   const chipArena = chipArenaOf(seed);
   const memory = new GuestMemory({ memory: seed.vm.memory, ramBytes: seed.ramBytes });
   const doorbell = new EventFd(seed.doorbell);
   const control = new Control(arena, () => doorbell.signal());
-  const clock = new GuestClock(arena.allocate(ClockState, "clock"), monotonicNs);
   const pc = new Pc(seed.config, {
     arena,
     chipArena,

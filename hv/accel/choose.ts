@@ -33,27 +33,22 @@ export interface KvmWorth {
 /**
  * Decides.
  *
- * @param wantsKvm Why `auto` must take KVM, such as features of its processor that were asked for.
  * @param worth What KVM is worth; default: asked of the host. For tests.
  */
 export async function chooseAccelerator(
   choice: AcceleratorChoice,
-  { wantsKvm, worth = kvmWorth }: {
-    readonly wantsKvm?: string;
-    readonly worth?: () => Promise<KvmWorth>;
-  } = {},
+  { worth = kvmWorth }: { readonly worth?: () => Promise<KvmWorth> } = {},
 ): Promise<AcceleratorDecision> {
   if (choice === "soft") return { accelerator: "soft", description: "software CPU" };
-  if (choice === "auto" && wantsKvm === undefined) {
+  if (choice === "auto") {
     const kvm = await worth();
     if (kvm.native) return { accelerator: "kvm", description: "KVM" };
     return { accelerator: "soft", description: `software CPU, since KVM is ${kvm.description}` };
   }
-  const because = choice === "auto" ? `, for ${wantsKvm}` : "";
   const slow = emulatesRealMode()
     ? "; it emulates kernel-mode code on this host: slow (see hv info)"
     : "";
-  return { accelerator: "kvm", description: `KVM${because}${slow}` };
+  return { accelerator: "kvm", description: `KVM${slow}` };
 }
 
 /** What was measured: it is the host's, and a script may start machines by the hundred. */

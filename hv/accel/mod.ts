@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { Clock } from "../core/clock.ts";
 import type { AcceleratedVm } from "./accelerator.ts";
 import { createKvmVm } from "./kvm/create.ts";
 import { softCode } from "./load.ts";
@@ -25,6 +26,8 @@ export interface VmOptions {
   readonly cpus: number;
   /** Processor and features, e.g. `host` or `host,-avx,+x2apic`; `host` when left out. */
   readonly cpu?: string;
+  /** The machine's time, for an accelerator that has no counter of its own; default: the host's. */
+  readonly clock?: Clock;
 }
 
 /**
@@ -34,7 +37,7 @@ export interface VmOptions {
  * @throws Error with what was wrong and what to do
  */
 export function createVm(options: VmOptions): AcceleratedVm {
-  const { accelerator, memory, cpus, cpu = "host" } = options;
+  const { accelerator, memory, cpus, cpu = "host", clock } = options;
   if (accelerator === "kvm") return createKvmVm({ memory, cpus, cpu });
-  return softCode().createSoftVm({ memory, cpus });
+  return softCode().createSoftVm({ memory, cpus, cpu, time: clock });
 }

@@ -19,7 +19,7 @@ Deno.test("words that hv does not know are refused, naming what was meant", asyn
     ["run --no-reboot=1", USAGE, /--no-reboot takes no value/],
     ["info x", USAGE, /hv info does not know what to do with "x"/],
     ["run --accel xyz", USAGE, /--accel xyz: auto, .* is possible/],
-    ["run --accel soft --cpu host,-avx", USAGE, /software CPU: it has one model; leave out --cpu/],
+    ["run --accel soft --cpu host,+avx", USAGE, /the software CPU does not offer avx to guests/],
     ["run --display vnc", USAGE, /--display vnc: none, text is possible/],
     ["run --boot tape", USAGE, /--boot tape: floppy, disk, cdrom/],
     ["run --kernel-entry 8", USAGE, /--kernel-entry 8: auto/],

@@ -19,6 +19,8 @@ const COMMANDS = [
   "nproc",
   "seq",
   "grep",
+  "cat",
+  "date",
 ];
 const INIT = `#!/bin/sh
 mount -t proc proc /proc
@@ -54,6 +56,28 @@ function initramfs(): Uint8Array {
 const JOBS = 6;
 const SUM = "for i in $(seq 300); do s=$((s + i)); done; echo sum$s";
 
+/** More than it takes to stop a machine and to let it go on, ms. */
+const SLOW_PAUSE_MS = 30_000;
+/** How long the machine stands still in the test of its clock, ms. */
+const PAUSED_MS = 2000;
+
+/**
+ * The guest's time of day is the host's as it was at the start, and stands still while the machine does:
+ * seconds by which it may be behind, from the least to the most.
+ */
+async function assertClock(m: Machine, least: number, most: number): Promise<void> {
+  const { console } = m;
+  const asked = Date.now() / 1000;
+  console.send("date +now%s.\n");
+  const { text } = await console.expect(/\nnow\d+\./, { timeoutMs });
+  const answered = Date.now() / 1000;
+  const guest = Number(/\nnow(\d+)/.exec(text)![1]);
+  await console.expect(PROMPT, { timeoutMs });
+  const seen = `${guest} in the guest, ${asked} to ${answered} outside`;
+  // The clock chip has whole seconds, and `date` drops what is beyond one.
+  assert.ok(guest >= asked - most - 2 && guest <= answered - least + 1, seen);
+}
+
 guestTest(
   "a stock Linux kernel runs on the software CPU",
   [1, 2, 4].map((cpus) => ({
@@ -86,6 +110,16 @@ guestTest(
         console.send(`for j in $(seq ${JOBS}); do (${SUM}) & done; wait\n`);
         for (let job = 0; job < JOBS; job++) await console.expect(/sum45150\r?\n/, { timeoutMs });
         await console.expect(PROMPT, { timeoutMs });
+        console.send("cat /sys/devices/system/clocksource/clocksource0/current_clocksource\n");
+        await console.expect(/\nkvm-clock\r?\n/, { timeoutMs });
+        await console.expect(PROMPT, { timeoutMs });
+        await assertClock(m, 0, 0);
+        await m.pause();
+        const pausedAt = performance.now();
+        await new Promise((resolve) => setTimeout(resolve, PAUSED_MS));
+        const stoodMs = performance.now() - pausedAt;
+        await m.resume();
+        await assertClock(m, stoodMs / 1000, (stoodMs + SLOW_PAUSE_MS) / 1000);
         console.send("grep LOC: /proc/interrupts\n");
         const { text } = await console.expect(/LOC:( +\d+)+ +Local timer/, { timeoutMs });
         const ticks = [.../LOC:((?: +\d+)+)/.exec(text)![1].matchAll(/\d+/g)].map(Number);

@@ -1,7 +1,7 @@
 /** The processor's features and topology. */
 
 import assert from "node:assert/strict";
-import { FEATURE_NAMES, featureBit, findFeature } from "../../hv/accel/kvm/cpu_features.ts";
+import { FEATURE_NAMES, featureBit, findFeature } from "../../hv/accel/cpu_features.ts";
 import { buildCpuid, hasFeature } from "../../hv/accel/kvm/cpuid.ts";
 import type { CpuidLeaf } from "../../hv/accel/kvm/cpuid_table.ts";
 import { Exit } from "../../hv/accel/mod.ts";

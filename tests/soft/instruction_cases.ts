@@ -20,6 +20,7 @@ const LEFT_OUT = new Set([
   "rdrand",
   "rdseed",
   "syscall",
+  "vmcall",
   "sysenter",
   "sysret",
   "sysexit",
@@ -335,7 +336,7 @@ function addImmediate(random: Random, kind: string, size: string, bytes: number[
 
 /** What KVM's emulator has not, has in its own way, or what would leave the code page. */
 const LEGACY_LEFT_OUT =
-  /^(cpuid|rdtsc.*|rdpmc|rdrand|rdseed|syscall|sysenter|sysexit|int|int1|int3|into|iret|hlt|ud.*)$|Far|Control|Debug|[Ss]egment|^(lgdt|lidt|sgdt|sidt|lldt|ltr|lar|lsl|ver.|lmsw|smsw|str|sldt|arpl|clts|invd|invlpg|rdmsr|wrmsr|rsm|sti|cli|popf|in.*|out.*|fwait|crc32.*|clflush|rdpid|cmpxchg16b|cmpxchg8b|aam|aad|enter|adcx|adox|popcnt|movbe|tzcnt|lzcnt|mulx|bound|loadAbsolute|jmp|call|ret)$/;
+  /^(cpuid|rdtsc.*|rdpmc|rdrand|rdseed|vmcall|syscall|sysenter|sysexit|int|int1|int3|into|iret|hlt|ud.*)$|Far|Control|Debug|[Ss]egment|^(lgdt|lidt|sgdt|sidt|lldt|ltr|lar|lsl|ver.|lmsw|smsw|str|sldt|arpl|clts|invd|invlpg|rdmsr|wrmsr|rsm|sti|cli|popf|in.*|out.*|fwait|crc32.*|clflush|rdpid|cmpxchg16b|cmpxchg8b|aam|aad|enter|adcx|adox|popcnt|movbe|tzcnt|lzcnt|mulx|bound|loadAbsolute|jmp|call|ret)$/;
 
 /** See `CHOICES`. */
 export const LEGACY_CHOICES: readonly Choice[] = OPCODES.flatMap((opcode, index) =>

@@ -2,10 +2,11 @@
 
 import assert from "node:assert/strict";
 import { Exit } from "../../hv/accel/accelerator.ts";
-import { cpuid } from "../../hv/accel/soft/cpuid.ts";
+import { cpuid, FEATURES, FeatureWords } from "../../hv/accel/soft/cpuid.ts";
 import type { CpuState } from "../../hv/accel/cpu_state.ts";
 import { CODE, DATA, END, SystemMachine, type SystemMode } from "./system_machine.ts";
 
+const words = new FeatureWords(FEATURES);
 const HLT = 0xf4;
 const little = (value: number, bytes: number): number[] =>
   Array.from({ length: bytes }, (_, i) => value >>> (8 * i) & 0xff);
@@ -42,12 +43,12 @@ Deno.test("an instruction of 15 bytes runs, one of 16 gives #GP(0) (volume 1, 2.
   }
 });
 
-Deno.test("what is not announced does not exist: RSM, MONITOR, VMCALL, XSAVES, LDTILECFG give #UD", () => {
+Deno.test("what is not announced does not exist: RSM, MONITOR, VMXOFF, XSAVES, LDTILECFG give #UD", () => {
   const codes: readonly number[][] = [
     [0x0f, 0xaa],
     [0x0f, 0x01, 0xc8],
     [0x0f, 0x01, 0xc9],
-    [0x0f, 0x01, 0xc1],
+    [0x0f, 0x01, 0xc4],
     [0x0f, 0xc7, 0x2c, 0x25, ...little(DATA, 4)],
     [0x0f, 0x37],
     [0x0f, 0x0e],
@@ -99,7 +100,7 @@ Deno.test("LAHF and SAHF work in 64-bit mode, as CPUID says", () => {
   const { vector, state } = run("long", [0xb4, 0xd5, 0x9e, 0xb4, 0, 0x9f]);
   assert.deepEqual([vector, state.general[0] >> 8n & 0xffn], [END, 0xd7n]);
   assert.equal(
-    cpuid(0x8000_0001 | 0, 0, { index: 0, cpus: 1, osxsave: false, apic: true })[2] & 1,
+    cpuid(0x8000_0001 | 0, 0, { index: 0, cpus: 1, osxsave: false, apic: true, words })[2] & 1,
     1,
   );
 });
@@ -176,7 +177,7 @@ Deno.test("BOUND takes both ends as within, and gives #BR outside (volume 2)", (
 
 Deno.test("CPUID tells the processors of the package apart (leaves 1, 4 and 0Bh)", () => {
   const ask = (leaf: number, subleaf: number, cpus: number) =>
-    cpuid(leaf, subleaf, { index: 2, cpus, osxsave: false, apic: true });
+    cpuid(leaf, subleaf, { index: 2, cpus, osxsave: false, apic: true, words });
   assert.deepEqual(ask(0xb, 0, 3), [0, 1, 0x100, 2]);
   assert.deepEqual(ask(0xb, 1, 3), [2, 3, 0x201, 2]);
   assert.deepEqual(ask(0xb, 2, 3), [0, 0, 2, 2]);

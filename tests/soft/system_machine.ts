@@ -6,7 +6,7 @@
 
 import { Exit } from "../../hv/accel/accelerator.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { createSoftVm, type SoftOptions } from "../../hv/accel/soft/create.ts";
 import type { SoftVcpu } from "../../hv/accel/soft/vcpu.ts";
 import type { SoftVm } from "../../hv/accel/soft/vm.ts";
 
@@ -74,14 +74,18 @@ export class SystemMachine {
   readonly mode: SystemMode;
   readonly cpl: 0 | 3;
 
-  constructor(mode: SystemMode, cpl: 0 | 3 = 0) {
+  constructor(
+    mode: SystemMode,
+    cpl: 0 | 3 = 0,
+    options: Partial<Omit<SoftOptions, "memory">> = {},
+  ) {
     this.mode = mode;
     this.cpl = mode === "v86" ? 3 : cpl;
     const pages = MEMORY_BYTES / 65536;
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
-    this.vm = createSoftVm({ memory, cpus: 1 });
+    this.vm = createSoftVm({ memory, cpus: 1, ...options });
     this.vm.mapMemory({ slot: 0, guestAddress: 0, length: MEMORY_BYTES, memoryOffset: 0 });
     this.vcpu = this.vm.openVcpu(0);
     this.buildTables();

@@ -6,7 +6,8 @@
  * Intel SDM volume 2, CPUID, leaves 1, 4, Bh, 1Fh; AMD APM volume 3, E.4.7, E.4.15-E.4.17.
  */
 
-import { closeNames, featureBit, findFeature, withDependents } from "./cpu_features.ts";
+import { applyExpression } from "../cpu_expression.ts";
+import { featureBit } from "../cpu_features.ts";
 import type { CpuidLeaf } from "./cpuid_table.ts";
 
 /** Which processor of which machine. */
@@ -41,7 +42,11 @@ export function buildCpuid(supported: readonly CpuidLeaf[], options: CpuidOption
     first.ecx = (first.ecx | LEAF_1_ECX_HYPERVISOR) >>> 0;
     if (options.deadline) first.ecx = (first.ecx | LEAF_1_ECX_TSC_DEADLINE) >>> 0;
   }
-  applyExpression(leaves, options.cpu);
+  applyExpression(options.cpu, {
+    name: "this host's KVM",
+    has: (feature) => hasFeature(leaves, feature),
+    remove: (feature) => clearFeature(leaves, feature),
+  });
   return withTopology(leaves, options);
 }
 
@@ -51,38 +56,6 @@ function findLeaf(
   index: number,
 ): CpuidLeaf | undefined {
   return leaves.find((one) => one.function === leaf && one.index === index);
-}
-
-/** The expression that says what the processor is to be has a mistake in it. */
-export class CpuError extends Error {
-  override readonly name = "CpuError";
-}
-
-/** Clears what `-name` names; `+name` only asks for it, since `host` has all there is. */
-function applyExpression(leaves: CpuidLeaf[], expression: string): void {
-  const [model, ...changes] = expression.split(",").map((part) => part.trim());
-  const problem = (what: string) => new CpuError(`Cannot use --cpu ${expression}: ${what}`);
-  if (model !== "host") {
-    throw problem(`there is no processor "${model}"; write host, or host,-feature,+feature`);
-  }
-  for (const change of changes) {
-    const sign = change[0];
-    const name = change.slice(1);
-    if ((sign !== "-" && sign !== "+") || name === "") {
-      throw problem(`"${change}" must begin with - or +, e.g. host,-avx`);
-    }
-    const feature = findFeature(name);
-    if (feature === undefined) {
-      const close = closeNames(name);
-      const advice = close.length > 0 ? `; did you mean ${close.join(", ")}?` : "";
-      throw problem(`there is no feature "${name}"${advice}`);
-    }
-    if (sign === "-") {
-      for (const one of withDependents(feature)) clearFeature(leaves, one);
-    } else if (!hasFeature(leaves, feature)) {
-      throw problem(`this host's KVM does not offer ${feature} to guests`);
-    }
-  }
 }
 
 /** Whether `leaves` have a feature of cpu_features.ts. */

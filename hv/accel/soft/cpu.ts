@@ -14,6 +14,9 @@ import { CR0_EM, CR0_PE, CR0_TS, CR4_OSFXSR } from "./control_bits.ts";
 import { DeviceLog } from "./device_log.ts";
 import { fault, GuestAccess, GuestAlone, GuestFault, Vector } from "./faults.ts";
 import { IF, readFlags, RF, VM, writeFlags } from "./flags_word.ts";
+import { FeatureWords } from "./cpuid.ts";
+import { KvmClock } from "./kvm_clock.ts";
+import { RamWords } from "./ram_words.ts";
 import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
 import { type Float80, openFloat80 } from "./float80_module.ts";
 import { LinearMemory } from "./memory.ts";
@@ -22,6 +25,7 @@ import { PAGE_BYTES, type PhysicalMap } from "./physical_map.ts";
 import { SharedCode } from "./shared_code.ts";
 import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
+import { HOST_TIME, type TimeSource } from "./time_stamp.ts";
 import { World } from "./world.ts";
 import { X87 } from "./x87_state.ts";
 
@@ -66,6 +70,10 @@ export interface CpuContext {
   /** The module of float80_module.ts. */
   readonly float80: WebAssembly.Module;
   readonly features: ReadonlySet<string>;
+  /** What the time-stamp counter is made of; default: the host's time. */
+  readonly time?: TimeSource;
+  /** See `KvmClockParts.aheadNs`; default: KVM's clock is the machine's time. */
+  readonly clockAheadNs?: Float64Array;
   /** Services by their number. */
   readonly services: readonly Service[];
   /** Of a processor whose instructions are executed here: see services/saved_state.ts. */
@@ -76,6 +84,7 @@ export interface CpuContext {
 export class Cpu {
   readonly index: number;
   readonly state: SoftState;
+  readonly time: TimeSource;
   /** Memory 0 as 32-bit words. */
   readonly words: Int32Array;
   readonly data: DataView;
@@ -86,6 +95,8 @@ export class Cpu {
   readonly breakpoints: Breakpoints;
   readonly sharedCode: SharedCode;
   readonly features: ReadonlySet<string>;
+  readonly featureWords: FeatureWords;
+  readonly kvmClock: KvmClock;
   readonly components: readonly StateComponent[];
   readonly x87: X87;
   readonly float80: Float80;
@@ -100,7 +111,8 @@ export class Cpu {
   /** Runs `block` as the code at `rip`. */
   readonly start: (block: number) => Status;
   readonly #code: CodeFinder;
-  /** Memory 0 of the boot processor. */
+  /** Memory 0 of every processor, as words, and the boot processor's. */
+  readonly #peers: readonly Int32Array[];
   readonly #boot: DataView;
 
   constructor(context: CpuContext) {
@@ -109,7 +121,9 @@ export class Cpu {
     this.cpus = context.peers.length;
     this.#boot = new DataView(context.peers[0].buffer);
     this.features = context.features;
+    this.featureWords = new FeatureWords(context.features);
     this.components = context.components ?? [];
+    this.time = context.time ?? HOST_TIME;
     this.state = new SoftState(memory0.buffer);
     this.words = new Int32Array(memory0.buffer);
     this.data = new DataView(memory0.buffer);
@@ -122,7 +136,7 @@ export class Cpu {
       this.memory.flush();
       this.blocks.flush();
     });
-    const peers = context.peers.map((peer) => new Int32Array(peer.buffer));
+    const peers = this.#peers = context.peers.map((peer) => new Int32Array(peer.buffer));
     this.world = new World(context.world, this.index, (other) => {
       Atomics.or(peers[other], AT.pending >> 2, Pending.stop);
     });
@@ -157,6 +171,17 @@ export class Cpu {
         if (map.ownsCode(page, this.index)) this.blocks.invalidate(offset, bytes);
       },
     };
+    this.kvmClock = new KvmClock({
+      state: this.state,
+      time: this.time,
+      aheadNs: context.clockAheadNs ?? new Float64Array(1),
+      ram: new RamWords(
+        new Int32Array(memory.buffer),
+        map,
+        (offset, bytes) => this.memory.watcher.invalidate(offset, bytes),
+      ),
+      isStable: () => this.#countersAgree(),
+    });
     this.#code = new CodeFinder({
       state: this.state,
       words: this.words,
@@ -180,9 +205,10 @@ export class Cpu {
     this.start = instance.exports.start as (block: number) => Status;
   }
 
-  /** What the boot processor's time-stamp counter is ahead of the host's time. */
-  get bootTscOffset(): bigint {
-    return this.#boot.getBigUint64(AT.tscOffset, true);
+  /** What the boot processor's time-stamp counter was ahead of the machine's time at first. */
+  get bootTscBase(): bigint {
+    const { tscOffset, tscAdjust } = AT;
+    return this.#boot.getBigUint64(tscOffset, true) - this.#boot.getBigUint64(tscAdjust, true);
   }
 
   /** The import `find`: the block at `rip`, or a status. */
@@ -490,6 +516,20 @@ export class Cpu {
   /** Asks for the processor's attention at the next branch. */
   request(bits: number): void {
     Atomics.or(this.words, AT.pending >> 2, bits);
+  }
+
+  /** Asks for the attention of every processor of the machine. */
+  requestAll(bits: number): void {
+    for (const words of this.#peers) {
+      Atomics.or(words, AT.pending >> 2, bits);
+      Atomics.notify(words, AT.pending >> 2);
+    }
+  }
+
+  #countersAgree(): boolean {
+    const at = AT.tscOffset >> 2;
+    const [first] = this.#peers;
+    return this.#peers.every((words) => words[at] === first[at] && words[at + 1] === first[at + 1]);
   }
 
   /** Takes such requests back. */

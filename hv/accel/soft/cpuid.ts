@@ -2,6 +2,9 @@
  * What the processor answers to CPUID: exactly what it can do (Intel SDM volume 2, CPUID).
  */
 
+import { applyExpression } from "../cpu_expression.ts";
+import { type CpuidRegister, featureBit } from "../cpu_features.ts";
+import { KVM_SIGNATURE } from "./kvm_clock.ts";
 import { PHYSICAL_BITS } from "./paging.ts";
 import { TSC_HZ } from "./time_stamp.ts";
 
@@ -65,40 +68,60 @@ export const FEATURES: ReadonlySet<string> = new Set([
   "xsaveopt",
   "xsavec",
   "xgetbv1",
+  "syscall",
+  "nx",
+  "pdpe1gb",
+  "rdtscp",
+  "lm",
+  "lahf-lm",
+  "3dnowprefetch",
+  "kvmclock",
+  "kvm-nopiodelay",
+  "kvmclock2",
+  "kvmclock-stable-bit",
 ]);
 
-/** Bits of the leaves, by the names above. */
-const BITS: Readonly<Record<string, readonly string[]>> = {
-  "1.edx":
-    "fpu vme de pse tsc msr pae mce cx8 apic . sep mtrr pge mca cmov pat pse36 psn clflush . ds acpi mmx fxsr sse sse2 ss"
-      .split(" "),
-  "1.ecx":
-    "sse3 pclmulqdq . monitor . vmx . . . ssse3 . . fma cx16 . . . pcid . sse4-1 . x2apic movbe popcnt tsc-deadline aes xsave osxsave avx f16c rdrand hypervisor"
-      .split(" "),
-  "7.ebx":
-    "fsgsbase tsc-adjust . bmi1 . avx2 . smep bmi2 erms invpcid . . . . . . . rdseed adx smap . . clflushopt clwb"
-      .split(" "),
-  "7.ecx": ". . umip . . . . . . . . . . . . . . . . . . . rdpid".split(" "),
-  "7.edx": [...Array<string>(29).fill("."), "arch-capabilities"],
-  "d1.eax": "xsaveopt xsavec xgetbv1 xsaves".split(" "),
-};
+/**
+ * Features that must be asked for. `invtsc` promises a rate that never changes, which it does when the
+ * guest moves to KVM; systems that know KVM's clock take the counter itself where they see the promise.
+ */
+const ON_REQUEST: ReadonlySet<string> = new Set(["invtsc"]);
+
+/** What a processor has that is to be as `expression` says. @throws {CpuError} */
+export function featuresOf(expression: string): ReadonlySet<string> {
+  const features = new Set(FEATURES);
+  applyExpression(expression, {
+    name: "the software CPU",
+    has: (feature) => features.has(feature),
+    remove: (feature) => features.delete(feature),
+    add: (feature) => ON_REQUEST.has(feature) && features.add(feature).has(feature),
+  });
+  return features;
+}
 
 /** What XCR0 may have: x87 and SSE. */
 export const XCR0_BITS = 0b11;
 /** Bytes of an XSAVE area: the FXSAVE image and the header. */
 export const XSAVE_BYTES = 576;
 
-function word(key: string): number {
-  let bits = 0;
-  BITS[key].forEach((name, bit) => {
-    if (FEATURES.has(name)) bits |= 1 << bit;
-  });
-  return bits;
+/** The bits of the features of a processor, by leaf, subleaf and register. */
+export class FeatureWords {
+  readonly #words = new Map<string, number>();
+
+  constructor(features: ReadonlySet<string>) {
+    for (const name of features) {
+      const { function: leaf, index, register, bit } = featureBit(name);
+      const key = `${leaf}.${index}.${register}`;
+      this.#words.set(key, (this.#words.get(key) ?? 0) | 1 << bit);
+    }
+  }
+
+  /** A register of `leaf`, of its subleaf `index`. */
+  word(leaf: number, index: number, register: CpuidRegister): number {
+    return this.#words.get(`${leaf}.${index}.${register}`) ?? 0;
+  }
 }
 
-const LEAF_80000001_EDX = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 | 1 << 29;
-/** LAHF and SAHF in 64-bit mode, LZCNT, PREFETCHW. */
-const LEAF_80000001_ECX = 1 << 0 | 1 << 5 | 1 << 8;
 const BRAND = "hv software CPU".padEnd(48, "\0");
 const VENDOR = "GenuineIntel";
 
@@ -157,14 +180,16 @@ const TSC_DEADLINE = 1 << 24;
 export function cpuid(
   leaf: number,
   subleaf: number,
-  { index, cpus, osxsave, apic }: {
+  { index, cpus, osxsave, apic, words }: {
     readonly index: number;
     readonly cpus: number;
     readonly osxsave: boolean;
     /** The local APIC is enabled: its bits are clear otherwise (SDM volume 3, 11.4.3). */
     readonly apic: boolean;
+    readonly words: FeatureWords;
   },
 ): Leaf {
+  const kvm = words.word(0x4000_0001, 0, "eax");
   switch (leaf >>> 0) {
     case 0:
       return [0x15, letters(VENDOR, 0), letters(VENDOR, 8), letters(VENDOR, 4)];
@@ -172,8 +197,8 @@ export function cpuid(
       return [
         SIGNATURE,
         index << 24 | Math.min(idsOf(cpus), 255) << 16 | 8 << 8,
-        word("1.ecx") & ~(apic ? 0 : X2APIC | TSC_DEADLINE) | (osxsave ? 1 << 27 : 0),
-        word("1.edx") & ~(apic ? 0 : APIC) | (cpus > 1 ? 1 << 28 : 0),
+        words.word(1, 0, "ecx") & ~(apic ? 0 : X2APIC | TSC_DEADLINE) | (osxsave ? 1 << 27 : 0),
+        words.word(1, 0, "edx") & ~(apic ? 0 : APIC) | (cpus > 1 ? 1 << 28 : 0),
       ];
     case 2:
       return [DESCRIPTORS_IN_LEAF_4, 0, 0, 0];
@@ -184,16 +209,25 @@ export function cpuid(
     case 0xb:
       return topology(subleaf, index, cpus);
     case 7:
-      return subleaf === 0 ? [0, word("7.ebx"), word("7.ecx"), word("7.edx")] : [0, 0, 0, 0];
+      return subleaf === 0
+        ? [0, words.word(7, 0, "ebx"), words.word(7, 0, "ecx"), words.word(7, 0, "edx")]
+        : [0, 0, 0, 0];
     case 0x15: // the time-stamp counter runs at the rate of the crystal
       return [1, 1, TSC_HZ, 0];
     case 0xd:
       if (subleaf === 0) return [XCR0_BITS, XSAVE_BYTES, XSAVE_BYTES, 0];
-      return subleaf === 1 ? [word("d1.eax"), XSAVE_BYTES, 0, 0] : [0, 0, 0, 0];
+      return subleaf === 1 ? [words.word(0xd, 1, "eax"), XSAVE_BYTES, 0, 0] : [0, 0, 0, 0];
+    case 0x4000_0000: {
+      if (kvm === 0) return [0, 0, 0, 0];
+      const at = (n: number) => letters(KVM_SIGNATURE, n);
+      return [0x4000_0001, at(0), at(4), at(8)];
+    }
+    case 0x4000_0001:
+      return [kvm, 0, 0, 0];
     case 0x8000_0000:
       return [0x8000_0008 | 0, 0, 0, 0];
     case 0x8000_0001:
-      return [0, 0, LEAF_80000001_ECX, LEAF_80000001_EDX];
+      return [0, 0, words.word(0x8000_0001, 0, "ecx"), words.word(0x8000_0001, 0, "edx")];
     case 0x8000_0002:
     case 0x8000_0003:
     case 0x8000_0004: {
@@ -206,7 +240,7 @@ export function cpuid(
       ];
     }
     case 0x8000_0007:
-      return [0, 0, 0, 1 << 8]; // invariant TSC
+      return [0, 0, 0, words.word(0x8000_0007, 0, "edx")];
     case 0x8000_0008:
       return [PHYSICAL_BITS | 48 << 8, 0, 0, 0];
     default:

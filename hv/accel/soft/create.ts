@@ -1,9 +1,11 @@
 /** Makes a virtual machine on the software CPU. */
 
+import { featuresOf } from "./cpuid.ts";
 import { buildFloat80 } from "./float80_module.ts";
 import { buildInterpreter } from "./interpreter.ts";
 import { PhysicalMap } from "./physical_map.ts";
 import { PRIVATE_BYTES } from "./state.ts";
+import type { TimeSource } from "./time_stamp.ts";
 import { type SoftDetail, SoftVm } from "./vm.ts";
 import { worldBuffer } from "./world.ts";
 
@@ -16,14 +18,19 @@ export interface SoftOptions {
   readonly memory: WebAssembly.Memory;
   /** Number of virtual processors. */
   readonly cpus: number;
+  /** Features, e.g. `host,-sse4-2` (see cpu_expression.ts); `host` when left out. */
+  readonly cpu?: string;
+  /** The machine's time; default: the host's. */
+  readonly time?: TimeSource;
 }
 
 /**
  * Makes a machine with its processors after RESET and no memory mapped.
  *
- * @throws RangeError
+ * @throws RangeError, CpuError
  */
-export function createSoftVm({ memory, cpus }: SoftOptions): SoftVm {
+export function createSoftVm({ memory, cpus, cpu = "host", time }: SoftOptions): SoftVm {
+  const features = featuresOf(cpu);
   const bytes = memory.buffer.byteLength;
   const wide = bytes > FOUR_GIB;
   const pages = PRIVATE_BYTES / WASM_PAGE;
@@ -34,10 +41,12 @@ export function createSoftVm({ memory, cpus }: SoftOptions): SoftVm {
       () => new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true }),
     ),
     world: worldBuffer(cpus),
+    features,
+    clockAheadNs: new SharedArrayBuffer(8),
     float80: new WebAssembly.Module(buildFloat80()),
     interpreter: new WebAssembly.Module(buildInterpreter(bytes / WASM_PAGE, wide)),
   };
-  const vm = new SoftVm({ accelerator: "soft", cpus, memory, detail });
+  const vm = new SoftVm({ accelerator: "soft", cpus, memory, detail }, time);
   for (let index = 0; index < cpus; index++) vm.openVcpu(index).reset();
   return vm;
 }

@@ -2,8 +2,9 @@
 
 import { CR0_PG } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
+import { KVM_CLOCK_MSRS } from "./kvm_clock.ts";
 import { EFER_LMA, EFER_NXE, PHYSICAL_BITS } from "./paging.ts";
-import { Seg, type SoftState } from "./state.ts";
+import { Pending, Seg, type SoftState } from "./state.ts";
 import { readTsc, setTsc } from "./time_stamp.ts";
 
 const EFER_SCE = 1 << 0;
@@ -82,7 +83,18 @@ const CONSTANTS: ReadonlyMap<number, bigint> = new Map([
 const READ_ONLY: ReadonlySet<number> = new Set([0x3a, 0xce, 0xfe, 0x10a, 0x198]);
 
 /** What a saved state lists. */
-export const SAVED_MSRS: readonly number[] = [...WORDS.keys(), TSC_AUX, ...MTRRS];
+export const savedMsrs = ({ features }: Cpu): readonly number[] => [
+  ...WORDS.keys(),
+  TSC_AUX,
+  ...MTRRS,
+  ...[...KVM_CLOCK_MSRS].filter(([, feature]) => features.has(feature)).map(([index]) => index),
+];
+
+/** Is `index` one of KVM's clock, and announced? */
+function isKvmClock({ features }: Cpu, index: number): boolean {
+  const feature = KVM_CLOCK_MSRS.get(index);
+  return feature !== undefined && features.has(feature);
+}
 
 const isCanonical = (value: bigint): boolean =>
   BigInt.asUintN(64, BigInt.asIntN(48, value)) === value;
@@ -105,9 +117,10 @@ export function readMsr(cpu: Cpu, index: number): bigint | undefined {
   if (word !== undefined) return state[word.name] as bigint;
   const mtrr = MTRRS.indexOf(index);
   if (mtrr >= 0) return state.mtrrs[mtrr];
+  if (isKvmClock(cpu, index)) return cpu.kvmClock.read(index);
   switch (index) {
     case TSC:
-      return readTsc(state);
+      return readTsc(cpu);
     case APIC_BASE:
       return state.apicBase;
     case EFER:
@@ -136,16 +149,22 @@ export function writeMsr(cpu: Cpu, index: number, value: bigint): boolean {
   if (index === DEBUGCTL && value !== 0n) return false;
   if (CONSTANTS.has(index)) return !READ_ONLY.has(index);
   if (!isMemoryTypeValid(index, value)) return false;
+  if (isKvmClock(cpu, index)) {
+    cpu.kvmClock.write(index, value);
+    return true;
+  }
   if (index === TSC_ADJUST) return adjustTsc(cpu, value - state.tscAdjust);
-  if (index === TSC) return adjustTsc(cpu, value - readTsc(state));
+  if (index === TSC) return adjustTsc(cpu, value - readTsc(cpu));
   return writeMsrUnchecked(cpu, index, value);
 }
 
 /** Moves the time-stamp counter, and IA32_TSC_ADJUST with it (SDM volume 3, 18.17.3). */
-function adjustTsc({ state, interrupts }: Cpu, by: bigint): true {
+function adjustTsc(cpu: Cpu, by: bigint): true {
+  const { state, interrupts } = cpu;
   state.tscOffset = BigInt.asUintN(64, state.tscOffset + by);
   state.tscAdjust = BigInt.asUintN(64, state.tscAdjust + by);
   interrupts?.tscChanged();
+  cpu.requestAll(Pending.clock);
   return true;
 }
 
@@ -184,9 +203,13 @@ export function writeMsrUnchecked(cpu: Cpu, index: number, value: bigint): boole
     state.mtrrs[mtrr] = value;
     return true;
   }
+  if (isKvmClock(cpu, index)) {
+    cpu.kvmClock.restore(index, value);
+    return true;
+  }
   switch (index) {
     case TSC:
-      setTsc(state, value);
+      setTsc(cpu, value);
       return true;
     case APIC_BASE:
       state.apicBase = value;

@@ -37,8 +37,8 @@ export function resetCpu(cpu: Cpu, index: number): void {
   xsave.setUint32(XSAVE_MXCSR, 0x1f80, true);
   state.activity = index === 0 ? Activity.running : Activity.awaitsInit;
   // All counters are one; processor 0 is reset first.
-  if (index === 0) setTsc(state, 0n);
-  else state.tscOffset = cpu.bootTscOffset;
+  if (index === 0) setTsc(cpu, 0n);
+  else state.tscOffset = BigInt.asUintN(64, cpu.bootTscBase);
   cpu.blocks.flush();
   setInitialRegisters(cpu);
 }
@@ -64,6 +64,7 @@ export function initCpu(cpu: Cpu): void {
     state.cpl =
     state.shadow =
       0;
+  state.kvmSystemTime = 0n; // as KVM does
   state.halted = state.nmiMasked = false;
   state.debugAddresses.fill(0n);
   state.activity = cpu.index === 0 ? Activity.running : Activity.awaitsSipi;

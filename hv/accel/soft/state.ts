@@ -52,6 +52,8 @@ export const Pending = {
   code: 1 << 5,
   /** Another processor stops the world (world.ts). */
   stop: 1 << 6,
+  /** KVM's clock has been set, or a time-stamp counter: the guest's page of it is to be written. */
+  clock: 1 << 7,
 } as const;
 
 /** Code size of the block mode key, and of instructions. */
@@ -124,11 +126,14 @@ const FIELDS = {
   dr7: u32,
   /** Bits of DR6 for which a #DB is due after the instruction. */
   pendingDebug: u32,
-  /** Time-stamp counter minus the host's time in its ticks. */
+  /** Time-stamp counter minus the machine's time in its ticks. */
   tscOffset: u64,
   tscAux: u32,
   /** IA32_TSC_ADJUST: what the guest has added to the counter. */
   tscAdjust: u64,
+  /** MSR_KVM_WALL_CLOCK and MSR_KVM_SYSTEM_TIME: see kvm_clock.ts. */
+  kvmWallClock: u64,
+  kvmSystemTime: u64,
   apicBase: u64,
   cr8: u8,
   star: u64,

@@ -4,16 +4,16 @@ import { MAX_MSRS } from "../cpu_state.ts";
 import type { CpuState, EventState, SegmentState } from "../cpu_state.ts";
 import { ACCESS_DPL_SHIFT } from "../cpu_state.ts";
 import { XCR0_BITS } from "./cpuid.ts";
-import { CR4_BITS } from "./services/control_registers.ts";
+import { cr4Bits } from "./services/control_registers.ts";
 import { CR0_PE } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
 import { Vector } from "./faults.ts";
-import { readMsr, SAVED_MSRS, writeMsrUnchecked } from "./msr.ts";
+import { readMsr, savedMsrs, writeMsrUnchecked } from "./msr.ts";
 import { setBounds } from "./segments.ts";
 import { Pending } from "./state.ts";
 import type { SegmentCache } from "./state.ts";
 import { rotateImage } from "./x87_state.ts";
-import { readTsc, setTsc } from "./time_stamp.ts";
+import { readTsc, setTsc, TSC_HZ } from "./time_stamp.ts";
 
 const SEGMENT_NAMES = ["es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"] as const;
 const VM = 1n << 17n;
@@ -45,14 +45,15 @@ export function saveState(cpu: Cpu, to: CpuState): void {
   to.dr6 = BigInt(from.dr6);
   to.dr7 = BigInt(from.dr7);
   to.xcr0 = from.xcr0;
-  to.tsc = readTsc(from);
+  to.tsc = readTsc(cpu);
   to.xsave.set(from.xsave);
   rotateImage(to.xsave, cpu.x87.top);
   // A component whose bit is clear would be taken to be as after initialization.
   to.xsave[XSTATE_BV] |= X87_AND_SSE;
   to.apic.set(from.apic);
-  to.msrCount = SAVED_MSRS.length;
-  SAVED_MSRS.forEach((index, i) => {
+  const msrs = savedMsrs(cpu);
+  to.msrCount = msrs.length;
+  msrs.forEach((index, i) => {
     to.msrIndices[i] = index;
     to.msrValues[i] = readMsr(cpu, index) ?? 0n;
   });
@@ -77,12 +78,12 @@ function saveEvents(cpu: Cpu, to: EventState): void {
 }
 
 /** @throws Error for a state that this processor cannot have */
-export function checkState({ xcr0, cr4 }: CpuState): void {
+export function checkState(cpu: Cpu, { xcr0, cr4 }: CpuState): void {
   const fail = (what: string): Error =>
     new Error(`the guest uses ${what}, which the software CPU does not have`);
   const features = xcr0 & ~BigInt(XCR0_BITS);
   if (features !== 0n) throw fail(`processor state 0x${features.toString(16)} of XCR0 (AVX)`);
-  const bits = cr4 & ~BigInt(CR4_BITS >>> 0);
+  const bits = cr4 & ~BigInt(cr4Bits(cpu.features) >>> 0);
   if (bits !== 0n) throw fail(`bits 0x${bits.toString(16)} of CR4`);
 }
 
@@ -111,13 +112,13 @@ export function restoreState(cpu: Cpu, from: CpuState): void {
   to.dr7 = Number(from.dr7 & 0xffff_ffffn);
   cpu.breakpoints.update();
   to.xcr0 = from.xcr0;
-  setTsc(to, from.tsc);
   to.xsave.set(from.xsave);
   rotateImage(to.xsave, -cpu.x87.top);
   to.apic.set(from.apic);
   for (let i = 0; i < Math.min(from.msrCount, MAX_MSRS); i++) {
     writeMsrUnchecked(cpu, from.msrIndices[i], from.msrValues[i]);
   }
+  restoreTsc(cpu, from.tsc);
   const real = (from.cr0 & BigInt(CR0_PE)) === 0n;
   const virtual8086 = (from.rflags & VM) !== 0n;
   to.cpl = real ? 0 : virtual8086 ? 3 : from.ss.access >> ACCESS_DPL_SHIFT & 3;
@@ -129,6 +130,21 @@ export function restoreState(cpu: Cpu, from: CpuState): void {
   cpu.flags = Number(from.rflags & 0xffff_ffffn);
   cpu.flushTranslations();
   cpu.modeChanged();
+  cpu.requestAll(Pending.clock);
+}
+
+/**
+ * The processors' counters were read one after the other: what differs by less than a second, once what
+ * the guest has added is left out, was one counter and stays one.
+ */
+function restoreTsc(cpu: Cpu, tsc: bigint): void {
+  const { state } = cpu;
+  setTsc(cpu, tsc);
+  const counted = state.tscOffset - state.tscAdjust;
+  const apart = BigInt.asIntN(64, counted - cpu.bootTscBase);
+  if (apart > -BigInt(TSC_HZ) && apart < BigInt(TSC_HZ)) {
+    state.tscOffset = BigInt.asUintN(64, state.tscOffset - apart);
+  }
 }
 
 function restoreEvents(cpu: Cpu, from: EventState): void {

@@ -159,7 +159,7 @@ export class SoftVcpu implements Vcpu {
    * @throws Error for what this processor has not: then nothing has changed
    */
   restore(state: CpuState): void {
-    checkState(state);
+    checkState(this.#cpu, state);
     this.#forgetExit();
     restoreState(this.#cpu, state);
     const { events } = state;
@@ -244,6 +244,10 @@ export class SoftVcpu implements Vcpu {
     if ((pending & Pending.remap) !== 0) {
       cpu.unrequest(Pending.remap);
       cpu.flushTranslations();
+    }
+    if ((pending & Pending.clock) !== 0) {
+      cpu.unrequest(Pending.clock);
+      cpu.kvmClock.publish();
     }
     if ((pending & Pending.code) !== 0) {
       cpu.unrequest(Pending.code);

@@ -1,12 +1,12 @@
 /** A virtual machine on the software CPU. */
 
 import type { AcceleratedVm, MemorySlot, VmHandle } from "../accelerator.ts";
-import { FEATURES } from "./cpuid.ts";
+import { clockBlob, clockOf, KVM_CLOCK_BLOB } from "./kvm_clock.ts";
 import { PAGE_BYTES, PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
 import { CodeWrites } from "./shared_code.ts";
 import { SERVICES } from "./services/mod.ts";
 import { AT, Pending, SoftState } from "./state.ts";
-import { nsUntil } from "./time_stamp.ts";
+import { HOST_TIME, nsUntil, type TimeSource } from "./time_stamp.ts";
 import { SoftVcpu } from "./vcpu.ts";
 
 /** `VmHandle.detail` of a machine on the software CPU; everything in it may be posted to a worker. */
@@ -15,6 +15,10 @@ export interface SoftDetail {
   /** Memory 0 of each processor. */
   readonly states: readonly WebAssembly.Memory[];
   readonly world: SharedArrayBuffer;
+  /** What CPUID announces. */
+  readonly features: ReadonlySet<string>;
+  /** See `KvmClockParts.aheadNs`. */
+  readonly clockAheadNs: SharedArrayBuffer;
   readonly interpreter: WebAssembly.Module;
   readonly float80: WebAssembly.Module;
 }
@@ -25,10 +29,14 @@ export class SoftVm implements AcceleratedVm {
   readonly #detail: SoftDetail;
   readonly #map: PhysicalMap;
   readonly #states: SoftState[] = [];
+  readonly #time: TimeSource;
+  readonly #clockAheadNs: Float64Array;
 
-  constructor(handle: VmHandle) {
+  constructor(handle: VmHandle, time: TimeSource = HOST_TIME) {
     this.handle = handle;
+    this.#time = time;
     this.#detail = handle.detail as SoftDetail;
+    this.#clockAheadNs = new Float64Array(this.#detail.clockAheadNs);
     this.#map = new PhysicalMap(this.#detail.map, handle.memory.buffer.byteLength);
   }
 
@@ -83,11 +91,13 @@ export class SoftVm implements AcceleratedVm {
       state,
       peers: this.#detail.states,
       world: this.#detail.world,
+      time: this.#time,
+      clockAheadNs: this.#clockAheadNs,
       memory: this.handle.memory,
       map: this.#map,
       interpreter: this.#detail.interpreter,
       float80: this.#detail.float80,
-      features: FEATURES,
+      features: this.#detail.features,
       services: SERVICES,
     });
   }
@@ -98,18 +108,27 @@ export class SoftVm implements AcceleratedVm {
   }
 
   nsUntilTsc(index: number, value: bigint): number {
-    return nsUntil(this.#states[index] ??= new SoftState(this.#detail.states[index].buffer), value);
+    const state = this.#states[index] ??= new SoftState(this.#detail.states[index].buffer);
+    return nsUntil({ state, time: this.#time }, value);
   }
 
   kick(index: number, _threadId: number): void {
     this.#request(index, Pending.kick);
   }
 
+  /** KVM's clock, in KVM's form: the other chips are the board's. */
   saveChips(): Map<string, Uint8Array> {
-    return new Map();
+    const timeNs = this.#time.nowNs() + this.#clockAheadNs[0];
+    return new Map([[KVM_CLOCK_BLOB, clockBlob(BigInt(Math.trunc(timeNs)))]]);
   }
 
-  restoreChips(_chips: Map<string, Uint8Array>): void {}
+  /** The reverse of `saveChips`; other chips are ignored. */
+  restoreChips(chips: ReadonlyMap<string, Uint8Array>): void {
+    const blob = chips.get(KVM_CLOCK_BLOB);
+    if (blob === undefined) return;
+    this.#clockAheadNs[0] = Number(clockOf(blob)) - this.#time.nowNs();
+    this.#requestAll(Pending.clock);
+  }
 
   resetChips(): void {}
 

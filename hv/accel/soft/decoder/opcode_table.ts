@@ -232,6 +232,8 @@ const TWO_BYTE = `
 0f00/3 ltr Ew
 0f00/4 verr Ew
 0f00/5 verw Ew
+NP.0f01=c1 vmcall :32 feature=hypervisor
+NP.0f01=d9 vmcall :32 feature=hypervisor
 NP.0f01=ca clac :32 feature=smap
 NP.0f01=cb stac :32 feature=smap
 NP.0f01=d0 xgetbv :32 feature=xsave

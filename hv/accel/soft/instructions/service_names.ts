@@ -74,6 +74,7 @@ export const SERVICE_NAMES = [
   "rdmsr",
   "wrmsr",
   "invd",
+  "vmcall",
   "syscall",
   "sysret",
   "sysenter",

@@ -10,7 +10,6 @@ import { ACCESS_L } from "../../cpu_state.ts";
 import { Status } from "../codegen/operation.ts";
 import * as c from "../control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { FEATURES } from "../cpuid.ts";
 import { fault, Vector } from "../faults.ts";
 import { EFER_LMA, PHYSICAL_BITS } from "../paging.ts";
 import { Seg } from "../state.ts";
@@ -41,8 +40,8 @@ const CR4_BITS_BY_FEATURE: readonly (readonly [feature: string, bits: number])[]
   ["smap", c.CR4_SMAP],
 ];
 /** What CR4 may have. */
-export const CR4_BITS = CR4_BITS_BY_FEATURE
-  .reduce((all, [feature, bits]) => FEATURES.has(feature) ? all | bits : all, 0);
+export const cr4Bits = (features: ReadonlySet<string>): number =>
+  CR4_BITS_BY_FEATURE.reduce((all, [feature, bits]) => features.has(feature) ? all | bits : all, 0);
 
 const CR3_PCID = 0xfffn;
 /** With PCIDs: what is cached for this one need not be forgotten. */
@@ -87,7 +86,7 @@ function setCr0(cpu: Cpu, value: number): void {
 
 function setCr4(cpu: Cpu, value: bigint): void {
   const { state } = cpu;
-  if ((value & ~BigInt(CR4_BITS)) !== 0n) protectionFault(cpu);
+  if ((value & ~BigInt(cr4Bits(cpu.features) >>> 0)) !== 0n) protectionFault(cpu);
   const next = Number(value);
   const long = (state.efer & EFER_LMA) !== 0;
   if (long && (next & c.CR4_PAE) === 0) protectionFault(cpu);

@@ -5,6 +5,7 @@ import type { Service } from "../cpu.ts";
 import { SERVICE_NAMES, type ServiceName } from "../instructions/service_names.ts";
 import { ARITHMETIC_SERVICES } from "./arithmetic.ts";
 import { DEBUG_SERVICES } from "./debug_registers.ts";
+import { HYPERCALL_SERVICES } from "./hypercalls.ts";
 import { INPUT_OUTPUT_SERVICES } from "./input_output.ts";
 import { CONTROL_SERVICES } from "./control_registers.ts";
 import { MASKED_STORE_SERVICES } from "./masked_stores.ts";
@@ -19,6 +20,7 @@ import { X87_SERVICES } from "./x87.ts";
 
 const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...ARITHMETIC_SERVICES,
+  ...HYPERCALL_SERVICES,
   ...INPUT_OUTPUT_SERVICES,
   ...CONTROL_SERVICES,
   ...MASKED_STORE_SERVICES,

@@ -29,7 +29,7 @@ const protectionFault = (cpu: Cpu): never => fault(cpu.state, Vector.generalProt
 function readCounter(cpu: Cpu): void {
   const { state } = cpu;
   if ((state.cr4 & CR4_TSD) !== 0 && state.cpl !== 0 && cpu.isProtected) protectionFault(cpu);
-  setPair(cpu, readTsc(state));
+  setPair(cpu, readTsc(cpu));
 }
 
 /** EDX:EAX. */
@@ -107,6 +107,7 @@ export const SYSTEM_SERVICES = {
       index: cpu.index,
       cpus: cpu.cpus,
       apic: cpu.interrupts?.enabled ?? false,
+      words: cpu.featureWords,
       osxsave: (cpu.state.cr4 & CR4_OSXSAVE) !== 0,
     });
     const unsigned = (value: number) => BigInt(value >>> 0);

@@ -5,7 +5,7 @@
  * kernel's Documentation/virt/kvm/x86/cpuid.rst.
  */
 
-import { editDistance } from "../../core/edit_distance.ts";
+import { editDistance } from "../core/edit_distance.ts";
 
 /** A register of a CPUID leaf. */
 export type CpuidRegister = "eax" | "ebx" | "ecx" | "edx";
@@ -96,7 +96,7 @@ const WORDS: readonly (readonly [number, number, CpuidRegister, string])[] = [
     "eax",
     "kvmclock kvm-nopiodelay kvm-mmu kvmclock2 kvm-asyncpf kvm-steal-time kvm-pv-eoi " +
     "kvm-pv-unhalt . kvm-pv-tlb-flush kvm-asyncpf-vmexit kvm-pv-ipi kvm-poll-control " +
-    "kvm-pv-sched-yield kvm-asyncpf-int kvm-msi-ext-dest-id",
+    "kvm-pv-sched-yield kvm-asyncpf-int kvm-msi-ext-dest-id . . . . . . . . kvmclock-stable-bit",
   ],
 ];
 
@@ -144,6 +144,10 @@ const NEEDS: Readonly<Record<string, readonly string[]>> = {
   ],
   xsavec: ["xsaves"],
   apic: ["x2apic", "tsc-deadline"],
+  // A guest that sees no hypervisor does not look for one.
+  hypervisor: WORDS.find(([leaf]) => leaf === 0x4000_0001)![3].split(" ")
+    .filter((name) => name !== "."),
+  kvmclock2: ["kvmclock-stable-bit"],
   lm: ["la57", "lahf-lm", "cx16", "fsgsbase", "syscall", "pcid"],
 };
 
