@@ -64,22 +64,25 @@ function* modulePaths(folder: string, path: string): Generator<string> {
   }
 }
 
-/** `modules.dep` of the modules: every one with all that it needs, the nearest first. */
+/**
+ * `modules.dep` of the modules: every one with all that it needs, each before what it needs itself, for
+ * `modprobe` loads from the end.
+ */
 export function modulesDep(modules: readonly KernelModule[]): string {
   const byName = new Map(modules.map((module) => [module.name, module]));
-  const needed = (module: KernelModule, seen = new Set<string>()): Set<string> => {
+  const collect = (module: KernelModule, seen: Set<KernelModule>, found: string[]): string[] => {
+    seen.add(module);
     for (const name of module.depends) {
       const other = byName.get(name);
-      if (other === undefined || seen.has(other.path)) continue;
-      seen.add(other.path);
-      needed(other, seen);
+      if (other === undefined || seen.has(other)) continue;
+      collect(other, seen, found).push(other.path);
     }
-    return seen;
+    return found;
   };
-  return modules.map((module) =>
-    `${module.path}:${[...needed(module)].map((p) => ` ${p}`).join("")}\n`
-  )
-    .join("");
+  return modules.map((module) => {
+    const needed = collect(module, new Set(), []).reverse();
+    return `${module.path}:${needed.map((path) => ` ${path}`).join("")}\n`;
+  }).join("");
 }
 
 /** `modules.alias` of the modules. */

@@ -71,7 +71,10 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts && mount -t devpts pts /dev/pts
 hostname hv
 dmesg -n 4
-sh -c 'renice -n 19 -p $$; grep -sh . /sys/bus/pci/devices/*/modalias | xargs modprobe -qab' &
+sh -c 'renice -n 19 -p $$
+for bus in pci virtio; do
+  grep -sh . /sys/bus/$bus/devices/*/modalias | xargs -r modprobe -qab
+done' &
 [ -n "$ROWS" ] && stty rows "$ROWS" cols "$COLS" < /dev/console
 memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo) / 1024))
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)

@@ -51,6 +51,23 @@ Deno.test("what a module needs comes before it, each once; what is not there is 
   }
 });
 
+Deno.test("a module that needs another of those beside it comes before that one (virtio, virtio_ring)", () => {
+  const folder = moduleFolder({
+    "a/virtio_ring.ko": ["depends="],
+    "a/virtio.ko": ["depends=virtio_ring"],
+    "a/virtio_pci.ko": ["depends=virtio_ring,virtio"],
+  });
+  try {
+    // modprobe loads from the end: the ring, then what needs it.
+    assert.match(
+      modulesDep(selectModules(folder, ["virtio_pci"])),
+      /virtio_pci\.ko: kernel\/a\/virtio\.ko kernel\/a\/virtio_ring\.ko\n/,
+    );
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
 Deno.test("modules that need each other end, as hostile ones might be", () => {
   const folder = moduleFolder({ "a/a.ko": ["depends=b"], "a/b.ko": ["depends=a"] });
   try {
