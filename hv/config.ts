@@ -2,9 +2,9 @@
 
 import { MAX_CPUS } from "./control.ts";
 import type { AcceleratorChoice } from "./accel/choose.ts";
-import type { BootDevice, DriveKind } from "./core/drive_kind.ts";
+import type { BootDevice, DiskInterface, DriveKind } from "./core/drive_kind.ts";
 import { UsageError } from "./errors.ts";
-import { MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES } from "./pc/board_config.ts";
+import { MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES, MAX_VIRTIO_DISKS } from "./pc/board_config.ts";
 import { parseMemory } from "./sizes.ts";
 
 /** A disk, floppy or CD-ROM image. */
@@ -15,6 +15,8 @@ export interface DriveOptions {
   readonly readOnly?: boolean;
   /** Keep the guest's writes in a scratch file that goes with the machine. Default: false. */
   readonly overlay?: boolean;
+  /** What a hard disk is behind; default: `"ide"`, which every system knows. Not for other drives. */
+  readonly interface?: DiskInterface;
 }
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
@@ -29,7 +31,7 @@ export interface MachineOptions {
   readonly cpu?: string;
   /** Floppy images, at most 2. */
   readonly floppy?: string | DriveOptions | readonly (string | DriveOptions)[];
-  /** Hard-disk images; with CD-ROMs at most 4. */
+  /** Hard-disk images; with CD-ROMs at most 4 on IDE, and 16 on virtio. */
   readonly disk?: string | DriveOptions | readonly (string | DriveOptions)[];
   /** CD-ROM images. */
   readonly cdrom?: string | DriveOptions | readonly (string | DriveOptions)[];
@@ -104,17 +106,28 @@ const BOOT_DEVICES: readonly BootDevice[] = ["kernel", "floppy", "disk", "cdrom"
  */
 export function resolveConfig(options: MachineOptions): ResolvedConfig {
   const floppies = driveList(options.floppy);
-  const disks = driveList(options.disk);
+  const allDisks = driveList(options.disk);
+  const disks = allDisks.filter((disk) => disk.interface === "ide");
+  const virtioDisks = allDisks.filter((disk) => disk.interface === "virtio");
   const cdroms = driveList(options.cdrom);
   if (floppies.length > MAX_FLOPPY_DRIVES) {
     throw new UsageError(
       `Cannot attach ${floppies.length} floppy drives: the board has room for 2`,
     );
   }
+  if (floppies.concat(cdroms).some((drive) => drive.interface !== "ide")) {
+    throw new UsageError("Cannot attach a floppy or a CD-ROM drive to virtio: hard disks only");
+  }
+  if (virtioDisks.length > MAX_VIRTIO_DISKS) {
+    throw new UsageError(
+      `Cannot attach ${virtioDisks.length} disks to virtio: the board has room for ` +
+        `${MAX_VIRTIO_DISKS}`,
+    );
+  }
   if (disks.length + cdroms.length > MAX_IDE_DRIVES) {
     throw new UsageError(
       `Cannot attach ${disks.length} disks and ${cdroms.length} CD-ROM drives: ` +
-        `the board has room for ${MAX_IDE_DRIVES} of them together`,
+        `the board has room for ${MAX_IDE_DRIVES} of them together; more disks go on virtio`,
     );
   }
   if (options.kernel === undefined && options.initrd !== undefined) {
@@ -138,6 +151,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   };
   place("cdrom", cdroms, CDROM_UNITS);
   place("disk", disks, DISK_UNITS);
+  for (const [unit, drive] of virtioDisks.entries()) drives.push({ ...drive, kind: "disk", unit });
   return {
     ramBytes: parseMemory(options.memory ?? DEFAULT_MEMORY),
     cpus: wholeNumber("processors", options.cpus ?? 1, 1, MAX_CPUS),
@@ -161,11 +175,10 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
 function driveList(drives: MachineOptions["disk"]): Required<DriveOptions>[] {
   const list = drives === undefined ? [] : Array.isArray(drives) ? drives : [drives];
   return list.map((drive: string | DriveOptions) => {
-    const { path, readOnly = false, overlay = false } = typeof drive === "string"
-      ? { path: drive }
-      : drive;
+    const { path, readOnly = false, overlay = false, interface: behind = "ide" } =
+      typeof drive === "string" ? { path: drive } as DriveOptions : drive;
     if (path === "") throw new UsageError("Cannot attach an image: its file name is empty");
-    return { path, readOnly, overlay };
+    return { path, readOnly, overlay, interface: behind };
   });
 }
 

@@ -6,6 +6,7 @@
 import type { PcInterrupts } from "../devices/pc_interrupts.ts";
 import type {
   AcceleratedVm,
+  Doorbell,
   FilledInstructions,
   MemorySlot,
   Vcpu,
@@ -61,6 +62,14 @@ export class CurrentVm implements AcceleratedVm {
     const { vm, interrupts } = this.#current;
     if (interrupts === undefined) vm.sendMsi(address, data);
     else interrupts.sendMsi(address, data);
+  }
+
+  attachDoorbell(doorbell: Doorbell, eventFd: number): boolean {
+    return this.#current.vm.attachDoorbell?.(doorbell, eventFd) ?? true;
+  }
+
+  detachDoorbell(doorbell: Doorbell, eventFd: number): void {
+    this.#current.vm.detachDoorbell?.(doorbell, eventFd);
   }
 
   openVcpu(index: number): Vcpu {

@@ -13,6 +13,7 @@ import {
 } from "./machine_thread.ts";
 import { attachDisk, type DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
+import { SerialEngine } from "../devices/disk/serial_engine.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import { EventFd, waitReadable } from "./sys/mod.ts";
@@ -63,22 +64,29 @@ function run({ seed, media }: IoWorkerStart, parts: ThreadParts): void {
   const onError = media.map((handle) => (error: Error) =>
     warnings.failed(handle?.path ?? "a drive", error)
   );
+  for (const { blk, medium } of pc.virtio.disks) {
+    const image = images[medium];
+    if (image) blk.engine = new SerialEngine(image, thread.memory, onError[medium]);
+  }
   control.parkIo();
   for (;;) {
     const requested = control.ioRequested;
     control.ioWakes();
     serveDisks(thread, images, onError);
+    const more = pc.virtio.serve();
     const next = pc.timers.run();
     if (requested === Request.stop) break;
     if (requested === Request.park) {
       control.parkIo();
       continue;
     }
+    if (more) continue;
     control.ioSleeps(next);
     // What came before the line above did not ring: look once more.
     serveDisks(thread, images, onError);
+    const stillMore = pc.virtio.serve();
     const due = pc.timers.run();
-    if (control.ioRequested !== requested) continue;
+    if (stillMore || control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
     waitReadable(doorbell.fd, Math.max(0, Math.min(due, next) - now));
     doorbell.take();

@@ -114,6 +114,7 @@ export function attachMachine(
     vm: opened,
     clock,
     control,
+    doorbell: seed.doorbell,
     BuiltinFirmware,
     PcInterrupts,
   });

@@ -31,13 +31,16 @@ export class Media implements Disposable {
   }
 }
 
-function describe({ kind, unit }: ResolvedDrive, handle: DiskHandle): DriveConfig {
+function describe(
+  { kind, unit, interface: behind }: ResolvedDrive,
+  handle: DiskHandle,
+): DriveConfig {
   const { sizeBytes, writable, scratch } = handle;
   const readOnly = !writable && scratch === undefined;
   if (kind !== "disk") return { kind, unit, sizeBytes, readOnly };
   // A disk partitioned under another firmware keeps the geometry that it has there.
   const geometry = diskGeometry(sizeBytes, readBootSector(handle));
-  return { kind, unit, sizeBytes, readOnly, geometry };
+  return { kind, interface: behind, unit, sizeBytes, readOnly, geometry };
 }
 
 function open({ path, kind, readOnly, overlay }: ResolvedDrive): DiskHandle {

@@ -14,7 +14,7 @@
 
 export type { TextCursor, TextScreen } from "../devices/display/text_screen.ts";
 export { type KeyCode, type KeyCodes, KEYS } from "../devices/keymap.ts";
-export type { BootDevice, DriveKind } from "./core/drive_kind.ts";
+export type { BootDevice, DiskInterface, DriveKind } from "./core/drive_kind.ts";
 export type { FilledInstructions } from "./accel/accelerator.ts";
 export type { AcceleratorChoice } from "./accel/choose.ts";
 export type { DriveOptions, MachineOptions } from "./config.ts";

@@ -24,6 +24,7 @@ import { PcLegacy } from "./pc/legacy.ts";
 import { PcMemory } from "./pc/memory.ts";
 import { PcPci } from "./pc/pci.ts";
 import { type PcDrive, PcStorage } from "./pc/storage.ts";
+import { PcVirtio } from "./pc/virtio.ts";
 
 const VGA_WINDOW_BYTES = 0x2_0000;
 /** CMOS shutdown codes with which a program gets the processor back after its reset (IBM AT). */
@@ -50,6 +51,7 @@ export class Pc {
     readonly idle: boolean;
   };
   readonly firmware: PcFirmware;
+  readonly virtio: PcVirtio;
   readonly #builder: PcBuilder;
   readonly #memory: PcMemory;
   readonly #storage: PcStorage;
@@ -75,6 +77,7 @@ export class Pc {
     this.#storage = new PcStorage(b);
     const pci = new PcPci(b, this.#memory, this.#storage, { reset, cpuReset, powerOff });
     this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
+    this.virtio = new PcVirtio(b, pci, this.#storage);
     this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
 
     this.ports = b.ports;
@@ -110,9 +113,10 @@ export class Pc {
     this.#memory.mapAll();
   }
 
-  /** Maps all memory as the board's registers say, for a virtual machine that has none yet. */
+  /** Maps all memory and doorbells as the board's registers say, for a new virtual machine. */
   mapMemory(): void {
     this.#memory.mapAll();
+    this.virtio.connect();
   }
 
   /** Connects a virtual processor's thread: the built-in firmware serves it there. */

@@ -175,6 +175,17 @@ export interface FilledInstructions {
   readonly spentNs: number;
 }
 
+/** Where the guest rings a doorbell: an eventfd is raised instead of an exit. */
+export interface Doorbell {
+  readonly space: "port" | "memory";
+  /** Port number or guest-physical address. */
+  readonly address: number;
+  /** Bytes of the write: 1, 2, 4 or 8; 0 for any. */
+  readonly size: number;
+  /** Only writes of this value ring it. */
+  readonly value?: number;
+}
+
 /** A virtual machine on an accelerator; every thread has its own object for the same machine. */
 export interface AcceleratedVm {
   readonly handle: VmHandle;
@@ -200,6 +211,13 @@ export interface AcceleratedVm {
   hostWrote?(offset: number, length: number): void;
   /** Delivers a message-signalled interrupt: address and data as in the PCI capability. */
   sendMsi(address: number, data: number): void;
+  /**
+   * Raises `eventFd` when the guest rings `doorbell`, without an exit; false where that cannot be.
+   * Undefined for an accelerator to which an exit costs nothing.
+   */
+  attachDoorbell?(doorbell: Doorbell, eventFd: number): boolean;
+  /** Ends `attachDoorbell`, if it has begun. */
+  detachDoorbell?(doorbell: Doorbell, eventFd: number): void;
   /** Opens virtual processor `index`. The thread that calls `run()` need not be the one that opened. */
   openVcpu(index: number): Vcpu;
   /**

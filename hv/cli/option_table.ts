@@ -54,7 +54,7 @@ export const RUN: CommandSpec = {
     },
     {
       name: "disk",
-      value: "FILE[,readonly][,overlay]",
+      value: "FILE[,readonly][,overlay][,if=ide|virtio]",
       multiple: true,
       help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
     },

@@ -1,7 +1,7 @@
 /** The command line, from words to `MachineOptions` and the host's ends of it. */
 
 import { parseArgs } from "node:util";
-import type { BootDevice } from "../core/drive_kind.ts";
+import type { BootDevice, DiskInterface } from "../core/drive_kind.ts";
 import { editDistance } from "../core/edit_distance.ts";
 import type { AcceleratorChoice } from "../accel/choose.ts";
 import type { DriveOptions, MachineOptions } from "../config.ts";
@@ -128,7 +128,7 @@ export function parseRun(
   };
 }
 
-/** `FILE[,readonly][,overlay]`; a comma in the name is written twice. */
+/** `FILE[,readonly][,overlay][,if=ide|virtio]`; a comma in the name is written twice. */
 function parseDrive(option: string, value: string): DriveOptions {
   const [path, ...flags] = value.replaceAll(",,", "\0").split(",")
     .map((part) => part.replaceAll("\0", ","));
@@ -136,7 +136,10 @@ function parseDrive(option: string, value: string): DriveOptions {
   for (const flag of flags) {
     if (flag === "readonly") drive = { ...drive, readOnly: true };
     else if (flag === "overlay") drive = { ...drive, overlay: true };
-    else {
+    else if (option === "disk" && flag.startsWith("if=")) {
+      const behind = oneOf<DiskInterface>("disk if", flag.slice(3), ["ide", "virtio"]);
+      drive = { ...drive, interface: behind };
+    } else {
       throw new UsageError(
         `Cannot use "${flag}" in --${option} ${value}: readonly and overlay are possible ` +
           "(write a comma in a file name as two)",

@@ -38,6 +38,7 @@ export class GuestMemory {
   onTouch: ((offset: number, length: number) => void) | undefined;
   readonly #bytes: Uint8Array;
   readonly #data: DataView;
+  readonly #words: Uint16Array;
   #deviceEnd: number;
 
   /** Attaches to memory made by `allocate`. */
@@ -48,6 +49,7 @@ export class GuestMemory {
     this.highBytes = ramBytes - this.lowBytes;
     this.#bytes = new Uint8Array(memory.buffer);
     this.#data = new DataView(memory.buffer);
+    this.#words = new Uint16Array(memory.buffer);
     this.#deviceEnd = ramBytes;
   }
 
@@ -132,6 +134,23 @@ export class GuestMemory {
     if (offset < 0) return;
     this.onTouch?.(offset, 4);
     this.#data.setUint32(offset, value, true);
+  }
+
+  /**
+   * A word of RAM at an even address, in order with every other access: what another processor wrote
+   * before it is seen after it. All ones where there is none.
+   */
+  loadU16(address: number): number {
+    const offset = this.offsetOf(address, 2);
+    return offset < 0 ? 0xffff : Atomics.load(this.#words, Math.floor(offset / 2));
+  }
+
+  /** Writes such a word, in order with every other access; dropped where there is none. */
+  storeU16(address: number, value: number): void {
+    const offset = this.offsetOf(address, 2);
+    if (offset < 0) return;
+    this.onTouch?.(offset, 2);
+    Atomics.store(this.#words, Math.floor(offset / 2), value);
   }
 
   /**

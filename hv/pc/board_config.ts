@@ -2,12 +2,16 @@
 
 import type { EntryState } from "../boot/mod.ts";
 import type { Geometry } from "../core/disk_geometry.ts";
-import type { BootDevice, DriveKind } from "../core/drive_kind.ts";
+import type { BootDevice, DiskInterface, DriveKind } from "../core/drive_kind.ts";
 
 /** A drive of the board. */
 export interface DriveConfig {
   readonly kind: DriveKind;
-  /** Floppy: 0 or 1. Others: IDE position, 0 primary master to 3 secondary slave. */
+  /** What a disk is behind; default: IDE, as all CD-ROM drives are. */
+  readonly interface?: DiskInterface;
+  /**
+   * Floppy: 0 or 1. IDE: the position, 0 primary master to 3 secondary slave. Virtio disks: from 0.
+   */
   readonly unit: number;
   /** Size of the medium in bytes; undefined when the drive is empty. */
   readonly sizeBytes: number | undefined;
@@ -41,5 +45,7 @@ export interface BoardConfig {
 
 /** Drives of the board in the order in which the I/O worker knows them. */
 export const MAX_IDE_DRIVES = 4;
+/** Disks on virtio: each has a PCI slot, of which others want some. */
+export const MAX_VIRTIO_DISKS = 16;
 /** Floppy drives. */
 export const MAX_FLOPPY_DRIVES = 2;

@@ -25,6 +25,8 @@ export interface PcContext {
   readonly vm: AcceleratedVm;
   readonly clock: Clock;
   readonly control: Control;
+  /** The descriptor that wakes the I/O worker; without one, nobody but the board's threads does. */
+  readonly doorbell?: number;
   /** Interrupt controllers and timers for an accelerator that has none of its own. */
   readonly PcInterrupts?: typeof PcInterrupts;
 }
@@ -52,6 +54,8 @@ export class PcBuilder {
   readonly vm: AcceleratedVm;
   readonly clock: Clock;
   readonly control: Control;
+  /** The descriptor that wakes the I/O worker. */
+  readonly doorbell: number | undefined;
   readonly ports: IoBus;
   readonly mmio: IoBus;
   readonly timers: Timers;
@@ -68,6 +72,7 @@ export class PcBuilder {
     this.vm = vm;
     this.clock = clock;
     this.control = control;
+    this.doorbell = context.doorbell;
     const buses = arena.allocate(BusState, "buses");
     this.ports = new IoBus("port", PORTS, buses.ports);
     this.mmio = new IoBus("memory", ADDRESSES, buses.memory);
@@ -90,6 +95,11 @@ export class PcBuilder {
   /** A new source on an interrupt line. */
   irq(gsi: number): IrqLine {
     return this.irqs.line(gsi);
+  }
+
+  /** Delivers a message-signalled interrupt. */
+  sendMsi(address: number, data: number): void {
+    (this.interrupts ?? this.vm).sendMsi(address, data);
   }
 
   /** Has a device reset with the board, in the order of the calls; gives it back. */

@@ -15,6 +15,7 @@ import { PlainRegisters } from "../accel/plain_registers.ts";
 import type { EntryState } from "../boot/mod.ts";
 import { Request } from "../control.ts";
 import { alignUp } from "../core/align.ts";
+import { MAX_IDE_DRIVES } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import { ACPI_BYTES, firmwareMemoryMap, RSDP_ADDRESS } from "./firmware_memory.ts";
 import { boardOf, IDENTITY } from "./firmware_tables.ts";
@@ -35,8 +36,14 @@ export class BuiltinFirmware {
   constructor(builder: PcBuilder, memory: PcMemory, storage: PcStorage) {
     this.#builder = builder;
     this.#memory = memory;
-    this.#drives = storage.drives.map(({ config: { kind, unit, geometry }, firmwarePort: port }) =>
-      kind === "floppy" ? { kind, number: unit, port, sectorBytes: 512 } : {
+    this.#drives = storage.drives.map(({ config, firmwarePort: port }): FirmwareDrive => {
+      const { kind, unit, geometry } = config;
+      if (kind === "floppy") return { kind, number: unit, port, sectorBytes: 512 };
+      if (config.interface === "virtio") {
+        // Behind the disks of both IDE channels.
+        return { kind, number: 0x80 + MAX_IDE_DRIVES + unit, port, geometry, sectorBytes: 512 };
+      }
+      return {
         kind,
         number: (kind === "disk" ? 0x80 : 0xe0) + unit,
         port,
@@ -47,8 +54,8 @@ export class BuiltinFirmware {
           channel: unit < 2 ? 0 as const : 1 as const,
           slave: unit % 2 === 1,
         },
-      }
-    );
+      };
+    });
   }
 
   /** What is in its ROM. */

@@ -76,7 +76,8 @@ export class PcLegacy {
     this.rtc.reset();
     const { config, memory } = this.#builder;
     const floppies = config.drives.filter(({ kind }) => kind === "floppy");
-    const disk = (unit: number) => config.drives.find((d) => d.kind === "disk" && d.unit === unit);
+    const disk = (unit: number) =>
+      config.drives.find((d) => d.kind === "disk" && d.unit === unit && d.interface !== "virtio");
     this.rtc.setCmos(cmosLayout({
       ramBelow4G: memory.lowBytes,
       ramAbove4G: memory.highBytes,

@@ -3,7 +3,7 @@
 import { AcpiPm, AcpiPmState } from "../../devices/acpi_pm.ts";
 import { I440fx } from "../../devices/pci/i440fx.ts";
 import { PciBus, PciBusState } from "../../devices/pci/pci_bus.ts";
-import { PciFunctionState } from "../../devices/pci/pci_function.ts";
+import { type InterruptPin, PciFunctionState } from "../../devices/pci/pci_function.ts";
 import { Piix3 } from "../../devices/pci/piix3.ts";
 import { Piix3Ide } from "../../devices/pci/piix3_ide.ts";
 import { Piix4Smbus, Piix4SmbusState } from "../../devices/pci/piix4_smbus.ts";
@@ -19,6 +19,8 @@ import type { PcStorage } from "./storage.ts";
 /** Slots of the chip set, as on QEMU's board, which SeaBIOS and OVMF know. */
 const HOST_BRIDGE = 0;
 const PIIX = 1;
+/** The first of those that are free for others. */
+const FIRST_FREE = 3;
 /** Function numbers of the PIIX. */
 const ISA = 0;
 const IDE = 1;
@@ -40,6 +42,8 @@ export class PcPci {
   readonly lock: Lock;
   readonly hostBridge: I440fx;
   readonly pm: AcpiPm;
+  readonly #router: PirqRouter;
+  #nextFree = FIRST_FREE;
 
   constructor(
     b: PcBuilder,
@@ -65,7 +69,7 @@ export class PcPci {
       { length: 16 },
       (_, irq) => PIRQ_IRQS.includes(irq) ? b.irq(irq) : undefined,
     );
-    const router = new PirqRouter(b.state(PirqRouterState), b.lock("pirq"), irqs);
+    const router = this.#router = new PirqRouter(b.state(PirqRouterState), b.lock("pirq"), irqs);
     const state = (name: string) => b.state(PciFunctionState, name);
 
     this.hostBridge = b.device(
@@ -103,5 +107,14 @@ export class PcPci {
       lock: pmLock,
     });
     b.ports.claim({ name: "smi", base: SMI_PORT, length: 2, device: pm.command, lock: pmLock });
+  }
+
+  /**
+   * The next slot for a device of one function, and where its INTA# leads.
+   * `PciBus.attach` throws when there are none left: whoever configures the board sees to that.
+   */
+  freeSlot(): { slot: number; pin: InterruptPin } {
+    const slot = this.#nextFree++;
+    return { slot, pin: this.#router.pin(slot, 0, 1) };
   }
 }

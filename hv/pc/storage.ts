@@ -55,6 +55,14 @@ export class PcStorage {
     }
   }
 
+  /** A drive whose controller is elsewhere: the built-in firmware's end of its medium. */
+  addFirmwareDrive(name: string, medium: number): void {
+    const b = this.#builder;
+    const firmwarePort = b.blockPort(`${name}.firmware`);
+    const ports = [{ port: firmwarePort, lock: b.lock(`${name}.firmware`) }];
+    this.drives.push({ medium, ports, config: b.config.drives[medium], firmwarePort });
+  }
+
   #addFloppies(): void {
     const b = this.#builder;
     const dmaLock = b.lock("dma");
@@ -125,7 +133,9 @@ export class PcStorage {
 
   #drive(kind: DriveConfig["kind"], unit: number, lock: Lock) {
     const b = this.#builder;
-    const medium = b.config.drives.findIndex((d) => d.kind === kind && d.unit === unit);
+    const medium = b.config.drives.findIndex((d) =>
+      d.kind === kind && d.unit === unit && d.interface !== "virtio"
+    );
     if (medium < 0) return undefined;
     const config = b.config.drives[medium];
     const name = `${kind}${unit}`;

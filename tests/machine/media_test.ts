@@ -9,6 +9,7 @@ const drive = (path: string, kind: "disk" | "floppy" = "disk") => ({
   unit: 0,
   readOnly: false,
   overlay: false,
+  interface: "ide" as const,
 });
 
 Deno.test("media: a disk has the geometry of its partition table, a diskette that of its size", () => {

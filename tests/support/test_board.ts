@@ -5,7 +5,6 @@
 
 import assert from "node:assert/strict";
 import { romCode } from "../../bios/rom.ts";
-import type { DiskImage } from "../../devices/disk/disk_image.ts";
 import { serveBlockPort } from "../../devices/disk/serve_block_port.ts";
 import type { AcceleratedVm, MemorySlot, Vcpu } from "../../hv/accel/accelerator.ts";
 import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
@@ -15,40 +14,13 @@ import { GuestMemory } from "../../hv/core/guest_memory.ts";
 import { Pc } from "../../hv/pc.ts";
 import type { BoardConfig } from "../../hv/pc/board_config.ts";
 import { BuiltinFirmware } from "../../hv/pc/builtin_firmware.ts";
+import { MemoryImage } from "./memory_image.ts";
 import type { Random } from "./random.ts";
 import { FakeClock } from "./test_bench.ts";
 
 const ARENA_BYTES = 16 << 20;
 const DEVICE_BYTES = 8 << 20;
 const ROM_ADDRESS = 0xf_0000;
-
-/** A medium in memory. */
-export class MemoryImage implements DiskImage {
-  readonly #bytes: Uint8Array;
-  readonly readOnly: boolean;
-  /** Transfers so far. */
-  reads = 0;
-  writes = 0;
-  constructor(sizeBytes: number, readOnly: boolean) {
-    this.#bytes = new Uint8Array(sizeBytes);
-    this.readOnly = readOnly;
-  }
-  get sizeBytes(): number {
-    return this.#bytes.length;
-  }
-  read(offset: number, into: Uint8Array): void {
-    assert.ok(offset >= 0 && offset + into.length <= this.sizeBytes, "read beyond the medium");
-    this.reads++;
-    into.set(this.#bytes.subarray(offset, offset + into.length));
-  }
-  write(offset: number, from: Uint8Array): void {
-    assert.ok(!this.readOnly && offset >= 0 && offset + from.length <= this.sizeBytes);
-    this.writes++;
-    this.#bytes.set(from, offset);
-  }
-  flush(): void {}
-  [Symbol.dispose](): void {}
-}
 
 /** An accelerator without processors that checks what the board asks of it. */
 class BoardVm implements AcceleratedVm {

@@ -1,8 +1,14 @@
 /** A virtual machine on KVM, with interrupt controllers and timer (8254) in the kernel. */
 
 import { bytesOf } from "../../core/record.ts";
-import { addressOf, closeDescriptor, PAGE_BYTES, signalThread } from "../../sys/mod.ts";
-import type { AcceleratedVm, FilledInstructions, MemorySlot, VmHandle } from "../accelerator.ts";
+import { addressOf, closeDescriptor, PAGE_BYTES, signalThread, SysError } from "../../sys/mod.ts";
+import type {
+  AcceleratedVm,
+  Doorbell,
+  FilledInstructions,
+  MemorySlot,
+  VmHandle,
+} from "../accelerator.ts";
 import { Chips } from "./chips.ts";
 import { PhysicalMap } from "../soft/physical_map.ts";
 import type { KvmDetail } from "./detail.ts";
@@ -11,17 +17,6 @@ import * as k from "./ioctl.ts";
 import { call } from "./ioctl.ts";
 import * as s from "./structs.ts";
 import { KvmVcpu } from "./vcpu.ts";
-
-/** Where the guest rings a doorbell: an eventfd is raised instead of an exit. */
-export interface Doorbell {
-  readonly space: "port" | "memory";
-  /** Port number or guest-physical address. */
-  readonly address: number;
-  /** Bytes of the write: 1, 2, 4 or 8; 0 for any. */
-  readonly size: number;
-  /** Only writes of this value ring it. */
-  readonly value?: number;
-}
 
 /** See `AcceleratedVm`. */
 export class KvmVm implements AcceleratedVm {
@@ -112,12 +107,10 @@ export class KvmVm implements AcceleratedVm {
     this.#irqFd(gsi, eventFd, s.KVM_IRQFD_FLAG_DEASSIGN);
   }
 
-  /** Raises `eventFd` when the guest rings `doorbell`, without an exit. */
-  attachDoorbell(doorbell: Doorbell, eventFd: number): void {
-    this.#ioEventFd(doorbell, eventFd, 0);
+  attachDoorbell(doorbell: Doorbell, eventFd: number): boolean {
+    return this.#ioEventFd(doorbell, eventFd, 0);
   }
 
-  /** Ends `attachDoorbell`. */
   detachDoorbell(doorbell: Doorbell, eventFd: number): void {
     this.#ioEventFd(doorbell, eventFd, s.KVM_IOEVENTFD_FLAG_DEASSIGN);
   }
@@ -206,7 +199,8 @@ export class KvmVm implements AcceleratedVm {
     call(this.#detail.vmFd, k.KVM_IRQFD, bytesOf(irqfd));
   }
 
-  #ioEventFd(doorbell: Doorbell, eventFd: number, flags: number): void {
+  /** A guest may put two doorbells at one address, of which KVM takes the first alone. */
+  #ioEventFd(doorbell: Doorbell, eventFd: number, flags: number): boolean {
     const ioeventfd = new s.kvm_ioeventfd(new ArrayBuffer(s.kvm_ioeventfd.byteLength));
     ioeventfd.addr = BigInt(doorbell.address);
     ioeventfd.len = doorbell.size;
@@ -217,7 +211,13 @@ export class KvmVm implements AcceleratedVm {
       ioeventfd.flags |= s.KVM_IOEVENTFD_FLAG_DATAMATCH;
       ioeventfd.datamatch = BigInt(doorbell.value);
     }
-    call(this.#detail.vmFd, k.KVM_IOEVENTFD, bytesOf(ioeventfd));
+    try {
+      call(this.#detail.vmFd, k.KVM_IOEVENTFD, bytesOf(ioeventfd));
+      return true;
+    } catch (error) {
+      if (error instanceof SysError) return false;
+      throw error;
+    }
   }
 
   /** `length` bytes that all lie in one slot, or undefined. */

@@ -1,0 +1,116 @@
+/**
+ * A buffer as the driver has described it: a chain of descriptors, as two lists of ranges of guest RAM,
+ * those that the device reads and those that it writes. Whatever a driver writes into a table, what
+ * is in the lists has been checked: all of it is RAM.
+ *
+ * Reference: Virtual I/O Device (VIRTIO) 1.3, 2.6 "Virtqueues", 2.6.4 "Message Framing": where one
+ * range ends and the next begins has no meaning.
+ */
+
+import type { GuestMemory } from "../../hv/core/guest_memory.ts";
+import type { GuestRange } from "../../hv/core/block_engine.ts";
+
+/** What is wrong with a queue, of which a driver without faults never hears. */
+export const VirtqueueFault = {
+  none: 0,
+  /** The ring does not lie in RAM, or not aligned. */
+  ringAddress: 1,
+  /** More buffers are available than the ring holds, or the index went backwards. */
+  availableIndex: 2,
+  /** A descriptor's number is beyond its table. */
+  descriptorIndex: 3,
+  /** A chain with more descriptors than its queue: one that goes round in a circle. */
+  chainLength: 4,
+  /** A buffer that is not RAM. */
+  bufferAddress: 5,
+  /** What the device reads comes behind what it writes (2.7.4.2). */
+  order: 6,
+  /** An indirect table within another, with a next descriptor, not negotiated, or of a bad length. */
+  indirect: 7,
+  /** More than 4 GiB in one chain (2.7.5.2). */
+  bytes: 8,
+  /** The device cannot make sense of what is in it: it has no way to answer. */
+  contents: 9,
+} as const;
+/** One of `VirtqueueFault`. */
+export type VirtqueueFault = typeof VirtqueueFault[keyof typeof VirtqueueFault];
+
+const MAX_BYTES = 2 ** 32;
+
+/** See above. */
+export class DescriptorChain {
+  /** The number by which it is given back. */
+  readonly id: number;
+  /** What the device reads. */
+  readonly readable: GuestRange[] = [];
+  /** What the device writes. */
+  readonly writable: GuestRange[] = [];
+  readableBytes = 0;
+  writableBytes = 0;
+  readonly #memory: GuestMemory;
+
+  constructor(memory: GuestMemory, id: number) {
+    this.#memory = memory;
+    this.id = id;
+  }
+
+  /** Appends a buffer of the guest's; for who reads descriptors. */
+  add(address: number, length: number, isWritable: boolean): VirtqueueFault {
+    if (!isWritable && this.writable.length > 0) return VirtqueueFault.order;
+    if (length === 0) return VirtqueueFault.none;
+    if (this.#memory.offsetOf(address, length) < 0) return VirtqueueFault.bufferAddress;
+    if (this.readableBytes + this.writableBytes + length > MAX_BYTES) return VirtqueueFault.bytes;
+    if (isWritable) {
+      this.writable.push({ address, length });
+      this.writableBytes += length;
+    } else {
+      this.readable.push({ address, length });
+      this.readableBytes += length;
+    }
+    return VirtqueueFault.none;
+  }
+
+  /** Copies from what the device reads, from byte `offset` on; how many bytes there were. */
+  read(offset: number, into: Uint8Array): number {
+    let done = 0;
+    for (const { address, length } of slices(this.readable, offset, into.length)) {
+      const view = this.#memory.view(address, length);
+      if (view !== undefined) into.set(view, done);
+      done += length;
+    }
+    return done;
+  }
+
+  /** Copies to what the device writes, from byte `offset` on; how many bytes there was room for. */
+  write(offset: number, from: Uint8Array): number {
+    let done = 0;
+    for (const { address, length } of slices(this.writable, offset, from.length)) {
+      this.#memory.view(address, length)?.set(from.subarray(done, done + length));
+      done += length;
+    }
+    return done;
+  }
+}
+
+/** The `length` bytes from `offset` of what `ranges` hold, or as many as there are. */
+export function slices(
+  ranges: readonly GuestRange[],
+  offset: number,
+  length: number,
+): GuestRange[] {
+  const found: GuestRange[] = [];
+  let skip = offset;
+  let left = length;
+  for (const range of ranges) {
+    if (left <= 0) break;
+    if (skip >= range.length) {
+      skip -= range.length;
+      continue;
+    }
+    const taken = Math.min(range.length - skip, left);
+    found.push({ address: range.address + skip, length: taken });
+    left -= taken;
+    skip = 0;
+  }
+  return found;
+}

@@ -1,0 +1,31 @@
+/** What a virtqueue is made of underneath: split or packed. Called under the device's lock. */
+
+import type { DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
+
+/** What has been negotiated, and what the device can do; asked at every use. */
+export interface QueueRules {
+  /** The largest size of the queue: also the most descriptors in a chain. */
+  readonly maxSize: number;
+  /** VIRTIO_F_INDIRECT_DESC. */
+  readonly indirect: boolean;
+  /** VIRTIO_F_EVENT_IDX. */
+  readonly eventIndex: boolean;
+}
+
+/** See above. */
+export interface Ring {
+  /** Do all of its parts lie in RAM, aligned as they have to be? */
+  isPlaced(): boolean;
+  /** Has the driver made something available? Without the lock it is a guess. */
+  hasAvailable(): boolean;
+  /** Takes the next buffer; undefined: there is none; a number: what is wrong. */
+  take(): DescriptorChain | VirtqueueFault | undefined;
+  /** Gives a buffer back, of which the first `written` bytes that it may write have been written. */
+  give(id: number, written: number): void;
+  /** Asks the driver to notify when it makes the next buffer available. */
+  wantNotifications(): void;
+  /** The driver need not notify. */
+  refuseNotifications(): void;
+  /** Does the driver want an interrupt for what has been given back since this was last asked? */
+  wantsInterrupt(): boolean;
+}

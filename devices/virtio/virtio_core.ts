@@ -1,0 +1,305 @@
+/**
+ * What all virtio devices have, whatever they are and however they are reached: status, negotiation of
+ * features, queues, configuration space, reset.
+ *
+ * Registers are accessed by transports, on any thread, under the device's lock; queue work is done on
+ * the I/O worker (`serve`), which takes the lock for each step of it and never while it waits for the
+ * host. A reset waits for the buffers that the device has taken: until they are back the status does
+ * not read as 0, and drivers wait for that (2.4.1).
+ *
+ * Threats: everything that a driver writes. Addresses become memory in GuestMemory alone, a turn of
+ * queue work is bounded, and what is malformed ends in DEVICE_NEEDS_RESET until the driver resets.
+ *
+ * Reference: Virtual I/O Device (VIRTIO) 1.3, chapters 2 and 3.
+ */
+
+import type { Device } from "../../hv/core/device.ts";
+import type { GuestMemory } from "../../hv/core/guest_memory.ts";
+import type { Lock } from "../../hv/core/lock.ts";
+import { flag, list, record, u32s, u8, words } from "../../hv/core/record.ts";
+import { VirtqueueFault } from "./descriptor_chain.ts";
+import { SplitRing } from "./split_ring.ts";
+import { FEATURE_WORDS, featureWords, VirtioFeature, VirtioStatus } from "./virtio_bits.ts";
+import type { VirtioDevice, VirtioTransport } from "./virtio_device.ts";
+import { Virtqueue } from "./virtqueue.ts";
+import { resetVirtqueue, VirtqueueState } from "./virtqueue_state.ts";
+
+/** The state of a device with so many queues. */
+// deno-lint-ignore explicit-module-boundary-types
+export const virtioState = (queues: number) =>
+  record("virtio", 1, {
+    status: u8,
+    /** A reset waits for buffers in flight. */
+    resetting: flag,
+    /** Changes with the configuration space (2.5.1). */
+    configGeneration: u8,
+    /** Features that the driver has accepted. */
+    driverFeatures: u32s(FEATURE_WORDS),
+    /** For each queue, 1 from a notification until it is served. */
+    notified: words(queues),
+    queues: list(VirtqueueState, queues),
+  });
+/** A view of what `virtioState` declares. */
+export type VirtioState = InstanceType<ReturnType<typeof virtioState>>;
+
+/** Features of rings and transports, which every device offers. */
+const COMMON_FEATURES = [
+  VirtioFeature.INDIRECT_DESC,
+  VirtioFeature.EVENT_IDX,
+  VirtioFeature.VERSION_1,
+];
+
+/** What a core is built of. */
+export interface VirtioCoreOptions {
+  /** Of `virtioState(device.queueSizes.length)`. */
+  readonly state: VirtioState;
+  readonly lock: Lock;
+  readonly memory: GuestMemory;
+  readonly device: VirtioDevice;
+  /** Wakes the I/O worker. */
+  readonly ring: () => void;
+}
+
+/** See above. */
+export class VirtioCore implements Device {
+  readonly device: VirtioDevice;
+  readonly lock: Lock;
+  /** For the I/O worker. */
+  readonly queues: readonly Virtqueue[];
+  /** What the driver may accept. */
+  readonly offered: Uint32Array;
+  /** How interrupts reach the driver; the transport sets it. */
+  transport: VirtioTransport | undefined;
+  readonly #state: VirtioState;
+  readonly #rings: readonly SplitRing[];
+  readonly #ring: () => void;
+
+  constructor({ state, lock, memory, device, ring }: VirtioCoreOptions) {
+    this.#state = state;
+    this.lock = lock;
+    this.device = device;
+    this.#ring = ring;
+    this.offered = featureWords([...device.features, ...COMMON_FEATURES]);
+    const isLive = () => this.isLive;
+    const owner = {
+      lock,
+      get isLive() {
+        return isLive();
+      },
+      failed: () => this.#failed(),
+      interruptQueue: (index: number) => this.transport?.interruptQueue(index),
+      isIdle: () => {
+        if (state.resetting && !this.#busy) this.#reset();
+      },
+    };
+    const accepted = (bit: number) => this.accepted(bit);
+    this.#rings = state.queues.map((queue, index) =>
+      new SplitRing(queue, memory, {
+        maxSize: device.queueSizes[index],
+        get indirect() {
+          return accepted(VirtioFeature.INDIRECT_DESC);
+        },
+        get eventIndex() {
+          return accepted(VirtioFeature.EVENT_IDX);
+        },
+      })
+    );
+    this.queues = state.queues.map((queue, index) =>
+      new Virtqueue(index, queue, owner, () => this.#rings[index])
+    );
+  }
+
+  /** Power-on state; nothing runs, and no engine has buffers of the guest's. */
+  reset(): void {
+    this.lock.with(() => this.#reset());
+  }
+
+  #reset(): void {
+    const state = this.#state;
+    state.status = 0;
+    state.resetting = false;
+    state.configGeneration = 0;
+    state.driverFeatures.fill(0);
+    state.notified.fill(0);
+    state.queues.forEach((queue, i) => resetVirtqueue(queue, this.device.queueSizes[i]));
+    this.device.reset();
+    this.transport?.deviceReset();
+  }
+
+  get #busy(): boolean {
+    return this.#state.queues.some(({ inFlight }) => inFlight > 0);
+  }
+
+  // --- for transports, under the lock --------------------------------------------------------
+
+  /** The device status field (2.1). */
+  get status(): number {
+    return this.#state.status;
+  }
+
+  /** The driver writes the device status field; 0 resets (2.1, 2.4). */
+  set status(value: number) {
+    const state = this.#state;
+    if (value === 0) {
+      if (this.#busy) state.resetting = true;
+      else this.#reset();
+      return;
+    }
+    if (state.resetting) return;
+    // Bits are only ever set, and the device's own by the device alone (2.1.1).
+    let added = value & ~state.status & 0xff & ~VirtioStatus.DEVICE_NEEDS_RESET;
+    if ((added & VirtioStatus.FEATURES_OK) !== 0 && !this.#featuresAreSound) {
+      added &= ~VirtioStatus.FEATURES_OK;
+    }
+    state.status |= added;
+    if ((added & VirtioStatus.DRIVER_OK) !== 0) {
+      this.queues.forEach(({ index }) => this.notify(index));
+    }
+  }
+
+  /** Features of the device, 32 at a time. */
+  deviceFeatures(word: number): number {
+    return this.offered[word] ?? 0;
+  }
+
+  /** Features that the driver has accepted, 32 at a time. */
+  driverFeatures(word: number): number {
+    return this.#state.driverFeatures[word] ?? 0;
+  }
+
+  /** The driver accepts features, until it has said that these are all (3.1.1). */
+  acceptFeatures(word: number, bits: number): void {
+    if ((this.#state.status & VirtioStatus.FEATURES_OK) !== 0 || word >= FEATURE_WORDS) return;
+    this.#state.driverFeatures[word] = bits;
+  }
+
+  get #featuresAreSound(): boolean {
+    const { driverFeatures } = this.#state;
+    return this.accepted(VirtioFeature.VERSION_1) &&
+      driverFeatures.every((word, i) => (word & ~this.offered[i]) === 0);
+  }
+
+  /** Changes with the configuration space (2.5.1). */
+  get configGeneration(): number {
+    return this.#state.configGeneration;
+  }
+
+  /** Largest size of a queue; 0: there is no such queue. */
+  queueMaxSize(index: number): number {
+    return this.device.queueSizes[index] ?? 0;
+  }
+
+  /** The state of a queue, for reading. */
+  queueState(index: number): VirtqueueState | undefined {
+    return this.#state.queues[index];
+  }
+
+  /** The driver chooses a queue's size: a power of two up to the largest (2.7). */
+  setQueueSize(index: number, size: number): void {
+    const queue = this.#state.queues[index];
+    if (queue === undefined || queue.enabled) return;
+    if (size > this.queueMaxSize(index) || size === 0 || (size & (size - 1)) !== 0) return;
+    queue.size = size;
+  }
+
+  /** The driver says where a part of a queue lies; `half` 0 is the low one. */
+  setQueueAddress(
+    index: number,
+    part: "descriptors" | "driverArea" | "deviceArea",
+    half: 0 | 1,
+    value: number,
+  ): void {
+    const queue = this.#state.queues[index];
+    if (queue !== undefined && !queue.enabled) queue[part][half] = value;
+  }
+
+  /** The driver has set a queue up. */
+  enableQueue(index: number): void {
+    const queue = this.#state.queues[index];
+    if (queue === undefined || queue.enabled || this.#state.resetting) return;
+    if (!this.#rings[index].isPlaced()) {
+      queue.fault = VirtqueueFault.ringAddress;
+      this.#failed();
+      return;
+    }
+    queue.enabled = true;
+  }
+
+  /** The driver has made buffers available in a queue. On any thread, the lock may be held or not. */
+  notify(index: number): void {
+    if (index >= this.queues.length) return;
+    Atomics.store(this.#state.notified, index, 1);
+    this.#ring();
+  }
+
+  /** `size` bytes of the device configuration space; beyond it are zeros. */
+  readConfig(offset: number, size: number): number {
+    const { config } = this.device;
+    let value = 0;
+    for (let i = 0; i < size; i++) value += (config[offset + i] ?? 0) * 2 ** (i * 8);
+    return value;
+  }
+
+  /** The driver writes the device configuration space. */
+  writeConfig(offset: number, size: number, value: number): void {
+    if (offset + size <= this.device.config.length) this.device.writeConfig?.(offset, size, value);
+  }
+
+  // --- for devices ---------------------------------------------------------------------------
+
+  /** Has the driver accepted feature `bit`? */
+  accepted(bit: number): boolean {
+    return ((this.#state.driverFeatures[bit >>> 5] >>> (bit & 31)) & 1) !== 0;
+  }
+
+  /** Is the driver ready and the device sound? */
+  get isLive(): boolean {
+    const { status, resetting } = this.#state;
+    const relevant = VirtioStatus.DRIVER_OK | VirtioStatus.DEVICE_NEEDS_RESET;
+    return (status & relevant) === VirtioStatus.DRIVER_OK && !resetting;
+  }
+
+  /** The device has changed its configuration space. Under the lock. */
+  configChanged(): void {
+    this.#state.configGeneration++;
+    if (this.isLive) this.transport?.interruptConfig();
+  }
+
+  /** Has the device's `serve` called for a queue again, without the driver. On any thread. */
+  revisit(index: number): void {
+    this.notify(index);
+  }
+
+  // --- for the I/O worker --------------------------------------------------------------------
+
+  /**
+   * Does the queue work that there is, for a bounded time; true when there is more at once.
+   *
+   * @param unannounced Look into queues without a notification, too: where the doorbell is a
+   *   descriptor, it does not say whose it was.
+   */
+  serve(unannounced: boolean): boolean {
+    let more = false;
+    const { notified } = this.#state;
+    for (const queue of this.queues) {
+      const { index } = queue;
+      const rung = Atomics.load(notified, index) !== 0 &&
+        Atomics.exchange(notified, index, 0) !== 0;
+      if (!rung && !(unannounced && queue.hasAvailable)) continue;
+      queue.beginTurn();
+      this.device.serve(queue);
+      queue.signal();
+      if (!queue.turnIsOver) continue;
+      Atomics.store(notified, index, 1);
+      more = true;
+    }
+    return more;
+  }
+
+  #failed(): void {
+    const state = this.#state;
+    const wasReady = (state.status & VirtioStatus.DRIVER_OK) !== 0;
+    state.status |= VirtioStatus.DEVICE_NEEDS_RESET;
+    if (wasReady) this.transport?.interruptConfig();
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * What a virtio device is to its core, and what a transport is. A device knows its queues, its
+ * configuration space and its feature bits; never how the guest reaches them.
+ *
+ * Reference: Virtual I/O Device (VIRTIO) 1.3, 2 "Basic Facilities of a Virtio Device".
+ */
+
+import type { Virtqueue } from "./virtqueue.ts";
+
+/** Device numbers (5 "Device Types"). */
+export const VirtioDeviceId = {
+  net: 1,
+  block: 2,
+  console: 3,
+  entropy: 4,
+  balloon: 5,
+  p9: 9,
+  vsock: 19,
+} as const;
+
+/**
+ * A device. Every thread of the machine has its own object over the same state; what only the I/O
+ * worker has, such as the host's end, it is given there.
+ */
+export interface VirtioDevice {
+  /** One of `VirtioDeviceId`. */
+  readonly id: number;
+  /** Numbers of the device's own feature bits that it offers, 0 to 23 and 50 to 127. */
+  readonly features: readonly number[];
+  /** The largest size of each queue, powers of two up to 1024. */
+  readonly queueSizes: readonly number[];
+  /** The device configuration space, little-endian; a view of state where the device changes it. */
+  readonly config: Uint8Array;
+  /**
+   * The driver has written `size` bytes of the configuration space at `offset`; without it, nothing can
+   * be written. Under the device's lock, on any thread.
+   */
+  writeConfig?(offset: number, size: number, value: number): void;
+  /** State of its own to what it is after power-on. Under the device's lock, on any thread. */
+  reset(): void;
+  /**
+   * There may be buffers in `queue`. On the I/O worker, without the lock: take with `queue.pop()` what
+   * can be worked on, give it back with `queue.push()`, now or later. What is left in the queue is not
+   * asked for again before the driver adds to it: see `VirtioCore.revisit`.
+   */
+  serve(queue: Virtqueue): void;
+}
+
+/** How interrupts reach the driver. Called under the device's lock, on any thread. */
+export interface VirtioTransport {
+  /** Queue `index` has used buffers. */
+  interruptQueue(index: number): void;
+  /** The configuration has changed, or the device needs a reset. */
+  interruptConfig(): void;
+  /** The device is being reset: interrupts that wait go away with it. */
+  deviceReset(): void;
+}

@@ -1,0 +1,135 @@
+/**
+ * A virtqueue as a device uses it: buffers come out of it and go back into it. For the I/O worker's
+ * thread, without the device's lock, which each call takes for itself.
+ *
+ * Whatever is wrong with a ring puts the device into the state DEVICE_NEEDS_RESET, in which its queues
+ * are empty.
+ *
+ * Reference: Virtual I/O Device (VIRTIO) 1.3, 2.6 "Virtqueues", 2.1.2 (DEVICE_NEEDS_RESET).
+ */
+
+import type { Lock } from "../../hv/core/lock.ts";
+import { type DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
+import type { Ring } from "./ring.ts";
+import type { VirtqueueState } from "./virtqueue_state.ts";
+
+/** What a queue belongs to. */
+export interface QueueOwner {
+  readonly lock: Lock;
+  /** May the queues be used: driver ready, no fault, no reset under way? */
+  readonly isLive: boolean;
+  /** The device needs a reset. Under the lock. */
+  failed(): void;
+  /** Interrupts the driver for queue `index`. Under the lock. */
+  interruptQueue(index: number): void;
+  /** The last chain in flight has come back. Under the lock. */
+  isIdle(): void;
+}
+
+/** See above. */
+export class Virtqueue {
+  readonly index: number;
+  readonly #state: VirtqueueState;
+  readonly #owner: QueueOwner;
+  readonly #ring: () => Ring;
+  /** Buffers that may yet be taken in this turn: a guest could add to them for ever. */
+  #budget = 0;
+
+  /** @param ring The queue's ring in the form that has been negotiated. */
+  constructor(index: number, state: VirtqueueState, owner: QueueOwner, ring: () => Ring) {
+    this.index = index;
+    this.#state = state;
+    this.#owner = owner;
+    this.#ring = ring;
+  }
+
+  /** Is there perhaps something to take? */
+  get hasAvailable(): boolean {
+    return this.#owner.isLive && this.#state.enabled && this.#ring().hasAvailable();
+  }
+
+  /** A new turn: as many buffers as the queue has entries. */
+  beginTurn(): void {
+    this.#budget = this.#state.size;
+  }
+
+  /** Has the turn ended with something left? */
+  get turnIsOver(): boolean {
+    return this.#budget === 0;
+  }
+
+  /**
+   * Takes the next buffer, to be given back with `push`. When there is none, the driver is asked to
+   * notify about the next; undefined also when the turn is over, and then the device is asked again.
+   */
+  pop(): DescriptorChain | undefined {
+    if (this.#budget === 0) return undefined;
+    const { lock } = this.#owner;
+    lock.acquire();
+    try {
+      return this.#pop();
+    } finally {
+      lock.release();
+    }
+  }
+
+  #pop(): DescriptorChain | undefined {
+    const state = this.#state;
+    if (!this.#owner.isLive || !state.enabled) return undefined;
+    const ring = this.#ring();
+    let taken = ring.take();
+    if (taken === undefined) {
+      ring.wantNotifications();
+      // What came before that was seen has not been notified about.
+      taken = ring.take();
+      if (taken === undefined) return undefined;
+    }
+    if (typeof taken === "number") {
+      this.#fail(taken);
+      return undefined;
+    }
+    ring.refuseNotifications();
+    state.inFlight++;
+    this.#budget--;
+    return taken;
+  }
+
+  /**
+   * Gives a buffer back; the driver hears of it with the next `signal`.
+   *
+   * @param written Bytes of what the device writes that it has written, from the first on.
+   */
+  push(chain: DescriptorChain, written: number): void {
+    this.#owner.lock.with(() => {
+      const state = this.#state;
+      if (this.#owner.isLive && state.enabled) this.#ring().give(chain.id, written);
+      this.#landed();
+    });
+  }
+
+  /** Gives back a buffer whose contents are such that the device has no answer: it needs a reset. */
+  reject(_chain: DescriptorChain): void {
+    this.#owner.lock.with(() => {
+      if (this.#owner.isLive) this.#fail(VirtqueueFault.contents);
+      this.#landed();
+    });
+  }
+
+  /** Interrupts the driver if it wants that for what has been given back. */
+  signal(): void {
+    this.#owner.lock.with(() => {
+      if (!this.#owner.isLive || !this.#state.enabled) return;
+      if (this.#ring().wantsInterrupt()) this.#owner.interruptQueue(this.index);
+    });
+  }
+
+  #landed(): void {
+    this.#state.inFlight = Math.max(0, this.#state.inFlight - 1);
+    if (this.#state.inFlight === 0) this.#owner.isIdle();
+  }
+
+  #fail(fault: VirtqueueFault): void {
+    this.#state.fault = fault;
+    this.#owner.failed();
+  }
+}

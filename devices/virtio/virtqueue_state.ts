@@ -1,0 +1,50 @@
+/**
+ * The state of a virtqueue: where the driver has put it, and how far the device is.
+ *
+ * Reference: Virtual I/O Device (VIRTIO) 1.3, 2.6 "Virtqueues", 4.1.4.3 (the registers).
+ */
+
+import { flag, record, u16, u32, u32s, u8 } from "../../hv/core/record.ts";
+
+/** See above. */
+export const VirtqueueState = record("virtqueue", 1, {
+  /** Entries, as the driver has chosen. */
+  size: u16,
+  enabled: flag,
+  /** The device has told the driver not to notify. */
+  quiet: flag,
+  /** One of `VirtqueueFault`: why the device needs a reset. */
+  fault: u8,
+  /** Index of the buffer that the device takes next. */
+  next: u16,
+  /** Index of the buffer that the device gives back next. */
+  used: u16,
+  /** `used` when the driver was last looked at for whether it wants an interrupt. */
+  signalled: u16,
+  /** Chains that have been taken and not been given back. */
+  inFlight: u32,
+  /** Guest-physical addresses, low and high half. */
+  descriptors: u32s(2),
+  driverArea: u32s(2),
+  deviceArea: u32s(2),
+});
+/** A view of `VirtqueueState`. */
+export type VirtqueueState = InstanceType<typeof VirtqueueState>;
+
+/** An address from its halves; beyond 2^53 it is rounded, and no RAM. */
+export const addressOf = (halves: Uint32Array): number => halves[0] + halves[1] * 2 ** 32;
+
+/** A queue's state to what it is before a driver sets it up. */
+export function resetVirtqueue(state: VirtqueueState, maxSize: number): void {
+  state.size = maxSize;
+  state.enabled = false;
+  state.quiet = false;
+  state.fault = 0;
+  state.next = 0;
+  state.used = 0;
+  state.signalled = 0;
+  state.inFlight = 0;
+  state.descriptors.fill(0);
+  state.driverArea.fill(0);
+  state.deviceArea.fill(0);
+}

@@ -1,0 +1,36 @@
+/**
+ * Between a disk device that has many requests under way at a time and whoever carries them out on the
+ * I/O worker: straight between the medium and guest memory, in any order, now or later.
+ */
+
+import type { BlockResult } from "./block.ts";
+
+/** Guest RAM that has been checked. */
+export interface GuestRange {
+  /** Guest-physical. */
+  readonly address: number;
+  /** Bytes, all of them RAM. */
+  readonly length: number;
+}
+
+/** What is asked of the medium. */
+export type BlockRequest =
+  | {
+    readonly op: "read" | "write";
+    /** Byte offset on the medium; what is out of range ends with that result. */
+    readonly offset: number;
+    /** Where the data go or come from, one range after the other. */
+    readonly ranges: readonly GuestRange[];
+    /** Bytes of all ranges. */
+    readonly length: number;
+  }
+  | { readonly op: "flush" };
+
+/** See above; for the I/O worker's thread. */
+export interface BlockEngine {
+  /**
+   * Begins a request and calls `done` when it has ended: perhaps before `start` returns, else from the
+   * I/O worker's loop. Never throws.
+   */
+  start(request: BlockRequest, done: (result: BlockResult) => void): void;
+}

@@ -1,0 +1,47 @@
+/**
+ * Addresses that the guest writes to in order to ring the I/O worker: where the accelerator can, it
+ * raises the worker's descriptor without an exit.
+ */
+
+import { f64, record } from "../core/record.ts";
+import type { PcBuilder } from "./builder.ts";
+
+/** Guest-physical address at which it is attached; 0: it is not. */
+const DoorbellState = record("doorbell", 1, { address: f64 });
+type DoorbellState = InstanceType<typeof DoorbellState>;
+
+/** See above. */
+export class PcDoorbells {
+  readonly #builder: PcBuilder;
+  readonly #states: DoorbellState[] = [];
+
+  constructor(builder: PcBuilder) {
+    this.#builder = builder;
+  }
+
+  /** A doorbell, to be told where it is from now on; under the PCI bus's lock. */
+  add(name: string): (address: number | undefined) => void {
+    const state = this.#builder.state(DoorbellState, `${name} doorbell`);
+    this.#states.push(state);
+    return (address) => this.#move(state, address ?? 0);
+  }
+
+  /** Attaches all to a virtual machine that is new to the board. */
+  attachAll(): void {
+    for (const state of this.#states) {
+      const { address } = state;
+      state.address = 0;
+      this.#move(state, address);
+    }
+  }
+
+  #move(state: DoorbellState, address: number): void {
+    const { vm, doorbell } = this.#builder;
+    if (doorbell === undefined) return;
+    const at = (address: number) => ({ space: "memory", address, size: 0 } as const);
+    if (state.address !== 0) vm.detachDoorbell?.(at(state.address), doorbell);
+    // Where it cannot be, as for two at one address, the write is an exit like any other.
+    const attached = address !== 0 && (vm.attachDoorbell?.(at(address), doorbell) ?? true);
+    state.address = attached ? address : 0;
+  }
+}

@@ -1,0 +1,198 @@
+import assert from "node:assert/strict";
+import { SerialEngine } from "../../../devices/disk/serial_engine.ts";
+import { VirtioBlk } from "../../../devices/virtio/virtio_blk.ts";
+import { BlockResult } from "../../../hv/core/block.ts";
+import type { BlockEngine, BlockRequest } from "../../../hv/core/block_engine.ts";
+import { MemoryImage } from "../../support/memory_image.ts";
+import { TestBench } from "../../support/test_bench.ts";
+import { NEEDS_RESET, ready } from "./support.ts";
+
+const SECTORS = 64;
+const HEADER = 0x6000;
+const DATA = 0x8000;
+const STATUS = 0x7000;
+
+/** A disk with its driver; requests are chains of header, data and status byte (5.2.6). */
+function disk({ readOnly = false, engine }: { readOnly?: boolean; engine?: BlockEngine } = {}) {
+  const bench = new TestBench();
+  const { memory } = bench;
+  const image = new MemoryImage(SECTORS * 512, readOnly);
+  const errors: string[] = [];
+  const blk = new VirtioBlk({
+    sizeBytes: SECTORS * 512,
+    readOnly,
+    geometry: { cylinders: 2, heads: 4, sectors: 8 },
+    serial: "HV-7",
+    queues: 1,
+  });
+  blk.engine = engine ?? new SerialEngine(image, memory, ({ message }) => errors.push(message));
+  const made = ready(bench, blk, { size: 16 });
+  const header = (type: number, sector: number, at = HEADER) => {
+    memory.writeU32(at, type);
+    memory.writeU32(at + 4, 0);
+    memory.writeU32(at + 8, sector % 2 ** 32);
+    memory.writeU32(at + 12, Math.floor(sector / 2 ** 32));
+    return { address: at, length: 16 };
+  };
+  const serve = () => {
+    made.core.notify(0);
+    made.core.serve(false);
+  };
+  /** One request from beginning to end: the status byte and the used length. */
+  const request = (type: number, sector: number, length: number, write: boolean) => {
+    memory.writeU8(STATUS, 0xee);
+    const data = length === 0 ? [] : [{ address: DATA, length, write }];
+    made.driver.add(header(type, sector), ...data, { address: STATUS, length: 1, write: true });
+    serve();
+    return { status: memory.readU8(STATUS), used: made.driver.takeUsed()[0]?.length };
+  };
+  return { ...made, memory, image, errors, blk, header, serve, request };
+}
+
+Deno.test("the configuration space has capacity, geometry and limits (5.2.4)", () => {
+  const { core } = disk();
+  assert.equal(core.readConfig(0, 4), SECTORS);
+  assert.equal(core.readConfig(4, 4), 0);
+  assert.equal(core.readConfig(12, 4), 254, "seg_max: the queue less header and status");
+  assert.deepEqual([core.readConfig(16, 2), core.readConfig(18, 1), core.readConfig(19, 1)], [
+    2,
+    4,
+    8,
+  ]);
+  assert.equal(core.readConfig(20, 4), 512);
+  assert.equal(core.readConfig(24, 1), 3, "4096-byte physical blocks");
+  assert.equal(core.readConfig(34, 2), 1, "num_queues");
+});
+
+Deno.test("OUT writes sectors and IN reads them back (5.2.6)", () => {
+  const { memory, request, image } = disk();
+  const written = memory.view(DATA, 1024)!;
+  for (let i = 0; i < 1024; i++) written[i] = i * 7;
+  const expected = written.slice();
+  assert.deepEqual(request(1, 5, 1024, false), { status: 0, used: 1 });
+  const there = new Uint8Array(1024);
+  image.read(5 * 512, there);
+  assert.deepEqual(there, expected);
+  written.fill(0);
+  assert.deepEqual(request(0, 5, 1024, true), { status: 0, used: 1025 });
+  assert.deepEqual(memory.view(DATA, 1024)!.slice(), expected);
+});
+
+Deno.test("data and header may be cut anywhere (2.6.4.1)", () => {
+  const { memory, driver, header, serve, image } = disk();
+  const { address } = header(1, 2);
+  memory.view(DATA, 512)!.fill(0x5a);
+  driver.add(
+    { address, length: 3 },
+    { address: address + 3, length: 13 },
+    { address: DATA, length: 100 },
+    { address: DATA + 100, length: 412 },
+    { address: STATUS, length: 1, write: true },
+  );
+  memory.writeU8(STATUS, 0xee);
+  serve();
+  assert.equal(memory.readU8(STATUS), 0);
+  const there = new Uint8Array(512);
+  image.read(2 * 512, there);
+  assert.ok(there.every((byte) => byte === 0x5a));
+});
+
+Deno.test("FLUSH reaches the medium", () => {
+  const { request, image } = disk();
+  let flushed = 0;
+  image.flush = () => void flushed++;
+  assert.deepEqual(request(4, 0, 0, false), { status: 0, used: 1 });
+  assert.equal(flushed, 1);
+});
+
+Deno.test("GET_ID gives 20 bytes, padded with zeros (5.2.6)", () => {
+  const { memory, request } = disk();
+  memory.view(DATA, 20)!.fill(0xee);
+  assert.deepEqual(request(8, 0, 20, true), { status: 0, used: 21 });
+  const id = new TextDecoder().decode(memory.view(DATA, 20)!.slice());
+  assert.equal(id, "HV-7".padEnd(20, "\0"));
+});
+
+Deno.test("an unknown type is answered UNSUPP", () => {
+  assert.equal(disk().request(77, 0, 512, true).status, 2);
+});
+
+Deno.test("what lies beyond the medium is an I/O error, and claims no data (2.7.8.2)", () => {
+  const { request } = disk();
+  for (const sector of [SECTORS, SECTORS - 1, 2 ** 32, 2 ** 44, 2 ** 55, 2 ** 63]) {
+    assert.deepEqual(request(0, sector, 1024, true), { status: 1, used: 0 }, `sector ${sector}`);
+    assert.equal(request(1, sector, 1024, false).status, 1);
+  }
+});
+
+Deno.test("parts of sectors are an I/O error (5.2.6.1)", () => {
+  const { request } = disk();
+  assert.equal(request(0, 0, 511, true).status, 1);
+  assert.equal(request(1, 0, 513, false).status, 1);
+});
+
+Deno.test("a read-only disk says RO and fails writes, leaving the medium alone (5.2.6.2)", () => {
+  const { core, request, image } = disk({ readOnly: true });
+  assert.equal(core.deviceFeatures(0) & (1 << 5), 1 << 5);
+  assert.equal(request(1, 0, 512, false).status, 1);
+  assert.equal(image.writes, 0);
+});
+
+Deno.test("a request without header or status byte has no answer: the device needs a reset", () => {
+  for (
+    const buffers of [
+      [{ address: HEADER, length: 15 }, { address: STATUS, length: 1, write: true }],
+      [{ address: HEADER, length: 16 }],
+    ]
+  ) {
+    const { core, driver, serve } = disk();
+    driver.add(...buffers);
+    serve();
+    assert.equal(core.status & NEEDS_RESET, NEEDS_RESET);
+    core.status = 0;
+    assert.equal(core.status, 0);
+  }
+});
+
+Deno.test("what the host fails with is an I/O error for the guest, and told to the user", () => {
+  const { request, image, errors } = disk();
+  image.write = () => {
+    throw new Error("no space left on device");
+  };
+  assert.equal(request(1, 0, 512, false).status, 1);
+  assert.deepEqual(errors, ["no space left on device"]);
+  assert.equal(request(0, 0, 512, true).status, 0, "the machine goes on");
+});
+
+Deno.test("many requests are under way at once, and end in any order with one interrupt each", () => {
+  const begun: { request: BlockRequest; done: (result: BlockResult) => void }[] = [];
+  const { driver, memory, header, serve, transport } = disk({
+    engine: { start: (request, done) => void begun.push({ request, done }) },
+  });
+  for (let i = 0; i < 3; i++) {
+    driver.add(
+      header(0, i, HEADER + i * 16),
+      { address: DATA + i * 512, length: 512, write: true },
+      { address: STATUS + i, length: 1, write: true },
+    );
+  }
+  serve();
+  assert.deepEqual(
+    begun.map(({ request }) => request),
+    [0, 1, 2].map((i) => ({
+      op: "read",
+      offset: i * 512,
+      length: 512,
+      ranges: [{ address: DATA + i * 512, length: 512 }],
+    })),
+  );
+  assert.equal(driver.usedIndex, 0);
+  memory.writeU8(STATUS, 0xee);
+  begun[2].done(BlockResult.ok);
+  begun[0].done(BlockResult.ioError);
+  assert.deepEqual(driver.takeUsed(), [{ id: 6, length: 513 }, { id: 0, length: 0 }]);
+  assert.equal(memory.readU8(STATUS), 1);
+  assert.equal(transport.take(), 2);
+  begun[1].done(BlockResult.ok);
+  assert.equal(driver.takeUsed()[0].id, 3);
+});

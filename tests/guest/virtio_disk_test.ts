@@ -1,0 +1,72 @@
+/** Debian's kernel with its own driver on virtio disks, and the host's e2fsprogs on what it leaves. */
+
+import assert from "node:assert/strict";
+import { guestTest } from "../support/guests.ts";
+import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
+
+const MKFS = "/usr/sbin/mkfs.ext4";
+const FSCK = "/usr/sbin/e2fsck";
+const DISK_BYTES = 64 << 20;
+
+async function withImage(body: (path: string) => Promise<void>): Promise<void> {
+  const path = await Deno.makeTempFile({ prefix: "hv-test-disk-" });
+  try {
+    await Deno.truncate(path, DISK_BYTES);
+    await body(path);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+guestTest("a stock Linux kernel on virtio disks", [
+  {
+    name: "ext4 is made, filled and read back with equal checksums, and fsck is clean",
+    needs: [...LINUX_GUEST, MKFS, FSCK],
+    accelerator: "soft",
+    body: () =>
+      withImage(async (path) => {
+        await using guest = await LinuxGuest.start({
+          cpus: 2,
+          disk: { path, interface: "virtio" },
+          modules: ["virtio_pci", "virtio_blk", "ext4"],
+          programs: [MKFS, FSCK],
+        });
+        assert.equal(await guest.run("cat /sys/block/vda/size"), String(DISK_BYTES / 512));
+        assert.equal(await guest.run("ls /sys/block/vda/mq | wc -l"), "2", "a queue a processor");
+        assert.equal(await guest.run("cat /sys/block/vda/serial"), "HVV00000");
+        assert.match(await guest.run("cat /proc/interrupts"), /PCI-MSI.*virtio0-req\.1/);
+        await guest.run("mkfs.ext4 -q /dev/vda && mount -t ext4 /dev/vda /mnt");
+        await guest.run("dd if=/dev/urandom of=/mnt/data bs=64k count=300 2>/dev/null");
+        await guest.run("mkdir /mnt/d && for i in $(seq 200); do echo $i > /mnt/d/$i; done");
+        const sum = await guest.run("md5sum < /mnt/data");
+        const names = await guest.run("cat /mnt/d/* | md5sum");
+        await guest.run("umount /mnt && mount -t ext4 /dev/vda /mnt");
+        assert.equal(await guest.run("md5sum < /mnt/data"), sum);
+        assert.equal(await guest.run("cat /mnt/d/* | md5sum"), names);
+        await guest.run("umount /mnt && e2fsck -fn /dev/vda");
+        await guest.powerOff();
+        const { success, stdout } = await new Deno.Command(FSCK, { args: ["-fn", path] }).output();
+        assert.ok(success, new TextDecoder().decode(stdout));
+      }),
+  },
+  {
+    name:
+      "a driver without MSI-X is interrupted by the pin of its slot, and a read-only disk is one",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    body: () =>
+      withImage(async (path) => {
+        await Deno.writeFile(path, new Uint8Array(4096).fill(0x41), { create: false });
+        await Deno.truncate(path, DISK_BYTES);
+        await using guest = await LinuxGuest.start({
+          disk: { path, interface: "virtio", readOnly: true },
+          modules: ["virtio_pci", "virtio_blk"],
+          append: "console=ttyS0 mitigations=off random.trust_cpu=on no_timer_check pci=nomsi",
+        });
+        assert.match(await guest.run("cat /proc/interrupts"), /IO-APIC.*virtio0/);
+        assert.equal(await guest.run("cat /sys/block/vda/ro"), "1");
+        assert.equal(await guest.run("head -c 4 /dev/vda"), "AAAA");
+        await guest.powerOff();
+      }),
+  },
+]);

@@ -1,0 +1,32 @@
+/** A disk image in memory, for tests. */
+
+import assert from "node:assert/strict";
+import type { DiskImage } from "../../devices/disk/disk_image.ts";
+
+/** A medium in memory. */
+export class MemoryImage implements DiskImage {
+  readonly #bytes: Uint8Array;
+  readonly readOnly: boolean;
+  /** Transfers so far. */
+  reads = 0;
+  writes = 0;
+  constructor(sizeBytes: number, readOnly: boolean) {
+    this.#bytes = new Uint8Array(sizeBytes);
+    this.readOnly = readOnly;
+  }
+  get sizeBytes(): number {
+    return this.#bytes.length;
+  }
+  read(offset: number, into: Uint8Array): void {
+    assert.ok(offset >= 0 && offset + into.length <= this.sizeBytes, "read beyond the medium");
+    this.reads++;
+    into.set(this.#bytes.subarray(offset, offset + into.length));
+  }
+  write(offset: number, from: Uint8Array): void {
+    assert.ok(!this.readOnly && offset >= 0 && offset + from.length <= this.sizeBytes);
+    this.writes++;
+    this.#bytes.set(from, offset);
+  }
+  flush(): void {}
+  [Symbol.dispose](): void {}
+}
