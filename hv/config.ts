@@ -2,6 +2,7 @@
 
 import { MAX_CPUS } from "./control.ts";
 import type { AcceleratorChoice } from "./accel/choose.ts";
+import type { ImageFormat } from "../devices/disk/image_format.ts";
 import type { BootDevice, DiskInterface, DriveKind } from "./core/drive_kind.ts";
 import { UsageError } from "./errors.ts";
 import { MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES, MAX_VIRTIO_DISKS } from "./pc/board_config.ts";
@@ -17,6 +18,11 @@ export interface DriveOptions {
   readonly overlay?: boolean;
   /** What a hard disk is behind; default: `"ide"`, which every system knows. Not for other drives. */
   readonly interface?: DiskInterface;
+  /**
+   * What the image is. Default: what it looks like; but then a guest cannot write to a raw image what
+   * would make it look like another format the next time.
+   */
+  readonly format?: ImageFormat;
 }
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
@@ -65,8 +71,10 @@ export interface MachineOptions {
   readonly onWarning?: (line: string) => void;
 }
 
+type CheckedDrive = Required<Omit<DriveOptions, "format">> & Pick<DriveOptions, "format">;
+
 /** A drive with its place on the board. */
-export interface ResolvedDrive extends Required<DriveOptions> {
+export interface ResolvedDrive extends CheckedDrive {
   readonly kind: DriveKind;
   readonly unit: number;
 }
@@ -142,7 +150,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     unit,
   }));
   const taken = new Set<number>();
-  const place = (kind: "disk" | "cdrom", list: Required<DriveOptions>[], units: number[]) => {
+  const place = (kind: "disk" | "cdrom", list: CheckedDrive[], units: number[]) => {
     for (const drive of list) {
       const unit = units.find((u) => !taken.has(u))!;
       taken.add(unit);
@@ -172,13 +180,19 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   };
 }
 
-function driveList(drives: MachineOptions["disk"]): Required<DriveOptions>[] {
+function driveList(drives: MachineOptions["disk"]): CheckedDrive[] {
   const list = drives === undefined ? [] : Array.isArray(drives) ? drives : [drives];
   return list.map((drive: string | DriveOptions) => {
-    const { path, readOnly = false, overlay = false, interface: behind = "ide" } =
+    const { path, readOnly = false, overlay = false, interface: behind = "ide", format } =
       typeof drive === "string" ? { path: drive } as DriveOptions : drive;
     if (path === "") throw new UsageError("Cannot attach an image: its file name is empty");
-    return { path, readOnly, overlay, interface: behind };
+    return {
+      path,
+      readOnly,
+      overlay,
+      interface: behind,
+      ...(format === undefined ? {} : { format }),
+    };
   });
 }
 

@@ -43,11 +43,12 @@ function describe(
   return { kind, interface: behind, unit, sizeBytes, readOnly, geometry };
 }
 
-function open({ path, kind, readOnly, overlay }: ResolvedDrive): DiskHandle {
+function open({ path, kind, readOnly, overlay, format }: ResolvedDrive): DiskHandle {
   const handle = openDiskHandle({
     path,
     readOnly,
     overlay,
+    format,
     sectorBytes: kind === "cdrom" ? 2048 : 512,
   });
   try {

@@ -18,6 +18,7 @@ export type { BootDevice, DiskInterface, DriveKind } from "./core/drive_kind.ts"
 export type { FilledInstructions } from "./accel/accelerator.ts";
 export type { AcceleratorChoice } from "./accel/choose.ts";
 export type { DriveOptions, MachineOptions } from "./config.ts";
+export type { ImageFormat } from "../devices/disk/image_format.ts";
 export { type ConsoleMatch, GuestConsole } from "./console.ts";
 export { HostError, UsageError, WaitError } from "./errors.ts";
 export { Keyboard, type TypeOptions } from "./keyboard.ts";

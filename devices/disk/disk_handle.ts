@@ -11,13 +11,17 @@ export interface DiskHandle {
   readonly fd: number;
   readonly writable: boolean;
   readonly sizeBytes: number;
+  /** Was it only guessed to be raw? Then the guest cannot make it look like another format. */
+  readonly guarded: boolean;
   /** Descriptor of the overlay's scratch file. */
   readonly scratch: number | undefined;
 }
 
 /** The image behind a handle, for the one thread that serves it; disposing of it closes the handle. */
-export function attachDisk({ path, fd, writable, sizeBytes, scratch }: DiskHandle): DiskImage {
-  const image = new RawImage(new FileHandle(fd, path, writable), sizeBytes);
+export function attachDisk(
+  { path, fd, writable, sizeBytes, guarded, scratch }: DiskHandle,
+): DiskImage {
+  const image = new RawImage(new FileHandle(fd, path, writable), sizeBytes, { guarded });
   if (scratch === undefined) return image;
   return new OverlayImage(image, new FileHandle(scratch, `the overlay of ${path}`, true));
 }

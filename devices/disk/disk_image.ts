@@ -1,9 +1,19 @@
 /** What a disk image is to whoever serves it: bytes at offsets. It lives on the I/O worker's thread. */
 
+/** Where bytes of a disk are in a file of the host, plainly: byte after byte. */
+export interface HostRange {
+  /** Descriptor of the file. */
+  readonly fd: number;
+  /** Of the first byte, in the file. */
+  readonly position: number;
+  /** Bytes. */
+  readonly length: number;
+}
+
 /**
  * An open image. Offsets and lengths are in bytes; whoever calls keeps them within `sizeBytes`. Calls
- * block, and throw a `SysError` when the host fails: nothing of the image is lost by that, and it goes
- * on.
+ * block, and throw a `SysError` when the host fails, a `DiskError` when the image contradicts itself:
+ * nothing of the image is lost by that, and it goes on.
  */
 export interface DiskImage {
   /** Size in bytes, a whole number of sectors. */
@@ -15,6 +25,33 @@ export interface DiskImage {
   write(offset: number, from: Uint8Array): void;
   /** Returns when everything written would outlive a power failure of the host. */
   flush(): void;
+  /**
+   * The guest needs these bytes no more. They read as what they were or as zeros, and what the host
+   * has for them may go; not for a read-only image.
+   */
+  discard(offset: number, length: number): void;
+  /**
+   * Makes `length` bytes zeros, without writing them where the format or the host can; not for a
+   * read-only image.
+   *
+   * @param unmap The host may take back the room that they had.
+   */
+  writeZeroes(offset: number, length: number, unmap: boolean): void;
+  /**
+   * How many bytes from `offset` on, at most `length`, are known to be zeros without reading them;
+   * 0 where there may be data.
+   */
+  zerosAt(offset: number, length: number): number;
+  /**
+   * Where the bytes from `offset` on lie plainly in a file of the host, for an engine that transfers
+   * between that file and guest memory by itself; undefined where `read` or `write` has to do it. It
+   * holds until the next `write`, `discard` or `writeZeroes` of the same bytes, and `flush` reaches
+   * what was written there.
+   *
+   * @param length At most as many bytes are in the range, often fewer.
+   * @param write The range is to be written, else read only.
+   */
+  extent?(offset: number, length: number, write: boolean): HostRange | undefined;
   [Symbol.dispose](): void;
 }
 
@@ -24,6 +61,8 @@ export type DiskErrorCode =
   | "permission"
   | "not a disk"
   | "format"
+  | "corrupt"
+  | "backing"
   | "empty"
   | "size"
   | "in use"

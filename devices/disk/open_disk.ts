@@ -12,6 +12,7 @@ import {
   floppyBytes,
 } from "../../hv/core/floppy_formats.ts";
 import { imageHolders } from "./image_holders.ts";
+import { detectFormat, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
 import { attachDisk, type DiskHandle } from "./disk_handle.ts";
 
 /** What to open, and how. */
@@ -25,23 +26,12 @@ export interface DiskOptions {
   readonly scratchDirectory?: string;
   /** Bytes a sector: 512 for disks (the default), 2048 for discs. */
   readonly sectorBytes?: 512 | 2048;
-  /** Take the file as raw even if it begins like another format. */
-  readonly format?: "raw";
+  /** What the image is; default: what it looks like, raw if like nothing else. */
+  readonly format?: ImageFormat;
 }
 
 /** The largest image, bytes: offsets are exact far beyond, and no file system holds as much. */
 const MAX_BYTES = 2 ** 52;
-
-/** Formats that look like a raw disk to whoever does not look, by how they begin. */
-const FORMATS: readonly (readonly [name: string, magic: string])[] = [
-  ["qcow2", "QFI\xfb"],
-  ["VMDK", "KDMV"],
-  ["VMDK", "# Disk DescriptorFile"],
-  ["VHDX", "vhdxfile"],
-  ["VHD", "conectix"],
-  ["VDI", "<<< "],
-  ["QED", "QED\0"],
-];
 
 const CODES: Record<string, DiskErrorCode> = {
   ENOENT: "missing",
@@ -78,9 +68,10 @@ export function openDiskHandle(options: DiskOptions): DiskHandle {
     claim(file, path);
     const sizeBytes = alignUp(file.size, sectorBytes);
     checkSize(path, sizeBytes);
-    if (options.format === undefined) checkFormat(file, path);
+    const guarded = options.format === undefined;
+    if (guarded) checkFormat(file, path);
     const scratch = overlay ? openScratch(path, options.scratchDirectory).fd : undefined;
-    return { path, fd: file.fd, writable: write, sizeBytes, scratch };
+    return { path, fd: file.fd, writable: write, sizeBytes, guarded, scratch };
   } catch (error) {
     file[Symbol.dispose]();
     throw error instanceof SysError ? hostError(path, error) : error;
@@ -163,15 +154,14 @@ function checkSize(path: string, sizeBytes: number): void {
 }
 
 function checkFormat(file: FileHandle, path: string): void {
-  const head = new Uint8Array(32);
+  const head = new Uint8Array(MAGIC_BYTES);
   file.read(head, 0);
-  const text = String.fromCharCode(...head);
-  const found = FORMATS.find(([, magic]) => text.startsWith(magic));
-  if (found === undefined) return;
+  const found = detectFormat(head);
+  if (found === "raw") return;
   throw new DiskError(
     path,
     "format",
-    `it is a ${found[0]} image, and raw ones are read; ` +
+    `it is a ${found} image, and raw ones are read; ` +
       `convert it with qemu-img convert -O raw, or say format=raw if it is one`,
   );
 }

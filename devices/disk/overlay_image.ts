@@ -4,8 +4,8 @@
  * It lasts as long as the machine, so flushing has nothing to make durable.
  */
 
-import type { FileHandle } from "../../hv/sys/mod.ts";
-import type { DiskImage } from "./disk_image.ts";
+import type { DiskImage, HostRange } from "./disk_image.ts";
+import { type ImageFile, readPadded } from "./image_file.ts";
 
 /** What is copied at once when a part of it is written: a file system's usual extent. */
 export const CLUSTER_BYTES = 65536;
@@ -17,13 +17,13 @@ export class OverlayImage implements DiskImage {
   readonly sizeBytes: number;
   readonly readOnly = false;
   readonly #base: DiskImage;
-  readonly #scratch: FileHandle;
+  readonly #scratch: ImageFile;
   /** A bit a cluster: is it in the scratch file? Pages are made when one of their clusters is. */
   readonly #pages = new Map<number, Uint8Array>();
   readonly #cluster = new Uint8Array(CLUSTER_BYTES);
 
   /** Takes both over. @param scratch An empty file. */
-  constructor(base: DiskImage, scratch: FileHandle) {
+  constructor(base: DiskImage, scratch: ImageFile) {
     this.#base = base;
     this.#scratch = scratch;
     this.sizeBytes = base.sizeBytes;
@@ -48,7 +48,7 @@ export class OverlayImage implements DiskImage {
         next = Math.min(end, (Math.floor(next / CLUSTER_BYTES) + 1) * CLUSTER_BYTES);
       } while (next < end && this.#has(next / CLUSTER_BYTES) === allocated);
       const part = into.subarray(at - offset, next - offset);
-      if (allocated) this.#scratch.read(part, at);
+      if (allocated) readPadded(this.#scratch, part, at);
       else this.#base.read(at, part);
       at = next;
     }
@@ -77,6 +77,45 @@ export class OverlayImage implements DiskImage {
   }
 
   flush(): void {}
+
+  /** Whole clusters are zeros from then on, whatever the base has, and take no room. */
+  discard(offset: number, length: number): void {
+    const first = Math.ceil(offset / CLUSTER_BYTES);
+    const end = offset + length;
+    const last = end === this.sizeBytes
+      ? Math.ceil(end / CLUSTER_BYTES)
+      : Math.floor(end / CLUSTER_BYTES);
+    if (first >= last) return;
+    if (!this.#scratch.punchHole(first * CLUSTER_BYTES, (last - first) * CLUSTER_BYTES)) return;
+    for (let cluster = first; cluster < last; cluster++) this.#add(cluster);
+  }
+
+  writeZeroes(offset: number, length: number): void {
+    const end = offset + length;
+    for (let at = offset; at < end;) {
+      const next = Math.min(end, (Math.floor(at / CLUSTER_BYTES) + 1) * CLUSTER_BYTES);
+      const whole = at % CLUSTER_BYTES === 0 &&
+        (next % CLUSTER_BYTES === 0 || next === this.sizeBytes);
+      if (whole && this.#scratch.punchHole(at, next - at)) this.#add(at / CLUSTER_BYTES);
+      else this.write(at, new Uint8Array(next - at));
+      at = next;
+    }
+  }
+
+  zerosAt(offset: number, length: number): number {
+    const inCluster = CLUSTER_BYTES - offset % CLUSTER_BYTES;
+    const allocated = this.#has(Math.floor(offset / CLUSTER_BYTES));
+    const part = Math.min(length, inCluster);
+    return allocated ? this.#scratch.holeAt(offset, part) : this.#base.zerosAt(offset, part);
+  }
+
+  extent(offset: number, length: number, write: boolean): HostRange | undefined {
+    const part = Math.min(length, CLUSTER_BYTES - offset % CLUSTER_BYTES);
+    if (this.#has(Math.floor(offset / CLUSTER_BYTES))) {
+      return { fd: this.#scratch.fd, position: offset, length: part };
+    }
+    return write ? undefined : this.#base.extent?.(offset, part, false);
+  }
 
   [Symbol.dispose](): void {
     this.#scratch[Symbol.dispose]();

@@ -1,6 +1,7 @@
 /** The command line, from words to `MachineOptions` and the host's ends of it. */
 
 import { parseArgs } from "node:util";
+import { IMAGE_FORMATS } from "../../devices/disk/image_format.ts";
 import type { BootDevice, DiskInterface } from "../core/drive_kind.ts";
 import { editDistance } from "../core/edit_distance.ts";
 import type { AcceleratorChoice } from "../accel/choose.ts";
@@ -128,7 +129,7 @@ export function parseRun(
   };
 }
 
-/** `FILE[,readonly][,overlay][,if=ide|virtio]`; a comma in the name is written twice. */
+/** `FILE[,readonly][,overlay][,format=…][,if=ide|virtio]`; a comma in the name is written twice. */
 function parseDrive(option: string, value: string): DriveOptions {
   const [path, ...flags] = value.replaceAll(",,", "\0").split(",")
     .map((part) => part.replaceAll("\0", ","));
@@ -139,9 +140,12 @@ function parseDrive(option: string, value: string): DriveOptions {
     else if (option === "disk" && flag.startsWith("if=")) {
       const behind = oneOf<DiskInterface>("disk if", flag.slice(3), ["ide", "virtio"]);
       drive = { ...drive, interface: behind };
+    } else if (flag.startsWith("format=")) {
+      const format = oneOf(`${option} ${path},format=`, flag.slice(7), IMAGE_FORMATS);
+      drive = { ...drive, format };
     } else {
       throw new UsageError(
-        `Cannot use "${flag}" in --${option} ${value}: readonly and overlay are possible ` +
+        `Cannot use "${flag}" in --${option} ${value}: readonly, overlay and format= are possible ` +
           "(write a comma in a file name as two)",
       );
     }

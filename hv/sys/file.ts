@@ -45,6 +45,8 @@ const KINDS: Record<number, FileKind> = {
 const BLKGETSIZE64 = 0x8008_1272;
 const FALLOC_FL_KEEP_SIZE = 1;
 const FALLOC_FL_PUNCH_HOLE = 2;
+const FALLOC_FL_ZERO_RANGE = 0x10;
+const SEEK_DATA = 3;
 const NOTHING = cString("");
 
 function openHint(path: string, write: boolean): (errno: number) => string {
@@ -171,12 +173,29 @@ export class FileHandle extends Descriptor {
    * @throws SysError
    */
   punchHole(position: number, length: number): boolean {
-    const mode = FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE;
-    const { fallocate } = libc;
-    if (fallocate(this.fd, mode, BigInt(position), BigInt(length)) === 0) return true;
-    const number = errno();
-    if (number === Errno.EOPNOTSUPP || number === Errno.ENODEV) return false;
-    throw new SysError(`discard ${length} bytes of ${this.path}`, number);
+    return this.#allocate(FALLOC_FL_PUNCH_HOLE, position, length);
+  }
+
+  /**
+   * Makes `length` bytes at `position` zeros that keep their room in the file system.
+   *
+   * @returns Whether the file system can; if not, nothing is done.
+   * @throws SysError
+   */
+  zeroRange(position: number, length: number): boolean {
+    return this.#allocate(FALLOC_FL_ZERO_RANGE, position, length);
+  }
+
+  /**
+   * How many bytes from `position` on, at most `length`, lie in a hole or beyond the end, and so read
+   * as zeros; 0 where there may be data.
+   */
+  holeAt(position: number, length: number): number {
+    const { lseek } = libc;
+    const data = Number(lseek(this.fd, BigInt(position), SEEK_DATA));
+    if (data >= 0) return Math.min(length, Math.max(0, data - position));
+    // No data from here to the end. Other errors: a file system that cannot tell.
+    return errno() === Errno.ENXIO ? length : 0;
   }
 
   /**
@@ -187,6 +206,25 @@ export class FileHandle extends Descriptor {
    */
   lock(): void {
     lockImage(this.fd, this.path, this.writable);
+  }
+
+  #allocate(mode: number, position: number, length: number): boolean {
+    if (length === 0) return true;
+    const { fallocate } = libc;
+    for (;;) {
+      const done = fallocate(
+        this.fd,
+        mode | FALLOC_FL_KEEP_SIZE,
+        BigInt(position),
+        BigInt(length),
+      );
+      if (done === 0) return true;
+      const number = errno();
+      if (number === Errno.EOPNOTSUPP || number === Errno.ENODEV) return false;
+      if (number !== Errno.EINTR) {
+        throw new SysError(`clear ${length} bytes of ${this.path} at byte ${position}`, number);
+      }
+    }
   }
 
   #stat(): DataView {

@@ -22,6 +22,7 @@ const declarations = {
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },
   fallocate: { parameters: ["i32", "i32", "i64", "i64"], result: "i32" },
+  lseek: { parameters: ["i32", "i64", "i32"], result: "i64" },
   fcntl: { parameters: ["i32", "i32", "buffer"], result: "i32" },
   /** ioctl whose argument is a structure, or null for 0: KVM_RUN goes through this one. */
   ioctl: { parameters: ["i32", "u32", "buffer"], result: "i32" },

@@ -101,7 +101,11 @@ Deno.test("files that are no images are refused, of every kind and for every use
     ["run --kernel text", USAGE, /Cannot boot text: /],
     ["run --kernel floppy.img", USAGE, /Cannot boot floppy.img: .*no kernel/],
     ["run --disk qcow2.img", USAGE, /it is a qcow2 image, and raw ones are read/],
-    ["run --disk floppy.img,foo", USAGE, /"foo" in --disk floppy.img,foo: readonly and overlay/],
+    [
+      "run --disk floppy.img,foo",
+      USAGE,
+      /"foo" in --disk floppy.img,foo: readonly, overlay and format=/,
+    ],
     ["run --disk ,readonly", USAGE, /its file name is empty/],
     ["run --disk floppy.img,readonly,overlay", USAGE, /leave out read-only/],
     ["run --disk floppy.img --disk floppy.img", USAGE, /this one\) has it open/],

@@ -27,7 +27,18 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
 
 /** What each layer may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  cli: ["machine", "linux", "control", "board", "boot", "accel", "devices", "core", "sys"],
+  cli: [
+    "machine",
+    "linux",
+    "control",
+    "board",
+    "boot",
+    "accel",
+    "devices",
+    "backend",
+    "core",
+    "sys",
+  ],
   machine: ["control", "board", "accel", "boot", "devices", "backend", "bios", "core", "sys"],
   board: ["devices", "bios", "accel", "boot", "core", "control"],
   control: ["core"],

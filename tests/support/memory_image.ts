@@ -28,5 +28,13 @@ export class MemoryImage implements DiskImage {
     this.#bytes.set(from, offset);
   }
   flush(): void {}
+  discard(): void {}
+  writeZeroes(offset: number, length: number): void {
+    const zeros = new Uint8Array(length);
+    this.write(offset, zeros);
+  }
+  zerosAt(): number {
+    return 0;
+  }
   [Symbol.dispose](): void {}
 }

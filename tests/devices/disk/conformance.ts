@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import type { DiskImage } from "../../../devices/disk/disk_image.ts";
+import { readPadded } from "../../../devices/disk/image_file.ts";
+import { FileHandle } from "../../../hv/sys/mod.ts";
 import { type Random, seeded } from "../../support/random.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 
@@ -29,7 +31,7 @@ export function content(length: number): Uint8Array {
   return Uint8Array.from({ length }, (_, i) => (i >> 9) * 7 + i);
 }
 
-const fill = (random: Random, length: number) =>
+export const fill = (random: Random, length: number) =>
   Uint8Array.from({ length }, () => random.below(256));
 
 /** A range: often at or across the edges of clusters, of any length down to nothing. */
@@ -46,6 +48,64 @@ function readAll(image: DiskImage): Uint8Array {
   const all = new Uint8Array(image.sizeBytes);
   image.read(0, all);
   return all;
+}
+
+/** What a disk has to hold: after a discard either what was there, or zeros. */
+export class DiskModel {
+  readonly bytes: Uint8Array;
+  readonly #discarded: Uint8Array;
+
+  constructor(sizeBytes: number, original: Uint8Array = new Uint8Array(0)) {
+    this.bytes = new Uint8Array(sizeBytes);
+    this.bytes.set(original);
+    this.#discarded = new Uint8Array(sizeBytes);
+  }
+
+  write(offset: number, data: Uint8Array): void {
+    this.bytes.set(data, offset);
+    this.#discarded.fill(0, offset, offset + data.length);
+  }
+
+  discard(offset: number, length: number): void {
+    this.#discarded.fill(1, offset, offset + length);
+  }
+
+  /** Fails at the first byte of `data`, read at `offset`, that cannot be. */
+  agrees(data: Uint8Array, what = "bytes", offset = 0): void {
+    for (let i = 0; i < data.length; i++) {
+      const at = offset + i;
+      if (data[i] === this.bytes[at] || (data[i] === 0 && this.#discarded[at] === 1)) continue;
+      assert.fail(`${what}: byte ${at} is ${data[i]}, not ${this.bytes[at]}`);
+    }
+  }
+}
+
+/** One random operation on both; what is read is compared. */
+export function randomStep(
+  random: Random,
+  image: DiskImage,
+  model: DiskModel,
+  what: string,
+): void {
+  const [offset, length] = range(random, image.sizeBytes);
+  const dice = image.readOnly ? 99 : random.below(100);
+  if (dice < 40) {
+    const data = fill(random, length);
+    image.write(offset, data);
+    model.write(offset, data);
+  } else if (dice < 50) {
+    image.writeZeroes(offset, length, random.chance(50));
+    model.write(offset, new Uint8Array(length));
+  } else if (dice < 57) {
+    image.discard(offset, length);
+    model.discard(offset, length);
+  } else if (dice < 60) {
+    image.flush();
+  } else {
+    const data = new Uint8Array(length).fill(0xcc);
+    image.read(offset, data);
+    model.agrees(data, what, offset);
+  }
 }
 
 /** Declares the tests. */
@@ -85,32 +145,70 @@ export function imageConformance(kind: ImageKind): void {
     });
   });
 
-  Deno.test(`${name}: random reads and writes agree with an array`, () => {
+  Deno.test(`${name}: random reads, writes, discards and zeros agree with an array`, () => {
     seeded((random) =>
       inDirectory((directory) => {
         const original = content(size);
         const image = kind.open(directory, original);
-        const model = new Uint8Array(image.sizeBytes);
-        model.set(original);
-        for (let i = 0; i < 300; i++) {
-          const [offset, length] = range(random, image.sizeBytes);
-          if (random.chance(50) && !image.readOnly) {
-            const data = fill(random, length);
-            image.write(offset, data);
-            model.set(data, offset);
-          } else {
-            const data = new Uint8Array(length).fill(0xcc);
-            image.read(offset, data);
-            assertSameBytes(data, model.slice(offset, offset + length), `step ${i}`);
-          }
-          if (random.chance(3)) image.flush();
-        }
-        assertSameBytes(readAll(image), model);
-        image.flush();
+        const model = new DiskModel(image.sizeBytes, original);
+        for (let i = 0; i < 400; i++) randomStep(random, image, model, `step ${i}`);
+        model.agrees(readAll(image));
+        if (!image.readOnly) image.flush();
+        model.agrees(readAll(image), "after a flush");
         image[Symbol.dispose]();
         if (kind.reopen === undefined) return;
         using again = kind.reopen(directory);
-        assertSameBytes(readAll(again), model, "after it was opened again");
+        model.agrees(readAll(again), "after it was opened again");
+      })
+    );
+  });
+
+  Deno.test(`${name}: what is said to be zeros reads as zeros`, () => {
+    inDirectory((directory) => {
+      const original = content(size);
+      original.fill(0, 65536, 3 * 65536);
+      using image = kind.open(directory, original);
+      if (!image.readOnly) image.writeZeroes(65536, 2 * 65536, true);
+      let zeros = 0;
+      for (let at = 0; at < image.sizeBytes; at += 512) {
+        const length = image.zerosAt(at, 512);
+        assert.ok(length >= 0 && length <= 512);
+        zeros += length;
+        const data = new Uint8Array(length).fill(1);
+        image.read(at, data);
+        assert.ok(data.every((byte) => byte === 0), `at ${at}`);
+      }
+      if (!image.readOnly) assert.ok(zeros >= 65536, "cleared clusters are known to be zeros");
+      assert.ok(zeros <= 2 * 65536 + 412, "data is not taken for zeros");
+    });
+  });
+
+  Deno.test(`${name}: an extent is where the bytes are, for reading and for writing`, () => {
+    seeded((random) =>
+      inDirectory((directory) => {
+        const original = content(size);
+        using image = kind.open(directory, original);
+        if (image.extent === undefined) return;
+        const model = new DiskModel(image.sizeBytes, original);
+        for (let i = 0; i < 200; i++) {
+          if (random.chance(50)) randomStep(random, image, model, `step ${i}`);
+          const [offset, wanted] = range(random, image.sizeBytes);
+          if (wanted === 0) continue;
+          const write = !image.readOnly && random.chance(50);
+          const found = image.extent(offset, wanted, write);
+          if (found === undefined) continue;
+          assert.ok(found.length > 0 && found.length <= wanted);
+          const file = new FileHandle(found.fd, "extent", write);
+          const data = fill(random, found.length);
+          if (write) {
+            file.write(data, found.position);
+            model.write(offset, data);
+          } else {
+            readPadded(file, data, found.position);
+            model.agrees(data, `extent at ${offset}`, offset);
+          }
+        }
+        model.agrees(readAll(image));
       })
     );
   });

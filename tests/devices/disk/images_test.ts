@@ -104,3 +104,42 @@ Deno.test("flush of a raw image reaches the host's medium; of a read-only one th
     }
   });
 });
+
+Deno.test("a guest cannot make an image that was guessed to be raw look like a qcow2 image", () => {
+  inDirectory((directory) => {
+    Deno.writeFileSync(at(directory), new Uint8Array(4096));
+    const header = new Uint8Array(512);
+    header.set([0x51, 0x46, 0x49, 0xfb, 0, 0, 0, 3]);
+    {
+      using image = openDisk({ path: at(directory) });
+      assert.throws(
+        () => image.write(0, header),
+        /beginning of .* qcow2 image.*not permitted.*format=raw/,
+      );
+      image.write(0, header.subarray(0, 2));
+      assert.throws(() => image.write(2, header.subarray(2)), /qcow2/);
+      assert.equal(image.extent!(0, 512, true), undefined, "nor past write()");
+      // An ordinary boot sector, and a header elsewhere, are nobody's business.
+      image.write(0, new Uint8Array(512).fill(0x90));
+      image.write(512, header);
+    }
+    using image = openDisk({ path: at(directory), format: "raw" });
+    image.write(0, header);
+  });
+});
+
+Deno.test("discard and zeros of a raw image give its room back to the host", () => {
+  inDirectory((directory) => {
+    Deno.writeFileSync(at(directory), content(1 << 20));
+    using image = openDisk({ path: at(directory) });
+    const blocks = () => Deno.statSync(at(directory)).blocks!;
+    const before = blocks();
+    image.discard(0, 512 << 10);
+    const afterwards = blocks();
+    if (afterwards === before) return console.log("skipped: the file system has no holes");
+    assert.ok(afterwards < before);
+    assert.equal(image.zerosAt(0, 1 << 20), 512 << 10);
+    image.writeZeroes(512 << 10, 256 << 10, true);
+    assert.ok(blocks() < afterwards);
+  });
+});

@@ -31,6 +31,13 @@ class MemoryImage implements DiskImage {
   flush(): void {
     this.flushed++;
   }
+  discard(): void {}
+  writeZeroes(offset: number, length: number): void {
+    this.data.fill(0, offset, offset + length);
+  }
+  zerosAt(): number {
+    return 0;
+  }
   [Symbol.dispose](): void {}
 }
 

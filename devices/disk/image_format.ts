@@ -1,0 +1,30 @@
+/** Formats of disk images, told apart by how a file begins. */
+
+/** One that can be opened. */
+export type ImageFormat = "raw";
+/** All of them. */
+export const IMAGE_FORMATS: readonly ImageFormat[] = ["raw"];
+
+/** As much of a file's beginning as is looked at, bytes. */
+export const MAGIC_BYTES = 32;
+
+/** The first that fits; what fits none is raw. */
+const MAGICS: readonly (readonly [format: string, magic: string])[] = [
+  ["qcow2", "QFI\xfb"],
+  ["VMDK", "KDMV"],
+  ["VMDK", "COWD"],
+  ["VMDK", "# Disk DescriptorFile"],
+  ["VHDX", "vhdxfile"],
+  ["VHD", "conectix"],
+  ["VDI", "<<< "],
+  ["QED", "QED\0"],
+  ["LUKS", "LUKS\xba\xbe"],
+  ["Parallels", "WithoutFreeSpace"],
+  ["Parallels", "WithouFreSpacExt"],
+];
+
+/** What an image is whose file begins with `head`, by the name that people know it by. */
+export function detectFormat(head: Uint8Array): string {
+  const text = String.fromCharCode(...head.subarray(0, MAGIC_BYTES));
+  return MAGICS.find(([, magic]) => text.startsWith(magic))?.[0] ?? "raw";
+}
