@@ -8,15 +8,15 @@
  * are open-file-description locks: they end when the descriptor is closed, also by a crash.
  */
 
-import { asBuffer } from "./address.ts";
 import { Errno, SysError } from "./errors.ts";
-import { errno, libc } from "./libc.ts";
-
-const F_OFD_GETLK = 36;
-const F_OFD_SETLK = 37;
-const F_RDLCK = 0;
-const F_WRLCK = 1;
-const F_UNLCK = 2;
+import {
+  F_RDLCK,
+  F_UNLCK,
+  F_WRLCK,
+  type RecordLock,
+  recordLockInTheWay,
+  setRecordLock,
+} from "./record_lock.ts";
 
 const PERMISSION_BASE = 100;
 const REFUSAL_BASE = 200;
@@ -24,31 +24,16 @@ const CONSISTENT_READ = 0;
 const WRITE = 1;
 const RESIZE = 3;
 
-/** Offsets in struct flock of 64-bit Linux. */
-const L_TYPE = 0;
-const L_START = 8;
-const L_LEN = 16;
-const FLOCK_BYTES = 32;
-
-function flock(type: number, byte: number): DataView<ArrayBuffer> {
-  const lock = new DataView(new ArrayBuffer(FLOCK_BYTES));
-  lock.setInt16(L_TYPE, type, true);
-  lock.setBigInt64(L_START, BigInt(byte), true);
-  lock.setBigInt64(L_LEN, 1n, true);
-  return lock;
-}
-
-/** 0, or the error number. */
-function control(fd: number, command: number, lock: DataView): number {
-  const { fcntl } = libc;
-  return fcntl(fd, command, asBuffer(lock)) === 0 ? 0 : errno();
-}
+const byteLock = (type: number, byte: number): RecordLock => ({
+  type,
+  start: BigInt(byte),
+  length: 1n,
+});
 
 function heldByOther(fd: number, byte: number): boolean {
-  const lock = flock(F_WRLCK, byte);
-  const number = control(fd, F_OFD_GETLK, lock);
-  if (number !== 0) throw new SysError("ask for the locks of an image", number);
-  return lock.getInt16(L_TYPE, true) !== F_UNLCK;
+  const found = recordLockInTheWay(fd, byteLock(F_WRLCK, byte));
+  if (typeof found === "number") throw new SysError("ask for the locks of an image", found);
+  return found.type !== F_UNLCK;
 }
 
 /**
@@ -69,14 +54,14 @@ export function lockImage(fd: number, path: string, write: boolean): void {
     ...refused.map((permission) => PERMISSION_BASE + permission),
   ];
   for (const byte of own) {
-    const number = control(fd, F_OFD_SETLK, flock(F_RDLCK, byte));
+    const number = setRecordLock(fd, byteLock(F_RDLCK, byte));
     if (number === 0) continue;
     if (number === Errno.EINVAL || number === Errno.EOPNOTSUPP || number === Errno.ENOLCK) return;
     if (number === Errno.EAGAIN || number === Errno.EACCES) throw inUse(path, write);
     throw new SysError(`lock ${path}`, number);
   }
   if (opposite.some((byte) => heldByOther(fd, byte))) {
-    for (const byte of own) control(fd, F_OFD_SETLK, flock(F_UNLCK, byte));
+    for (const byte of own) setRecordLock(fd, byteLock(F_UNLCK, byte));
     throw inUse(path, write);
   }
 }
