@@ -31,8 +31,11 @@ export const Errno = {
   EPIPE: 32,
   ENOLCK: 37,
   ENOSYS: 38,
+  ENOTEMPTY: 39,
+  ELOOP: 40,
   EOPNOTSUPP: 95,
   ETIMEDOUT: 110,
+  ESTALE: 116,
 } as const;
 
 const MESSAGES: Record<number, string> = {
@@ -65,8 +68,11 @@ const MESSAGES: Record<number, string> = {
   32: "broken pipe",
   37: "no locks available",
   38: "not implemented by this kernel",
+  39: "directory not empty",
+  40: "too many symbolic links",
   95: "operation not supported",
   110: "timed out",
+  116: "stale file handle",
 };
 
 const NAMES = new Map<number, string>([

@@ -21,6 +21,7 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
   ["hv/version.ts", "control"],
   ["hv/", "machine"],
   ["devices/disk/", "backend"],
+  ["devices/share/", "backend"],
   ["devices/", "devices"],
   ["bios/", "bios"],
 ];

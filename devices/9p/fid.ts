@@ -1,0 +1,101 @@
+/** Fids: the numbers by which a client names files, and what each stands for. */
+
+import { FileError, type OpenFile } from "../../hv/core/file_tree.ts";
+import { EBADF, EEXIST, EMFILE, ENFILE } from "./errno.ts";
+import { NOFID } from "./message.ts";
+import type { Place } from "./place.ts";
+
+/** A file that the client names. */
+export interface Fid {
+  readonly number: number;
+  place: Place;
+  /** While it is open. */
+  file: OpenFile | undefined;
+  /** Whether it is open for writing. */
+  writable: boolean;
+}
+
+/** How much a client may have at a time. */
+export interface FidLimits {
+  readonly fids: number;
+  readonly openFiles: number;
+}
+
+/** All fids of a session. */
+export class FidTable {
+  readonly #limits: FidLimits;
+  readonly #fids = new Map<number, Fid>();
+  #openFiles = 0;
+
+  constructor(limits: FidLimits) {
+    this.#limits = limits;
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#fids.size;
+  }
+
+  /** How many are open. */
+  get openFiles(): number {
+    return this.#openFiles;
+  }
+
+  /** What `number` stands for. @throws FileError EBADF */
+  get(number: number): Fid {
+    const fid = this.#fids.get(number);
+    if (fid === undefined) throw new FileError(EBADF);
+    return fid;
+  }
+
+  /** Fails unless `number` may be given to `add`. @throws FileError EEXIST, EBADF or ENFILE */
+  checkFree(number: number): void {
+    if (number === NOFID) throw new FileError(EBADF);
+    if (this.#fids.has(number)) throw new FileError(EEXIST);
+    if (this.#fids.size >= this.#limits.fids) throw new FileError(ENFILE);
+  }
+
+  /** Lets `number`, which is free, stand for `place`. */
+  add(number: number, place: Place): void {
+    this.checkFree(number);
+    place.use();
+    this.#fids.set(number, { number, place, file: undefined, writable: false });
+  }
+
+  /** Lets a fid stand for another place. */
+  move(fid: Fid, place: Place): void {
+    place.use();
+    fid.place.release();
+    fid.place = place;
+  }
+
+  /** Keeps what `open` opens as the open file of `fid`. @throws FileError EMFILE, EBADF */
+  open(fid: Fid, writable: boolean, open: () => OpenFile): void {
+    if (fid.file !== undefined) throw new FileError(EBADF);
+    if (this.#openFiles >= this.#limits.openFiles) throw new FileError(EMFILE);
+    fid.file = open();
+    fid.writable = writable;
+    this.#openFiles++;
+  }
+
+  /** Forgets `number`. @throws FileError EBADF */
+  remove(number: number): void {
+    const fid = this.get(number);
+    this.#fids.delete(number);
+    this.#close(fid);
+  }
+
+  /** Forgets all. */
+  clear(): void {
+    for (const fid of this.#fids.values()) this.#close(fid);
+    this.#fids.clear();
+  }
+
+  #close(fid: Fid): void {
+    if (fid.file !== undefined) {
+      fid.file.close();
+      this.#openFiles--;
+    }
+    fid.place.release();
+  }
+}

@@ -1,0 +1,50 @@
+import assert from "node:assert/strict";
+import { byteString, openNameByName, openPath } from "../../hv/sys/at.ts";
+import { closeDescriptor, Errno, O_RDONLY, openDescriptor } from "../../hv/sys/mod.ts";
+
+const O_PATH = 0o10000000;
+const O_NOFOLLOW = 0o400000;
+
+const ways = {
+  "openat2": (root: number, path: string) => openPath(root, byteString(path)),
+  "name by name": (root: number, path: string) =>
+    openNameByName(root, byteString(path), O_PATH | O_NOFOLLOW),
+};
+
+for (const [name, open] of Object.entries(ways)) {
+  Deno.test(`${name}: a path from a directory on is found, and no symbolic link is followed`, () => {
+    const base = Deno.makeTempDirSync();
+    const root = openDescriptor(base, O_RDONLY);
+    const targetOf = (path: string) => {
+      const fd = open(root, path);
+      if (fd < 0) return fd;
+      const target = Deno.readLinkSync(`/proc/self/fd/${fd}`);
+      closeDescriptor(fd);
+      return target;
+    };
+    try {
+      Deno.mkdirSync(`${base}/a/b/c`, { recursive: true });
+      Deno.writeTextFileSync(`${base}/a/b/file`, "");
+      Deno.symlinkSync("b", `${base}/a/link`);
+      Deno.symlinkSync("/", `${base}/root`);
+      assert.equal(targetOf("."), base);
+      assert.equal(targetOf("a"), `${base}/a`);
+      assert.equal(targetOf("a/b/c"), `${base}/a/b/c`);
+      assert.equal(targetOf("a/b/file"), `${base}/a/b/file`);
+      assert.equal(targetOf("a/link"), `${base}/a/link`, "the link itself");
+      const isRefused = (path: string) =>
+        assert.ok([-Errno.ELOOP, -Errno.ENOTDIR].includes(targetOf(path) as number), path);
+      isRefused("a/link/c");
+      isRefused("root/etc");
+      isRefused("a/b/file/x");
+      assert.equal(targetOf("a/missing"), -Errno.ENOENT);
+      assert.equal(targetOf("missing/b"), -Errno.ENOENT);
+      const before = [...Deno.readDirSync("/proc/self/fd")].length;
+      for (let i = 0; i < 10; i++) targetOf("a/b/missing/c");
+      assert.equal([...Deno.readDirSync("/proc/self/fd")].length, before, "all are closed");
+    } finally {
+      closeDescriptor(root);
+      Deno.removeSync(base, { recursive: true });
+    }
+  });
+}
