@@ -7,6 +7,7 @@ import { EndKind, Request, WorkerPhase } from "./control.ts";
 import {
   attachMachine,
   loadInterrupts,
+  loadVirtio,
   type MachineSeed,
   type MachineThread,
   type ThreadParts,
@@ -64,7 +65,7 @@ function run({ seed, media }: IoWorkerStart, parts: ThreadParts): void {
   const onError = media.map((handle) => (error: Error) =>
     warnings.failed(handle?.path ?? "a drive", error)
   );
-  for (const { blk, medium } of pc.virtio.disks) {
+  for (const { blk, medium } of pc.virtio?.disks ?? []) {
     const image = images[medium];
     if (image) blk.engine = new SerialEngine(image, thread.memory, onError[medium]);
   }
@@ -73,7 +74,7 @@ function run({ seed, media }: IoWorkerStart, parts: ThreadParts): void {
     const requested = control.ioRequested;
     control.ioWakes();
     serveDisks(thread, images, onError);
-    const more = pc.virtio.serve();
+    const more = pc.virtio?.serve() ?? false;
     const next = pc.timers.run();
     if (requested === Request.stop) break;
     if (requested === Request.park) {
@@ -84,7 +85,7 @@ function run({ seed, media }: IoWorkerStart, parts: ThreadParts): void {
     control.ioSleeps(next);
     // What came before the line above did not ring: look once more.
     serveDisks(thread, images, onError);
-    const stillMore = pc.virtio.serve();
+    const stillMore = pc.virtio?.serve() ?? false;
     const due = pc.timers.run();
     if (stillMore || control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
@@ -106,11 +107,13 @@ function flush(image: DiskImage | undefined, path: string): void {
 }
 
 self.onmessage = async ({ data }) => {
-  const PcInterrupts = await loadInterrupts(data.seed.config.accelerator);
+  const { config } = data.seed;
+  const PcInterrupts = await loadInterrupts(config.accelerator);
+  const parts = { PcInterrupts, PcVirtio: await loadVirtio(config) };
   try {
-    run(data, { PcInterrupts });
+    run(data, parts);
   } catch (error) {
-    const { control } = attachMachine(data.seed, { PcInterrupts });
+    const { control } = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);
     control.end(EndKind.workerError, 0, `the I/O thread: ${what}`);
     control.setIoPhase(WorkerPhase.ended);

@@ -32,6 +32,7 @@ import {
   clockIn,
   loadBuiltinFirmware,
   loadInterrupts,
+  loadVirtio,
   type MachineSeed,
   type MachineThread,
   mainInterrupts,
@@ -124,8 +125,9 @@ export class Machine implements AsyncDisposable {
       const kernel = await DirectKernel.plan(config);
       const decision = await chooseAccelerator(config.accelerator);
       const PcInterrupts = await loadInterrupts(decision.accelerator);
+      const PcVirtio = await loadVirtio(config);
       const firmware = await loadFirmware(config);
-      const parts = { decision, PcInterrupts, kernel, firmware, workers, undo } as const;
+      const parts = { decision, PcInterrupts, PcVirtio, kernel, firmware, workers, undo } as const;
       const machine = new Machine(config, parts);
       await machine.#threads.up();
       machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
@@ -138,7 +140,7 @@ export class Machine implements AsyncDisposable {
 
   private constructor(
     config: ResolvedConfig,
-    { decision, PcInterrupts, kernel, firmware, workers, undo }: MachineParts,
+    { decision, PcInterrupts, PcVirtio, kernel, firmware, workers, undo }: MachineParts,
   ) {
     this.#config = config;
     this.#kernel = kernel;
@@ -179,6 +181,7 @@ export class Machine implements AsyncDisposable {
     this.#thread = attachMachine(seed, {
       vm: this.#vm,
       BuiltinFirmware: firmware.BuiltinFirmware,
+      PcVirtio,
     });
     if (PcInterrupts !== undefined) {
       this.#vm.current = { vm, interrupts: mainInterrupts(PcInterrupts, seed, this.#thread, vm) };
@@ -497,6 +500,7 @@ export class Machine implements AsyncDisposable {
 interface MachineParts {
   readonly decision: AcceleratorDecision;
   readonly PcInterrupts: ThreadParts["PcInterrupts"];
+  readonly PcVirtio: ThreadParts["PcVirtio"];
   readonly kernel: DirectKernel | undefined;
   readonly firmware: Awaited<ReturnType<typeof loadFirmware>>;
   readonly workers: WorkerSet;

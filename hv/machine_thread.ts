@@ -6,7 +6,7 @@
 import type { AcceleratedVm, VmHandle } from "./accel/accelerator.ts";
 import { loadAccelerator } from "./accel/load.ts";
 import { openVm } from "./accel/open.ts";
-import type { BoardConfig } from "./pc/board_config.ts";
+import { type BoardConfig, hasVirtio } from "./pc/board_config.ts";
 import { Control } from "./control.ts";
 import { Arena } from "./core/arena.ts";
 import { ClockState, GuestClock } from "./core/clock.ts";
@@ -16,6 +16,7 @@ import type { PcInterrupts } from "../devices/pc_interrupts.ts";
 import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { Pc } from "./pc.ts";
 import { makeInterrupts } from "./pc/make_interrupts.ts";
+import type { PcVirtio } from "./pc/virtio.ts";
 import { EventFd, monotonicNs } from "./sys/mod.ts";
 
 /** Room for all state records of a board, in bytes; untouched pages cost nothing. */
@@ -61,6 +62,8 @@ export interface ThreadParts {
   readonly BuiltinFirmware?: typeof BuiltinFirmware;
   /** What `loadInterrupts` gave; every thread needs it. */
   readonly PcInterrupts?: typeof PcInterrupts;
+  /** What `loadVirtio` gave; every thread needs it. */
+  readonly PcVirtio?: typeof PcVirtio;
 }
 
 /** Loads the built-in firmware for a machine that uses it: it is a quarter of all modules. */
@@ -83,6 +86,13 @@ export async function loadInterrupts(
   return (await import("../devices/pc_interrupts.ts")).PcInterrupts;
 }
 
+/** Loads virtio devices for a board that has any. */
+export async function loadVirtio(
+  board: Parameters<typeof hasVirtio>[0],
+): Promise<typeof PcVirtio | undefined> {
+  return hasVirtio(board) ? (await import("./pc/virtio.ts")).PcVirtio : undefined;
+}
+
 /** The interrupt controllers as main uses them: it gives them to the virtual machine of the moment. */
 export function mainInterrupts(
   Interrupts: typeof PcInterrupts,
@@ -98,7 +108,7 @@ export function mainInterrupts(
 /** Attaches the calling thread to a machine. */
 export function attachMachine(
   seed: MachineSeed,
-  { vm, BuiltinFirmware, PcInterrupts }: ThreadParts = {},
+  { vm, BuiltinFirmware, PcInterrupts, PcVirtio }: ThreadParts = {},
 ): MachineThread {
   const arena = new Arena(seed.arena, 0, ARENA_BYTES - CHIP_ARENA_BYTES);
   const clock = clockIn(arena);
@@ -117,6 +127,7 @@ export function attachMachine(
     doorbell: seed.doorbell,
     BuiltinFirmware,
     PcInterrupts,
+    PcVirtio,
   });
   memory.onTouch = opened.hostWrote?.bind(opened);
   return {

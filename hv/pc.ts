@@ -24,15 +24,17 @@ import { PcLegacy } from "./pc/legacy.ts";
 import { PcMemory } from "./pc/memory.ts";
 import { PcPci } from "./pc/pci.ts";
 import { type PcDrive, PcStorage } from "./pc/storage.ts";
-import { PcVirtio } from "./pc/virtio.ts";
+import type { PcVirtio } from "./pc/virtio.ts";
 
 const VGA_WINDOW_BYTES = 0x2_0000;
 /** CMOS shutdown codes with which a program gets the processor back after its reset (IBM AT). */
 const RESUME_CODES = [0x05, 0x09, 0x0a];
 
-/** What the threads have that serve the firmware. */
-interface FirmwareContext {
+/** What is loaded for boards that have it. */
+interface LoadedParts {
+  /** On the threads that serve the firmware. */
   readonly BuiltinFirmware?: typeof BuiltinFirmware;
+  readonly PcVirtio?: typeof PcVirtio;
 }
 
 /** See above. */
@@ -51,13 +53,14 @@ export class Pc {
     readonly idle: boolean;
   };
   readonly firmware: PcFirmware;
-  readonly virtio: PcVirtio;
+  /** Virtio devices, where there are any. */
+  readonly virtio: PcVirtio | undefined;
   readonly #builder: PcBuilder;
   readonly #memory: PcMemory;
   readonly #storage: PcStorage;
   readonly #legacy: PcLegacy;
 
-  constructor(config: BoardConfig, context: PcContext & FirmwareContext) {
+  constructor(config: BoardConfig, context: PcContext & LoadedParts) {
     const b = this.#builder = new PcBuilder(config, context);
     const { control } = context;
     const reset = () => {
@@ -77,7 +80,7 @@ export class Pc {
     this.#storage = new PcStorage(b);
     const pci = new PcPci(b, this.#memory, this.#storage, { reset, cpuReset, powerOff });
     this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
-    this.virtio = new PcVirtio(b, pci, this.#storage);
+    this.virtio = context.PcVirtio && new context.PcVirtio(b, pci, this.#storage);
     this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
 
     this.ports = b.ports;
@@ -116,7 +119,7 @@ export class Pc {
   /** Maps all memory and doorbells as the board's registers say, for a new virtual machine. */
   mapMemory(): void {
     this.#memory.mapAll();
-    this.virtio.connect();
+    this.virtio?.connect();
   }
 
   /** Connects a virtual processor's thread: the built-in firmware serves it there. */

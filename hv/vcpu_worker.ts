@@ -10,6 +10,7 @@ import {
   attachMachine,
   loadBuiltinFirmware,
   loadInterrupts,
+  loadVirtio,
   type MachineSeed,
   type ThreadParts,
 } from "./machine_thread.ts";
@@ -67,13 +68,14 @@ async function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): Promis
 }
 
 self.onmessage = async ({ data }) => {
-  const { firmware, accelerator } = data.seed.config;
-  const PcInterrupts = await loadInterrupts(accelerator);
+  const { config } = data.seed;
+  const PcInterrupts = await loadInterrupts(config.accelerator);
+  const parts = { PcInterrupts, PcVirtio: await loadVirtio(config) };
   try {
-    const BuiltinFirmware = await loadBuiltinFirmware(firmware);
-    await run(data, { BuiltinFirmware, PcInterrupts });
+    const BuiltinFirmware = await loadBuiltinFirmware(config.firmware);
+    await run(data, { ...parts, BuiltinFirmware });
   } catch (error) {
-    const thread = attachMachine(data.seed, { PcInterrupts });
+    const thread = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);
     thread.control.end(EndKind.workerError, 0, `virtual processor ${data.index}: ${what}`);
     thread.control.setPhase(data.index, WorkerPhase.ended);

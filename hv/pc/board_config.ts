@@ -43,6 +43,11 @@ export interface BoardConfig {
   readonly accelerator: "kvm" | "soft";
 }
 
+/** Has the board any virtio device? Only then their code is loaded. */
+export const hasVirtio = (
+  { drives }: { readonly drives: readonly Pick<DriveConfig, "interface">[] },
+): boolean => drives.some((drive) => drive.interface === "virtio");
+
 /** Drives of the board in the order in which the I/O worker knows them. */
 export const MAX_IDE_DRIVES = 4;
 /** Disks on virtio: each has a PCI slot, of which others want some. */

@@ -84,6 +84,34 @@ export class Payload extends Assembler {
     this.dd(address);
   }
 
+  /** Writes `size` bytes of `value` to a 32-bit address, after `unreal`. Uses EAX. */
+  poke(address: number, size: 1 | 2 | 4, value: number): void {
+    const bytes = Array.from({ length: size }, (_, i) => (value >>> (i * 8)) & 0xff);
+    this.db(...(size === 4 ? [0x66] : []), size === 1 ? 0xb0 : 0xb8, ...bytes);
+    this.db(0x64, 0x67, ...(size === 4 ? [0x66] : []), size === 1 ? 0xa2 : 0xa3);
+    this.dd(address);
+  }
+
+  /** Reads the byte at a 32-bit address into AL, after `unreal`. */
+  peekByte(address: number): void {
+    this.db(0x64, 0x67, 0xa0);
+    this.dd(address);
+  }
+
+  /** Writes a register of a PCI function on bus 0. Uses EAX and DX. */
+  pciWrite(slot: number, register: number, size: 2 | 4, value: number): void {
+    const load = (value: number) => {
+      this.db(0x66, 0xb8);
+      this.dd(value);
+    };
+    load((0x8000_0000 + (slot << 11) + (register & 0xfc)) >>> 0);
+    this.mov("dx", 0xcf8);
+    this.out("dx", "eax");
+    load(value);
+    this.mov("dx", 0xcfc + (register & 3));
+    this.out("dx", size === 2 ? "ax" : "eax");
+  }
+
   /** The handler of interrupt `vector` is at `label`, in this ROM. */
   vector(vector: number, label: string): void {
     this.mov(word(vector * 4), offset(label));

@@ -5,8 +5,9 @@
 
 import assert from "node:assert/strict";
 import { romCode } from "../../bios/rom.ts";
+import { SerialEngine } from "../../devices/disk/serial_engine.ts";
 import { serveBlockPort } from "../../devices/disk/serve_block_port.ts";
-import type { AcceleratedVm, MemorySlot, Vcpu } from "../../hv/accel/accelerator.ts";
+import type { AcceleratedVm, Doorbell, MemorySlot, Vcpu } from "../../hv/accel/accelerator.ts";
 import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
 import { Control } from "../../hv/control.ts";
 import { Arena } from "../../hv/core/arena.ts";
@@ -15,6 +16,7 @@ import { Pc } from "../../hv/pc.ts";
 import type { BoardConfig } from "../../hv/pc/board_config.ts";
 import { BuiltinFirmware } from "../../hv/pc/builtin_firmware.ts";
 import { MemoryImage } from "./memory_image.ts";
+import { PcVirtio } from "../../hv/pc/virtio.ts";
 import type { Random } from "./random.ts";
 import { FakeClock } from "./test_bench.ts";
 
@@ -26,7 +28,9 @@ const ROM_ADDRESS = 0xf_0000;
 class BoardVm implements AcceleratedVm {
   readonly handle;
   readonly #slots = new Map<number, MemorySlot>();
-  constructor(memory: WebAssembly.Memory, cpus: number) {
+  readonly #doorbells: Set<number>;
+  constructor(memory: WebAssembly.Memory, cpus: number, doorbells: Set<number>) {
+    this.#doorbells = doorbells;
     this.handle = { accelerator: "kvm" as const, cpus, memory, detail: undefined };
   }
   mapMemory(slot: MemorySlot): void {
@@ -51,6 +55,14 @@ class BoardVm implements AcceleratedVm {
     assert.ok(Number.isInteger(gsi) && gsi >= 0 && gsi < 24, `no interrupt line ${gsi}`);
   }
   sendMsi(): void {}
+  attachDoorbell({ address }: Doorbell): boolean {
+    if (this.#doorbells.has(address)) return false;
+    this.#doorbells.add(address);
+    return true;
+  }
+  detachDoorbell({ address }: Doorbell): void {
+    this.#doorbells.delete(address);
+  }
   openVcpu(): Vcpu {
     throw new Error("a board on the bench has no processors");
   }
@@ -95,6 +107,10 @@ export class TestBoard {
   readonly control: Control;
   readonly pc: Pc;
   readonly registers = new BoardRegisters();
+  /** Where the guest rings the I/O worker without an exit. */
+  readonly doorbells = new Set<number>();
+  /** The descriptor that it raises: a number for the bench. */
+  readonly doorbell = 99;
   readonly #arena = new Arena(new SharedArrayBuffer(ARENA_BYTES));
   /** The media, in the order of the configuration's drives. */
   readonly images: readonly MemoryImage[];
@@ -109,11 +125,16 @@ export class TestBoard {
       chipArena: new Arena(new SharedArrayBuffer(1 << 20)),
       arena: this.#arena,
       memory: this.memory,
-      vm: new BoardVm(this.memory.memory, config.cpus),
+      vm: new BoardVm(this.memory.memory, config.cpus, this.doorbells),
       clock: this.clock,
       control: this.control,
+      doorbell: this.doorbell,
       BuiltinFirmware,
+      PcVirtio,
     });
+    for (const { blk, medium } of this.pc.virtio?.disks ?? []) {
+      blk.engine = new SerialEngine(this.images[medium], this.memory, () => {});
+    }
     this.pc.insertMedia();
     const { registers } = this;
     this.pc.attachVcpu({ index: 0, registers } as unknown as Vcpu);
@@ -133,6 +154,7 @@ export class TestBoard {
         serveBlockPort(port, { image: this.images[medium], memory: this.memory, lock });
       }
     }
+    this.pc.virtio?.serve();
     this.pc.timers.run();
   }
 
@@ -158,6 +180,7 @@ export const FULL_BOARD: BoardConfig = {
     { kind: "disk", unit: 0, sizeBytes: 64 << 20, readOnly: false },
     { kind: "disk", unit: 1, sizeBytes: 1 << 20, readOnly: true },
     { kind: "cdrom", unit: 2, sizeBytes: 1 << 20, readOnly: true },
+    { kind: "disk", interface: "virtio", unit: 0, sizeBytes: 1 << 20, readOnly: false },
   ],
   bootOrder: ["floppy", "disk", "cdrom"],
   serialPorts: 4,

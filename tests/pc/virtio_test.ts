@@ -1,0 +1,77 @@
+/** Virtio devices on the board: slots, interrupts, doorbells. */
+
+import assert from "node:assert/strict";
+import { setUpPci } from "../../bios/pci_setup.ts";
+import type { BoardConfig } from "../../hv/pc/board_config.ts";
+import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
+import { configCycles } from "../devices/pci/support.ts";
+
+const DISKS = 3;
+const CONFIG: BoardConfig = {
+  ...FULL_BOARD,
+  drives: Array.from({ length: DISKS }, (_, unit) => ({
+    kind: "disk",
+    interface: "virtio",
+    unit,
+    sizeBytes: 1 << 20,
+    readOnly: false,
+  })),
+};
+const SLOT = 3;
+const BAR4 = 0x20;
+/** Of the notification structure in its BAR. */
+const NOTIFY = 0x3000;
+
+const board = () => {
+  const made = new TestBoard(CONFIG);
+  const { ports } = made.pc;
+  return { ...made, board: made, ports, ...configCycles(ports) };
+};
+
+Deno.test("each virtio device has a slot from 3 on, and the firmware gives it addresses and a line", () => {
+  const { ports, read } = board();
+  setUpPci(ports);
+  const bases = new Set<number>();
+  for (let slot = SLOT; slot < SLOT + DISKS; slot++) {
+    assert.equal(read(slot, 0, 0, 4), 0x1042_1af4);
+    for (const bar of [0x14, BAR4]) bases.add(read(slot, 0, bar, 4));
+    // INTA# of slot 3 is PIRQC#, which is led to IRQ 11, then 11, 10.
+    assert.equal(read(slot, 0, 0x3c, 1), [11, 11, 10][slot - SLOT]);
+  }
+  assert.equal(bases.size, DISKS * 2);
+  assert.ok(!bases.has(0));
+});
+
+Deno.test("doorbells are attached where the guest puts them, and go with a reset of the machine", () => {
+  const { doorbells, ports, pc, read, write } = board();
+  assert.equal(doorbells.size, 0);
+  setUpPci(ports);
+  assert.deepEqual(
+    [...doorbells].sort(),
+    [SLOT, SLOT + 1, SLOT + 2].map((slot) => read(slot, 0, BAR4, 4) + NOTIFY).sort(),
+  );
+  write(SLOT, 0, 0x04, 2, 0);
+  assert.equal(doorbells.size, DISKS - 1);
+  pc.reset("reset");
+  assert.equal(doorbells.size, 0);
+});
+
+Deno.test("two devices at one address are the guest's mistake, and its doorbells stay in order", () => {
+  const { doorbells, ports, read, write } = board();
+  setUpPci(ports);
+  const first = read(SLOT, 0, BAR4, 4);
+  const second = read(SLOT + 1, 0, BAR4, 4);
+  write(SLOT + 1, 0, BAR4, 4, first);
+  assert.equal(doorbells.size, DISKS - 1);
+  write(SLOT + 1, 0, BAR4, 4, second);
+  assert.ok(doorbells.has(first + NOTIFY) && doorbells.has(second + NOTIFY));
+});
+
+Deno.test("a virtual machine that is new to the board gets the doorbells of the old one", () => {
+  const { doorbells, ports, pc } = board();
+  setUpPci(ports);
+  const before = [...doorbells];
+  doorbells.clear();
+  pc.mapMemory();
+  assert.deepEqual([...doorbells], before);
+});
