@@ -12,18 +12,18 @@ import {
   type MachineThread,
   type ThreadParts,
 } from "./machine_thread.ts";
-import { attachDisk, type DiskHandle } from "../devices/disk/disk_handle.ts";
+import { attachDisk } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { SerialEngine } from "../devices/disk/serial_engine.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
+import type { IoHandles } from "./io_parts.ts";
 import { EventFd, waitReadable } from "./sys/mod.ts";
 
 /** What main posts to start the thread. */
 export interface IoWorkerStart {
   readonly seed: MachineSeed;
-  /** The medium of each drive of the board, in the board's order; undefined: none. */
-  readonly media: readonly (DiskHandle | undefined)[];
+  readonly handles: IoHandles;
 }
 
 declare const self: {
@@ -56,7 +56,7 @@ function serveDisks(
   }
 }
 
-function run({ seed, media }: IoWorkerStart, parts: ThreadParts): void {
+function run({ seed, handles: { media } }: IoWorkerStart, parts: ThreadParts): void {
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
   const doorbell = new EventFd(seed.doorbell);

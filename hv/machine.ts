@@ -26,6 +26,7 @@ import { HostError, UsageError } from "./errors.ts";
 import { type ExitStatus, exitStatus } from "./exit_status.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { describeFilled } from "./filled_text.ts";
+import { IoParts, needsIo } from "./io_parts.ts";
 import { Keyboard } from "./keyboard.ts";
 import {
   attachMachine,
@@ -39,7 +40,6 @@ import {
   newArena,
   type ThreadParts,
 } from "./machine_thread.ts";
-import { Media } from "./media.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "./screen.ts";
 import { createEventFd, discardPages, EventFd } from "./sys/mod.ts";
@@ -80,7 +80,7 @@ export class Machine implements AsyncDisposable {
   #accelerator: string;
   /** What only the accelerator that the guest is not on at the moment knows. */
   #kept: Kept | undefined;
-  readonly #media: Media;
+  readonly #io: IoParts;
   readonly #doorbell: EventFd;
   readonly #kernel: DirectKernel | undefined;
   readonly #firmwareImage: Uint8Array | undefined;
@@ -119,7 +119,7 @@ export class Machine implements AsyncDisposable {
     const config = resolveConfig(options);
     // The workers' modules load while the rest is made ready.
     const workers = new WorkerSet(config.cpus, config.onWarning);
-    if (config.drives.length > 0) workers.loadIo();
+    if (needsIo(config)) workers.loadIo();
     const undo: Disposable[] = [workers];
     try {
       const kernel = await DirectKernel.plan(config);
@@ -144,8 +144,8 @@ export class Machine implements AsyncDisposable {
   ) {
     this.#config = config;
     this.#kernel = kernel;
-    this.#media = new Media(config.drives);
-    undo.push(this.#media);
+    this.#io = new IoParts(config);
+    undo.push(this.#io);
     const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
     const memory = allocateMemory(config.ramBytes);
     undo.push({ [Symbol.dispose]: () => release(memory) });
@@ -163,7 +163,7 @@ export class Machine implements AsyncDisposable {
       romBytes: image?.length ?? BUILTIN_ROM_BYTES,
       firmware: image === undefined ? "builtin" : "image",
       kernelEntry: kernel?.entryFromFirmware,
-      drives: this.#media.drives,
+      drives: this.#io.media.drives,
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
       testDevices: config.testDevices,
@@ -190,7 +190,7 @@ export class Machine implements AsyncDisposable {
       seed,
       thread: this.#thread,
       vm: this.#vm,
-      media: this.#media,
+      io: this.#io,
       workers,
     });
     this.#firmwareImage = image;
@@ -318,7 +318,7 @@ export class Machine implements AsyncDisposable {
       if (!await this.#threads.stop()) return;
       for (const vcpu of this.#vcpus) vcpu[Symbol.dispose]();
       this.#vm[Symbol.dispose]();
-      this.#media[Symbol.dispose]();
+      this.#io[Symbol.dispose]();
       this.#doorbell[Symbol.dispose]();
       release(this.#thread.memory);
     });
@@ -347,7 +347,7 @@ export class Machine implements AsyncDisposable {
       seed,
       thread: this.#thread,
       vm: this.#vm,
-      media: this.#media,
+      io: this.#io,
       workers: new WorkerSet(seed.config.cpus, this.#config.onWarning),
     });
     try {

@@ -6,8 +6,8 @@
 import type { AcceleratedVm } from "./accel/accelerator.ts";
 import { EndKind, Request, WorkerPhase } from "./control.ts";
 import { HostError } from "./errors.ts";
+import { type IoParts, needsIo } from "./io_parts.ts";
 import type { MachineSeed, MachineThread } from "./machine_thread.ts";
-import type { Media } from "./media.ts";
 import type { WorkerSet } from "./worker_set.ts";
 
 /** Longest that parking and stopping may take, ms: a disk that hangs, a host that swaps. */
@@ -21,7 +21,7 @@ export interface ThreadGroupParts {
   /** Main's own attachment to the machine. */
   readonly thread: MachineThread;
   readonly vm: AcceleratedVm;
-  readonly media: Media;
+  readonly io: IoParts;
   readonly workers: WorkerSet;
 }
 
@@ -30,12 +30,12 @@ export class ThreadGroup {
   readonly #parts: ThreadGroupParts;
   readonly #cpus: readonly number[];
 
-  /** Has the workers attach; without drives, the I/O worker only when somebody needs it. */
+  /** Has the workers attach; without anything to serve, the I/O worker only when somebody needs it. */
   constructor(parts: ThreadGroupParts) {
-    const { seed, thread, media, workers } = this.#parts = parts;
+    const { seed, thread, io, workers } = this.#parts = parts;
     this.#cpus = Array.from({ length: seed.config.cpus }, (_, index) => index);
-    if (media.drives.length === 0) thread.control.withoutIo();
-    else workers.startIo(seed, media.handles);
+    if (needsIo(seed.config)) workers.startIo(seed, io.handles);
+    else thread.control.withoutIo();
     workers.start(seed);
   }
 
@@ -70,10 +70,10 @@ export class ThreadGroup {
 
   /** Somebody has work for the I/O worker that the machine has done without. */
   startIo(): void {
-    const { seed, thread: { control }, media, workers } = this.#parts;
+    const { seed, thread: { control }, io, workers } = this.#parts;
     if (control.ioPhase !== WorkerPhase.absent) return;
     control.setIoPhase(WorkerPhase.starting);
-    workers.startIo(seed, media.handles);
+    workers.startIo(seed, io.handles);
   }
 
   /** Lets guest time and the I/O worker run, and the vCPUs unless `cpusWait`. */

@@ -1,7 +1,7 @@
 /** The workers of a machine, as main sees them: made, posted to, waited for, ended. */
 
 import { HostError } from "./errors.ts";
-import type { DiskHandle } from "../devices/disk/disk_handle.ts";
+import type { IoHandles } from "./io_parts.ts";
 import type { IoWarning, IoWorkerStart } from "./io_worker.ts";
 import type { MachineSeed } from "./machine_thread.ts";
 import type { VcpuWorkerStart } from "./vcpu_worker.ts";
@@ -46,9 +46,9 @@ export class WorkerSet implements Disposable {
   }
 
   /** Has the I/O worker attach to the machine; once. */
-  startIo(seed: MachineSeed, media: readonly (DiskHandle | undefined)[]): void {
+  startIo(seed: MachineSeed, handles: IoHandles): void {
     this.loadIo();
-    const start: IoWorkerStart = { seed, media };
+    const start: IoWorkerStart = { seed, handles };
     this.#io?.postMessage(start);
   }
 
