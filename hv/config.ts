@@ -55,6 +55,11 @@ export interface MachineOptions {
   readonly kernelEntry?: "auto" | "real16" | "long64";
   /** Serial ports, 0 to 4. Default 1. */
   readonly serialPorts?: number;
+  /**
+   * A virtio entropy device, filled by the host. Default false, for direct kernels, too: both
+   * accelerators have RDRAND, and the device costs a thread.
+   */
+  readonly rng?: boolean;
   /** QEMU's pc-testdev, for kvm-unit-tests. Default false. */
   readonly testDevices?: boolean;
   /** End the machine when the guest asks for a reset. Default false. */
@@ -93,6 +98,7 @@ export interface ResolvedConfig {
   readonly append: string;
   readonly kernelEntry: "auto" | "real16" | "long64";
   readonly serialPorts: number;
+  readonly rng: boolean;
   readonly testDevices: boolean;
   readonly noReboot: boolean;
   readonly panicPatterns: readonly RegExp[];
@@ -173,6 +179,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     append: options.append ?? "",
     kernelEntry: options.kernelEntry ?? "auto",
     serialPorts: wholeNumber("serial ports", options.serialPorts ?? 1, 0, 4),
+    rng: options.rng ?? false,
     testDevices: options.testDevices ?? false,
     noReboot: options.noReboot ?? false,
     onWarning: options.onWarning ?? (() => {}),

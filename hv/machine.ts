@@ -166,6 +166,7 @@ export class Machine implements AsyncDisposable {
       drives: this.#io.media.drives,
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
+      rng: config.rng,
       testDevices: config.testDevices,
       accelerator: this.#vm.handle.accelerator,
     };

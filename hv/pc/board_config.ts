@@ -37,6 +37,8 @@ export interface BoardConfig {
   readonly bootOrder: readonly BootDevice[];
   /** Serial ports, 0 to 4: COM1 3F8h, COM2 2F8h, COM3 3E8h, COM4 2E8h. */
   readonly serialPorts: number;
+  /** Has it a virtio entropy device? Default: no. */
+  readonly rng?: boolean;
   /** The test devices of QEMU: pc-testdev. */
   readonly testDevices: boolean;
   /** What a fw_cfg file or boot banner calls the accelerator. */
@@ -45,8 +47,10 @@ export interface BoardConfig {
 
 /** Has the board any virtio device? Only then their code is loaded. */
 export const hasVirtio = (
-  { drives }: { readonly drives: readonly Pick<DriveConfig, "interface">[] },
-): boolean => drives.some((drive) => drive.interface === "virtio");
+  { drives, rng = false }: Pick<BoardConfig, "rng"> & {
+    readonly drives: readonly Pick<DriveConfig, "interface">[];
+  },
+): boolean => rng || drives.some((drive) => drive.interface === "virtio");
 
 /** Drives of the board in the order in which the I/O worker knows them. */
 export const MAX_IDE_DRIVES = 4;

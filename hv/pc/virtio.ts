@@ -7,6 +7,7 @@ import { VirtioCore, virtioState } from "../../devices/virtio/virtio_core.ts";
 import type { VirtioDevice } from "../../devices/virtio/virtio_device.ts";
 import { VirtioPci } from "../../devices/virtio/virtio_pci.ts";
 import { virtioPciState } from "../../devices/virtio/virtio_pci_state.ts";
+import { VirtioRng } from "../../devices/virtio/virtio_rng.ts";
 import { diskGeometry } from "../core/disk_geometry.ts";
 import type { PcBuilder } from "./builder.ts";
 import { PcDoorbells } from "./doorbells.ts";
@@ -36,6 +37,9 @@ export class PcVirtio {
     this.#pci = pci;
     this.#doorbells = new PcDoorbells(builder);
     this.disks = this.#addDisks(storage);
+    if (builder.config.rng) {
+      this.add("virtio rng", new VirtioRng((bytes) => crypto.getRandomValues(bytes)));
+    }
   }
 
   /** Puts a device into the next slot. Every thread adds the same ones in the same order. */

@@ -9,6 +9,7 @@ import { configCycles } from "../devices/pci/support.ts";
 const DISKS = 3;
 const CONFIG: BoardConfig = {
   ...FULL_BOARD,
+  rng: false,
   drives: Array.from({ length: DISKS }, (_, unit) => ({
     kind: "disk",
     interface: "virtio",

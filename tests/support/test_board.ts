@@ -184,6 +184,7 @@ export const FULL_BOARD: BoardConfig = {
   ],
   bootOrder: ["floppy", "disk", "cdrom"],
   serialPorts: 4,
+  rng: true,
   testDevices: false,
   accelerator: "kvm",
 };
