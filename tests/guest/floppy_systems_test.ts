@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { guestTest, onBoth, onSoft, PATIENCE_MS, sharedImage } from "../support/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
@@ -13,11 +13,12 @@ guestTest("systems on floppy disks run to their prompts and answer", [
   ...onBoth({
     name: "FreeDOS boots to A:\\> and answers ver and dir",
     needs: [FREEDOS],
-    async body(accelerator) {
+    async body({ accelerator, cpus }) {
       await using m = await Machine.start({
         floppy: { path: FREEDOS, overlay: true },
         memory: "64M",
         accelerator,
+        cpus,
       });
       await m.screen.waitFor(/A:\\>$/, { timeoutMs });
       await m.keyboard.type("cls\n");
@@ -31,11 +32,12 @@ guestTest("systems on floppy disks run to their prompts and answer", [
   ...onBoth({
     name: "ELKS boots to login:, lets root in and answers ls /bin and ps",
     needs: [ELKS],
-    async body(accelerator) {
+    async body({ accelerator, cpus }) {
       await using m = await Machine.start({
         floppy: { path: ELKS, overlay: true },
         memory: "64M",
         accelerator,
+        cpus,
       });
       await m.screen.waitFor(/login:/, { timeoutMs });
       await m.keyboard.type("root\n");
@@ -52,19 +54,19 @@ guestTest("systems on floppy disks run to their prompts and answer", [
       await m.screen.waitFor(/PID .*COMMAND\n +1 .*\/bin\/init\n[^]* ps\n#$/, { timeoutMs });
     },
   }),
-  {
-    name: "FLOPPINUX on soft, Linux for the i686, comes to its menu",
+  ...onSoft({
+    name: "FLOPPINUX, Linux for the i686, comes to its menu",
     needs: [FLOPPINUX],
-    accelerator: "soft",
-    async body() {
+    async body({ accelerator, cpus }) {
       await using m = await Machine.start({
         floppy: { path: FLOPPINUX, overlay: true },
         memory: "64M",
-        accelerator: "soft",
+        accelerator,
+        cpus,
       });
       await m.screen.waitFor(/CHOOSE:/, { timeoutMs });
     },
-  },
+  }),
 ]);
 
 const wordOf = (word: string) => new RegExp(`\\b${word}\\b`);

@@ -20,10 +20,11 @@ function reachesPrompt({ from, image, listing, options }: Drive): GuestCase[] {
   return onBoth({
     name: `GRUB from ${from} reaches its prompt and lists the drives`,
     needs: [path],
-    async body(accelerator) {
+    async body({ accelerator, cpus }) {
       await using m = await Machine.start({
         memory: "64M",
         accelerator,
+        cpus,
         ...options(path),
       });
       await m.screen.waitFor("Welcome to GRUB!", { timeoutMs });
@@ -55,10 +56,11 @@ guestTest("GRUB's rescue images run", [
   ...onBoth({
     name: "GRUB from a floppy, whose image is shorter than the diskette, starts",
     needs: [FLOPPY],
-    async body(accelerator, slow) {
+    async body({ accelerator, cpus, slow }) {
       await using m = await Machine.start({
         memory: "64M",
         accelerator,
+        cpus,
         floppy: { path: FLOPPY, overlay: true },
       });
       await m.screen.waitFor("Welcome to GRUB!", { timeoutMs });

@@ -30,12 +30,13 @@ guestTest("SeaBIOS runs on the board", [
   ...onBoth({
     name: "SeaBIOS (256 KiB) boots FreeDOS from a floppy",
     needs: [BIOS_256K, VGA, FREEDOS],
-    async body(accelerator) {
+    async body({ accelerator, cpus }) {
       await using m = await Machine.start({
         bios: BIOS_256K,
         floppy: { path: FREEDOS, overlay: true },
         memory: "64M",
         accelerator,
+        cpus,
       });
       await bootsFrom("Floppy", firmwareLog(m));
       await m.screen.waitFor(/A:\\>$/, { timeoutMs });
@@ -46,7 +47,7 @@ guestTest("SeaBIOS runs on the board", [
   ...onBoth({
     name: "SeaBIOS (128 KiB) boots a hard disk",
     needs: [BIOS_128K, VGA],
-    async body(accelerator) {
+    async body({ accelerator, cpus }) {
       const disk = await Deno.makeTempFile({ prefix: "hv-test-" });
       try {
         const image = new Uint8Array(DISK_BYTES);
@@ -58,6 +59,7 @@ guestTest("SeaBIOS runs on the board", [
           disk,
           memory: "64M",
           accelerator,
+          cpus,
         });
         await bootsFrom("Hard Disk", firmwareLog(m));
         await m.screen.waitFor(/OK$/, { timeoutMs });

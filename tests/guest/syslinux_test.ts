@@ -25,7 +25,7 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
   ...onBoth({
     name: "ISOLINUX reads its configuration and boots FreeDOS from a disk in memory",
     needs: [ISOLINUX, LDLINUX, MEMDISK, FREEDOS],
-    async body(accelerator) {
+    async body({ accelerator, cpus }) {
       const iso = bootableIso([
         { name: "ISOLINUX.BIN", bytes: await Deno.readFile(ISOLINUX) },
         { name: "ISOLINUX.CFG", bytes: new TextEncoder().encode(CONFIGURATION) },
@@ -36,7 +36,7 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
       const cdrom = await Deno.makeTempFile({ prefix: "hv-test-" });
       try {
         await Deno.writeFile(cdrom, iso);
-        await using m = await Machine.start({ cdrom, memory: "64M", accelerator });
+        await using m = await Machine.start({ cdrom, memory: "64M", accelerator, cpus });
         await m.screen.waitFor(/ISOLINUX 6[^]*hv greets ISOLINUX[^]*boot:$/, { timeoutMs });
         await m.keyboard.type("dos\n");
         await m.screen.waitFor(/MEMDISK/, { timeoutMs });
@@ -49,19 +49,20 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
   ...onBoth({
     name: "iPXE's CD-ROM starts ISOLINUX",
     needs: [IPXE_ISO],
-    async body(accelerator) {
-      await using m = await Machine.start({ cdrom: IPXE_ISO, memory: "64M", accelerator });
+    async body({ accelerator, cpus }) {
+      await using m = await Machine.start({ cdrom: IPXE_ISO, memory: "64M", accelerator, cpus });
       await m.screen.waitFor(/ISOLINUX 6\S+ .*Copyright/, { timeoutMs });
     },
   }),
   ...onBoth({
     name: "SYSLINUX starts on FLOPPINUX's floppy",
     needs: [FLOPPINUX],
-    async body(accelerator, slow) {
+    async body({ accelerator, cpus, slow }) {
       await using m = await Machine.start({
         floppy: { path: FLOPPINUX, overlay: true },
         memory: "64M",
         accelerator,
+        cpus,
       });
       await m.screen.waitFor(/SYSLINUX 6\S+ .*Copyright/, { timeoutMs });
       // Its kernel unpacks itself and has more than 350 million instructions to run.
@@ -73,8 +74,8 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
     needs: [IPXE],
     // Such a KVM also delivers interrupts to SS:ESP without the base of SS, and iPXE's is not 0.
     skipEmulated: "it unpacks itself for minutes where KVM emulates",
-    async body(accelerator) {
-      await using m = await Machine.start({ kernel: IPXE, memory: "64M", accelerator });
+    async body({ accelerator, cpus }) {
+      await using m = await Machine.start({ kernel: IPXE, memory: "64M", accelerator, cpus });
       await m.screen.waitFor(/iPXE \d\S* .*Open Source Network Boot Firmware/, { timeoutMs });
     },
   }),

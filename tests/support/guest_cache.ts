@@ -7,6 +7,12 @@ export const ISOLINUX: Package = { folder: "isolinux", name: "isolinux" };
 /** SYSLINUX's modules, and memdisk. */
 export const SYSLINUX: Package = { folder: "syslinux-common", name: "syslinux-common" };
 
+/** The kernel and initial RAM file system that Debian 12's installer is started with from a network. */
+export const INSTALLER: Package = {
+  folder: "debian-installer-12-netboot-amd64",
+  name: "debian-installer-12-netboot-amd64",
+};
+
 /** The first file in `folder` whose name begins with `prefix`, or undefined. */
 export function findFile(folder: string, prefix: string): string | undefined {
   try {

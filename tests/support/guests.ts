@@ -37,22 +37,43 @@ export type Accelerator = "kvm" | "soft";
 export interface SharedCase extends Omit<GuestCase, "accelerator" | "body" | "skip"> {
   /** Why not where KVM emulates kernel-mode code. */
   readonly skipEmulated?: string;
-  /** @param slow Kernel-mode code is emulated by KVM, at less than a few MIPS. */
-  body(accelerator: Accelerator, slow: boolean): Promise<void>;
+  /** Processors on KVM; default 1. */
+  readonly kvmCpus?: number;
+  body(on: GuestHost): Promise<void>;
 }
 
-/** The case for each accelerator. */
-export function onBoth({ name, needs, skipEmulated, body }: SharedCase): GuestCase[] {
-  return (["kvm", "soft"] as const).map((accelerator) => {
-    const slow = accelerator === "kvm" && slowKvm;
-    return {
-      name: `${name} (${accelerator})`,
-      needs,
-      accelerator,
-      skip: slow ? skipEmulated : undefined,
-      body: () => body(accelerator, slow),
-    };
-  });
+/** What a guest runs on. */
+export interface GuestHost {
+  readonly accelerator: Accelerator;
+  /** Processors. */
+  readonly cpus: number;
+  /** Kernel-mode code is emulated by KVM, at less than a few MIPS. */
+  readonly slow: boolean;
+}
+
+/** The case for each accelerator, on the software CPU with one processor and with two. */
+export function onBoth(shared: SharedCase): GuestCase[] {
+  return [onHost(shared, "kvm", shared.kvmCpus ?? 1), ...onSoft(shared)];
+}
+
+/** The case on the software CPU, with one processor and with two. */
+export function onSoft(shared: Omit<SharedCase, "kvmCpus" | "skipEmulated">): GuestCase[] {
+  return [1, 2].map((cpus) => onHost(shared, "soft", cpus));
+}
+
+function onHost(
+  { name, needs, skipEmulated, body }: SharedCase,
+  accelerator: Accelerator,
+  cpus: number,
+): GuestCase {
+  const slow = accelerator === "kvm" && slowKvm;
+  return {
+    name: `${name} (${accelerator}${cpus > 1 ? `, ${cpus} processors` : ""})`,
+    needs,
+    accelerator,
+    skip: slow ? skipEmulated : undefined,
+    body: () => body({ accelerator, cpus, slow }),
+  };
 }
 
 /** A floppy image of those that are handed around for tests; see the README. */
