@@ -44,13 +44,14 @@ function serveDisks(
   images: readonly (DiskImage | undefined)[],
   onError: readonly ((error: Error) => void)[],
 ): void {
-  for (const { ports, medium } of pc.drives) {
+  for (const { ports, medium, limit } of pc.drives) {
     for (const { port, lock } of ports) {
       serveBlockPort(port, {
         image: images[medium],
         memory,
         lock,
         onError: onError[medium],
+        limit,
       });
     }
   }

@@ -3,7 +3,7 @@
 import { closeDiskHandle, type DiskHandle, readBootSector } from "../devices/disk/disk_handle.ts";
 import { floppyImageBytes, openDiskHandle } from "../devices/disk/open_disk.ts";
 import type { DriveConfig } from "./pc/board_config.ts";
-import type { ResolvedDrive } from "./config.ts";
+import type { ResolvedDrive } from "./drive_options.ts";
 import { diskGeometry } from "./core/disk_geometry.ts";
 
 /** See above. */
@@ -32,15 +32,17 @@ export class Media implements Disposable {
 }
 
 function describe(
-  { kind, unit, interface: behind }: ResolvedDrive,
+  { kind, unit, interface: behind, serial, rates }: ResolvedDrive,
   handle: DiskHandle,
 ): DriveConfig {
   const { sizeBytes, writable, scratch } = handle;
   const readOnly = !writable && scratch === undefined;
-  if (kind !== "disk") return { kind, unit, sizeBytes, readOnly };
+  const common = { unit, sizeBytes, readOnly, ...(rates === undefined ? {} : { rates }) };
+  if (kind !== "disk") return { kind, ...common };
   // A disk partitioned under another firmware keeps the geometry that it has there.
   const geometry = diskGeometry(sizeBytes, readBootSector(handle));
-  return { kind, interface: behind, unit, sizeBytes, readOnly, geometry };
+  const name = serial === undefined ? {} : { serial };
+  return { kind, interface: behind, ...common, geometry, ...name };
 }
 
 function open({ path, kind, readOnly, overlay, format }: ResolvedDrive): DiskHandle {

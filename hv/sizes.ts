@@ -3,6 +3,7 @@
 import { UsageError } from "./errors.ts";
 
 const UNITS: Record<string, number> = { "": 2 ** 20, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
+const NUMBER = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i;
 const MIN_RAM = 2 ** 20;
 /** What one memory of the host's WebAssembly engine holds, less room for ROM and video memory. */
 const MAX_RAM = 15 * 2 ** 30;
@@ -29,8 +30,15 @@ export function parseMemory(size: string | number): number {
   return bytes;
 }
 
+/** A number as people write it, such as `500`, `20K` or `1.5M` (of 1024); undefined: none. */
+export function parseBytes(text: string): number | undefined {
+  const match = NUMBER.exec(text.trim());
+  if (match === null) return undefined;
+  return Number(match[1]) * (match[2] === "" ? 1 : UNITS[match[2].toLowerCase()]);
+}
+
 function bytesOf(text: string): number | undefined {
-  const match = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i.exec(text.trim());
+  const match = NUMBER.exec(text.trim());
   if (match === null) return undefined;
   return Number(match[1]) * UNITS[match[2].toLowerCase()];
 }

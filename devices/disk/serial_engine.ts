@@ -1,7 +1,7 @@
 /** A block engine that does one request after the other, each before `start` returns. */
 
 import { BlockResult } from "../../hv/core/block.ts";
-import type { BlockEngine, BlockRequest } from "../../hv/core/block_engine.ts";
+import type { BlockEngine, BlockRequest, GuestRange } from "../../hv/core/block_engine.ts";
 import type { GuestMemory } from "../../hv/core/guest_memory.ts";
 import type { DiskImage } from "./disk_image.ts";
 
@@ -29,23 +29,36 @@ export class SerialEngine implements BlockEngine {
         image.flush();
         return BlockResult.ok;
       }
-      const { op, length, ranges } = request;
-      let { offset } = request;
-      if (op === "write" && image.readOnly) return BlockResult.readOnly;
+      const { offset, length } = request;
+      if (request.op !== "read" && image.readOnly) return BlockResult.readOnly;
       if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > image.sizeBytes) {
         return BlockResult.outOfRange;
       }
-      for (const range of ranges) {
-        const data = this.#memory.view(range.address, range.length);
-        if (data === undefined) return BlockResult.ioError;
-        if (op === "read") image.read(offset, data);
-        else image.write(offset, data);
-        offset += range.length;
+      switch (request.op) {
+        case "discard":
+          image.discard(offset, length);
+          return BlockResult.ok;
+        case "writeZeroes":
+          image.writeZeroes(offset, length, request.unmap);
+          return BlockResult.ok;
+        default:
+          return this.#transfer(request.op, offset, request.ranges);
       }
-      return BlockResult.ok;
     } catch (error) {
       this.#onError(error as Error);
       return BlockResult.ioError;
     }
+  }
+
+  #transfer(op: "read" | "write", offset: number, ranges: readonly GuestRange[]): BlockResult {
+    let at = offset;
+    for (const { address, length } of ranges) {
+      const data = this.#memory.view(address, length);
+      if (data === undefined) return BlockResult.ioError;
+      if (op === "read") this.#image.read(at, data);
+      else this.#image.write(at, data);
+      at += length;
+    }
+    return BlockResult.ok;
   }
 }

@@ -5,6 +5,7 @@
 
 import { BLOCK_BUFFER_BYTES, BlockOp, type BlockPort, BlockResult } from "../../hv/core/block.ts";
 import type { GuestMemory } from "../../hv/core/guest_memory.ts";
+import type { RateLimit } from "../../hv/core/rate_limit.ts";
 import type { Lock } from "../../hv/core/lock.ts";
 import type { DiskImage } from "./disk_image.ts";
 
@@ -17,11 +18,15 @@ export interface Service {
   readonly lock: Lock;
   /** Told of what the host failed with; the guest gets an I/O error and the machine goes on. */
   readonly onError?: (error: Error) => void;
+  /** What may be done in a second. */
+  readonly limit?: RateLimit;
 }
 
 /** Carries out the request that is posted on `port`; false if there is none. */
 export function serveBlockPort(port: BlockPort, service: Service): boolean {
-  if (!port.posted) return false;
+  const { limit } = service;
+  if (!port.posted || limit?.mustWait() === true) return false;
+  limit?.spend(port.state.op === BlockOp.flush ? 0 : port.state.length);
   const result = transfer(port, service);
   service.lock.with(() => port.finish(result));
   return true;

@@ -3,8 +3,7 @@
  * engine on the I/O worker straight between the medium and guest memory.
  *
  * A request is a chain of a header (type, sector), the data, and a status byte that the device writes
- * last. Left out: discard, write zeroes, secure erase, zoned devices, lifetime; the cache is always
- * write-back.
+ * last. Left out: secure erase, zoned devices, lifetime.
  *
  * Threats: every number of a header; the engine checks offsets against the medium, the chain's ranges
  * have been checked.
@@ -14,63 +13,54 @@
 
 import { BlockResult } from "../../hv/core/block.ts";
 import type { BlockEngine, BlockRequest } from "../../hv/core/block_engine.ts";
-import type { Geometry } from "../../hv/core/disk_geometry.ts";
+import type { RateLimit } from "../../hv/core/rate_limit.ts";
+import { bytes, flag, record } from "../../hv/core/record.ts";
 import { type DescriptorChain, slices } from "./descriptor_chain.ts";
+import {
+  BLK_CONFIG_BYTES,
+  BLK_QUEUE_SIZE,
+  BLK_SECTOR_BYTES,
+  BlkConfig,
+  BlkFeature,
+  blkFeatures,
+  type BlkIdentity,
+  MAX_DISCARD_SECTORS,
+  MAX_RANGES,
+  MAX_ZEROES_SECTORS,
+  resetBlkConfig,
+} from "./virtio_blk_config.ts";
 import { type VirtioDevice, VirtioDeviceId } from "./virtio_device.ts";
 import type { Virtqueue } from "./virtqueue.ts";
 
-/** Feature bits (5.2.3). */
-export const BlkFeature = {
-  SEG_MAX: 2,
-  GEOMETRY: 4,
-  RO: 5,
-  BLK_SIZE: 6,
-  FLUSH: 9,
-  TOPOLOGY: 10,
-  MQ: 12,
-} as const;
-
 /** Request types (5.2.6). */
-export const BlkType = { IN: 0, OUT: 1, FLUSH: 4, GET_ID: 8 } as const;
+export const BlkType = {
+  IN: 0,
+  OUT: 1,
+  FLUSH: 4,
+  GET_ID: 8,
+  DISCARD: 11,
+  WRITE_ZEROES: 13,
+} as const;
 /** Values of the status byte. */
 export const BlkStatus = { OK: 0, IOERR: 1, UNSUPP: 2 } as const;
 
-const SECTOR = 512;
 const HEADER_BYTES = 16;
 const STATUS_BYTES = 1;
 const ID_BYTES = 20;
-const QUEUE_SIZE = 256;
-/** Descriptors of a request that are not data: header and status. */
-const FRAME_DESCRIPTORS = 2;
+/** struct virtio_blk_discard_write_zeroes: sector (8), number of sectors (4), flags (4). */
+const RANGE_BYTES = 16;
+const UNMAP = 1;
 
-/** Offsets in the configuration space (5.2.4). */
-const Config = {
-  capacity: 0,
-  seg_max: 12,
-  cylinders: 16,
-  heads: 18,
-  sectors: 19,
-  blk_size: 20,
-  physical_block_exp: 24,
-  min_io_size: 26,
-  opt_io_size: 28,
-  num_queues: 34,
-  bytes: 36,
-} as const;
-/** Sectors of a physical block, as a power of two: a page of the host. */
-const PHYSICAL_BLOCK_EXP = 3;
-
-/** A disk as its driver is told of it. */
-export interface VirtioBlkOptions {
-  /** Size of the medium in bytes, a whole number of sectors. */
-  readonly sizeBytes: number;
-  readonly readOnly: boolean;
-  readonly geometry: Geometry;
-  /** At most 20 bytes of ASCII, by which the guest tells disks from each other. */
-  readonly serial: string;
-  /** Queues, e.g. one for each processor. */
-  readonly queues: number;
-}
+/** State of the device. */
+export const VirtioBlkState = record("virtio_blk", 1, {
+  config: bytes(BLK_CONFIG_BYTES),
+  /** The driver may change `writeback`: CONFIG_WCE has been accepted. */
+  cacheCanChange: flag,
+  /** The driver knows of no cache: what is written has to last when it is told so. */
+  cacheIsUnknown: flag,
+});
+/** A view of `VirtioBlkState`. */
+export type VirtioBlkState = InstanceType<typeof VirtioBlkState>;
 
 /** See above. */
 export class VirtioBlk implements VirtioDevice {
@@ -80,35 +70,50 @@ export class VirtioBlk implements VirtioDevice {
   readonly config: Uint8Array;
   /** What carries out requests; the I/O worker sets it. */
   engine: BlockEngine | undefined;
+  readonly #state: VirtioBlkState;
+  readonly #disk: BlkIdentity;
+  readonly #limit: RateLimit | undefined;
   readonly #serial: Uint8Array;
-  readonly #readOnly: boolean;
   readonly #header = new Uint8Array(HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   /** Within `serve`: whoever gives buffers back need not signal. */
   #serving = false;
 
-  constructor(options: VirtioBlkOptions) {
-    const { readOnly, serial, queues } = options;
-    this.#readOnly = readOnly;
-    this.#serial = new TextEncoder().encode(serial).subarray(0, ID_BYTES);
-    this.features = [
-      BlkFeature.SEG_MAX,
-      BlkFeature.GEOMETRY,
-      BlkFeature.BLK_SIZE,
-      BlkFeature.FLUSH,
-      BlkFeature.TOPOLOGY,
-      BlkFeature.MQ,
-      ...(readOnly ? [BlkFeature.RO] : []),
-    ];
-    this.queueSizes = new Array(queues).fill(QUEUE_SIZE);
-    this.config = configSpace(options);
+  /** @param limit Who owns it has the queues served again when it lets go. */
+  constructor(state: VirtioBlkState, disk: BlkIdentity, limit?: RateLimit) {
+    this.#state = state;
+    this.#disk = disk;
+    this.#limit = limit;
+    this.#serial = new TextEncoder().encode(disk.serial).subarray(0, ID_BYTES);
+    this.config = state.config;
+    this.features = blkFeatures(disk.readOnly);
+    this.queueSizes = new Array(disk.queues).fill(BLK_QUEUE_SIZE);
   }
 
-  reset(): void {}
+  reset(): void {
+    resetBlkConfig(this.config, this.#disk);
+    this.#state.cacheCanChange = false;
+    this.#state.cacheIsUnknown = false;
+  }
+
+  negotiated(accepted: (bit: number) => boolean): void {
+    const canFlush = accepted(BlkFeature.FLUSH);
+    this.#state.cacheCanChange = accepted(BlkFeature.CONFIG_WCE);
+    // 5.2.6.2, and 5.2.5.2: who cannot flush has no write-back cache.
+    this.#state.cacheIsUnknown = !this.#state.cacheCanChange && !canFlush;
+    if (!canFlush) this.config[BlkConfig.writeback] = 0;
+  }
+
+  writeConfig(offset: number, size: number, value: number): void {
+    if (offset !== BlkConfig.writeback || size !== 1 || !this.#state.cacheCanChange) return;
+    this.config[offset] = value & 1;
+  }
 
   serve(queue: Virtqueue): void {
     this.#serving = true;
-    for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
+    while (this.#limit?.mustWait() !== true) {
+      const chain = queue.pop();
+      if (chain === undefined) break;
       this.#begin(queue, chain);
     }
     this.#serving = false;
@@ -120,14 +125,17 @@ export class VirtioBlk implements VirtioDevice {
       return queue.reject(chain);
     }
     const type = this.#headerView.getUint32(0, true);
-    const sector = this.#headerView.getUint32(8, true) +
-      this.#headerView.getUint32(12, true) * 2 ** 32;
+    const offset = sectorAt(this.#headerView, 8) * BLK_SECTOR_BYTES;
     switch (type) {
       case BlkType.IN:
+        return this.#read(queue, chain, offset);
       case BlkType.OUT:
-        return this.#transfer(queue, chain, type === BlkType.OUT, sector * SECTOR);
+        return this.#write(queue, chain, offset);
       case BlkType.FLUSH:
-        return this.#start(queue, chain, { op: "flush" }, 0);
+        return this.#start(queue, chain, [{ op: "flush" }]);
+      case BlkType.DISCARD:
+      case BlkType.WRITE_ZEROES:
+        return this.#clear(queue, chain, type);
       case BlkType.GET_ID: {
         const id = new Uint8Array(Math.min(ID_BYTES, chain.writableBytes - STATUS_BYTES));
         id.set(this.#serial.subarray(0, id.length));
@@ -139,29 +147,91 @@ export class VirtioBlk implements VirtioDevice {
     }
   }
 
-  #transfer(queue: Virtqueue, chain: DescriptorChain, isWrite: boolean, offset: number): void {
-    const length = isWrite
-      ? chain.readableBytes - HEADER_BYTES
-      : chain.writableBytes - STATUS_BYTES;
-    // 5.2.6.1: whole sectors; 5.2.6.2: a read-only device fails writes.
-    if (length % SECTOR !== 0 || (isWrite && this.#readOnly)) {
-      return this.#finish(queue, chain, BlkStatus.IOERR, 0);
-    }
-    const ranges = isWrite
-      ? slices(chain.readable, HEADER_BYTES, length)
-      : slices(chain.writable, 0, length);
-    const op = isWrite ? "write" : "read";
-    this.#start(queue, chain, { op, offset, ranges, length }, isWrite ? 0 : length);
+  #read(queue: Virtqueue, chain: DescriptorChain, offset: number): void {
+    const length = chain.writableBytes - STATUS_BYTES;
+    // 5.2.6.1: whole sectors.
+    if (length % BLK_SECTOR_BYTES !== 0) return this.#finish(queue, chain, BlkStatus.IOERR, 0);
+    const ranges = slices(chain.writable, 0, length);
+    this.#start(queue, chain, [{ op: "read", offset, ranges, length }], length);
   }
 
-  #start(queue: Virtqueue, chain: DescriptorChain, request: BlockRequest, written: number): void {
+  #write(queue: Virtqueue, chain: DescriptorChain, offset: number): void {
+    const length = chain.readableBytes - HEADER_BYTES;
+    if (length % BLK_SECTOR_BYTES !== 0 || this.#disk.readOnly) {
+      return this.#finish(queue, chain, BlkStatus.IOERR, 0);
+    }
+    const ranges = slices(chain.readable, HEADER_BYTES, length);
+    this.#start(queue, chain, [{ op: "write", offset, ranges, length }]);
+  }
+
+  /** Discards, or writes zeros to, a list of ranges. */
+  #clear(queue: Virtqueue, chain: DescriptorChain, type: number): void {
+    const length = chain.readableBytes - HEADER_BYTES;
+    const count = length / RANGE_BYTES;
+    if (!Number.isInteger(count) || count < 1 || count > MAX_RANGES || this.#disk.readOnly) {
+      return this.#finish(queue, chain, BlkStatus.IOERR, 0);
+    }
+    const isDiscard = type === BlkType.DISCARD;
+    const data = new DataView(new ArrayBuffer(length));
+    chain.read(HEADER_BYTES, new Uint8Array(data.buffer));
+    const requests: BlockRequest[] = [];
+    for (let at = 0; at < length; at += RANGE_BYTES) {
+      const sectors = data.getUint32(at + 8, true);
+      const flags = data.getUint32(at + 12, true);
+      // 5.2.6.2: unknown flags, and unmap where it says nothing.
+      if ((flags & ~(isDiscard ? 0 : UNMAP)) !== 0) {
+        return this.#finish(queue, chain, BlkStatus.UNSUPP, 0);
+      }
+      if (sectors > (isDiscard ? MAX_DISCARD_SECTORS : MAX_ZEROES_SECTORS)) {
+        return this.#finish(queue, chain, BlkStatus.IOERR, 0);
+      }
+      requests.push({
+        op: isDiscard ? "discard" : "writeZeroes",
+        offset: sectorAt(data, at) * BLK_SECTOR_BYTES,
+        length: sectors * BLK_SECTOR_BYTES,
+        unmap: flags === UNMAP,
+      });
+    }
+    this.#start(queue, chain, requests);
+  }
+
+  /**
+   * Carries out requests side by side, of which all have to succeed.
+   *
+   * @param written Bytes of data that the device has written then.
+   */
+  #start(
+    queue: Virtqueue,
+    chain: DescriptorChain,
+    requests: readonly BlockRequest[],
+    written = 0,
+  ): void {
     const { engine } = this;
     if (engine === undefined) return this.#finish(queue, chain, BlkStatus.IOERR, 0);
-    engine.start(request, (result) => {
+    let left = requests.length;
+    let worst: BlockResult = BlockResult.ok;
+    const end = (result: BlockResult) => {
       if (result === BlockResult.ok) this.#finish(queue, chain, BlkStatus.OK, written);
       else this.#finish(queue, chain, BlkStatus.IOERR, 0);
       if (!this.#serving) queue.signal();
-    });
+    };
+    const changes = requests[0].op !== "read" && requests[0].op !== "flush";
+    const mustLast = changes && this.#isWriteThrough;
+    for (const request of requests) {
+      this.#limit?.spend(request.op === "read" || request.op === "write" ? request.length : 0);
+      engine.start(request, (result) => {
+        if (result !== BlockResult.ok) worst = result;
+        if (--left > 0) return;
+        if (mustLast && worst === BlockResult.ok) engine.start({ op: "flush" }, end);
+        else end(worst);
+      });
+    }
+  }
+
+  /** Does what is written have to last when the driver is told that it is (5.2.6.2)? */
+  get #isWriteThrough(): boolean {
+    const { cacheCanChange, cacheIsUnknown } = this.#state;
+    return cacheIsUnknown || (cacheCanChange && this.config[BlkConfig.writeback] === 0);
   }
 
   /** @param written Bytes of data that the device has written. */
@@ -173,16 +243,6 @@ export class VirtioBlk implements VirtioDevice {
   }
 }
 
-function configSpace({ sizeBytes, geometry, queues }: VirtioBlkOptions): Uint8Array {
-  const config = new DataView(new ArrayBuffer(Config.bytes));
-  config.setBigUint64(Config.capacity, BigInt(Math.floor(sizeBytes / SECTOR)), true);
-  config.setUint32(Config.seg_max, QUEUE_SIZE - FRAME_DESCRIPTORS, true);
-  config.setUint16(Config.cylinders, geometry.cylinders, true);
-  config.setUint8(Config.heads, geometry.heads);
-  config.setUint8(Config.sectors, geometry.sectors);
-  config.setUint32(Config.blk_size, SECTOR, true);
-  config.setUint8(Config.physical_block_exp, PHYSICAL_BLOCK_EXP);
-  config.setUint16(Config.min_io_size, 1 << PHYSICAL_BLOCK_EXP, true);
-  config.setUint16(Config.num_queues, queues, true);
-  return new Uint8Array(config.buffer);
-}
+/** A 64-bit sector number; beyond 2^53 it is rounded, and beyond any medium. */
+const sectorAt = (data: DataView, at: number): number =>
+  data.getUint32(at, true) + data.getUint32(at + 4, true) * 2 ** 32;

@@ -152,8 +152,11 @@ export class VirtioCore implements Device {
       added &= ~VirtioStatus.FEATURES_OK;
     }
     state.status |= added;
+    if ((added & VirtioStatus.FEATURES_OK) !== 0) {
+      this.device.negotiated?.((bit) => this.accepted(bit));
+    }
     if ((added & VirtioStatus.DRIVER_OK) !== 0) {
-      this.queues.forEach(({ index }) => this.notify(index));
+      this.revisitAll();
     }
   }
 
@@ -268,6 +271,11 @@ export class VirtioCore implements Device {
   /** Has the device's `serve` called for a queue again, without the driver. On any thread. */
   revisit(index: number): void {
     this.notify(index);
+  }
+
+  /** The same for all queues. */
+  revisitAll(): void {
+    for (const { index } of this.queues) this.notify(index);
   }
 
   // --- for the I/O worker --------------------------------------------------------------------

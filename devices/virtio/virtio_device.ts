@@ -36,6 +36,8 @@ export interface VirtioDevice {
    * be written. Under the device's lock, on any thread.
    */
   writeConfig?(offset: number, size: number, value: number): void;
+  /** The driver has settled on features; `accepted` tells of each. Under the device's lock. */
+  negotiated?(accepted: (bit: number) => boolean): void;
   /** State of its own to what it is after power-on. Under the device's lock, on any thread. */
   reset(): void;
   /**

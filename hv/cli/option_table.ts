@@ -54,7 +54,7 @@ export const RUN: CommandSpec = {
     },
     {
       name: "disk",
-      value: "FILE[,readonly][,overlay][,format=raw][,if=ide|virtio]",
+      value: "FILE[,readonly][,overlay][,format=raw][,if=ide|virtio][,serial=S][,iops=N][,bps=N]",
       multiple: true,
       help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
     },

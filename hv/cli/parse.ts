@@ -1,13 +1,14 @@
 /** The command line, from words to `MachineOptions` and the host's ends of it. */
 
 import { parseArgs } from "node:util";
-import { IMAGE_FORMATS } from "../../devices/disk/image_format.ts";
-import type { BootDevice, DiskInterface } from "../core/drive_kind.ts";
+import type { BootDevice } from "../core/drive_kind.ts";
 import { editDistance } from "../core/edit_distance.ts";
 import type { AcceleratorChoice } from "../accel/choose.ts";
-import type { DriveOptions, MachineOptions } from "../config.ts";
+import type { MachineOptions } from "../config.ts";
 import { UsageError } from "../errors.ts";
+import { oneOf } from "./one_of.ts";
 import { type CommandSpec, RUN } from "./option_table.ts";
+import { parseDrive } from "./parse_drive.ts";
 
 /** Values of a command's options. */
 export interface ParsedCommand {
@@ -130,30 +131,6 @@ export function parseRun(
   };
 }
 
-/** `FILE[,readonly][,overlay][,format=…][,if=ide|virtio]`; a comma in the name is written twice. */
-function parseDrive(option: string, value: string): DriveOptions {
-  const [path, ...flags] = value.replaceAll(",,", "\0").split(",")
-    .map((part) => part.replaceAll("\0", ","));
-  let drive: DriveOptions = { path };
-  for (const flag of flags) {
-    if (flag === "readonly") drive = { ...drive, readOnly: true };
-    else if (flag === "overlay") drive = { ...drive, overlay: true };
-    else if (option === "disk" && flag.startsWith("if=")) {
-      const behind = oneOf<DiskInterface>("disk if", flag.slice(3), ["ide", "virtio"]);
-      drive = { ...drive, interface: behind };
-    } else if (flag.startsWith("format=")) {
-      const format = oneOf(`${option} ${path},format=`, flag.slice(7), IMAGE_FORMATS);
-      drive = { ...drive, format };
-    } else {
-      throw new UsageError(
-        `Cannot use "${flag}" in --${option} ${value}: readonly, overlay and format= are possible ` +
-          "(write a comma in a file name as two)",
-      );
-    }
-  }
-  return drive;
-}
-
 function parseEnd(option: string, value: string): CharacterEnd {
   if (value === "stdio" || value === "null") return { kind: value };
   const match = /^(file|unix):(.+)$/.exec(value);
@@ -163,16 +140,6 @@ function parseEnd(option: string, value: string): CharacterEnd {
     );
   }
   return { kind: match[1] as "file" | "unix", path: match[2] };
-}
-
-function oneOf<T extends string>(
-  option: string,
-  value: string | undefined,
-  possible: readonly T[],
-): T | undefined {
-  if (value === undefined) return undefined;
-  if ((possible as readonly string[]).includes(value)) return value as T;
-  throw new UsageError(`Cannot use --${option} ${value}: ${possible.join(", ")} is possible`);
 }
 
 function number(option: string, value: string | undefined): number | undefined {

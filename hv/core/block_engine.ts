@@ -24,6 +24,15 @@ export type BlockRequest =
     /** Bytes of all ranges. */
     readonly length: number;
   }
+  | {
+    /** Whoever has the medium may forget what is there, or makes it zeros. */
+    readonly op: "discard" | "writeZeroes";
+    readonly offset: number;
+    /** Bytes. */
+    readonly length: number;
+    /** Zeros: the host may take back the room that they had. */
+    readonly unmap: boolean;
+  }
   | { readonly op: "flush" };
 
 /** See above; for the I/O worker's thread. */

@@ -2,6 +2,7 @@
 
 import type { EntryState } from "../boot/mod.ts";
 import type { Geometry } from "../core/disk_geometry.ts";
+import type { Rates } from "../core/rate_limit.ts";
 import type { BootDevice, DiskInterface, DriveKind } from "../core/drive_kind.ts";
 
 /** A drive of the board. */
@@ -18,6 +19,10 @@ export interface DriveConfig {
   /** What INT 13h reports of a hard disk; a diskette's and a drive's own follow from the size. */
   readonly geometry?: Geometry;
   readonly readOnly: boolean;
+  /** By which the guest tells a disk from others; default: one made of its place. */
+  readonly serial?: string;
+  /** What may be done with the medium in a second. */
+  readonly rates?: Rates;
 }
 
 /** See above. */

@@ -12,6 +12,7 @@ import type { GuestMemory } from "../core/guest_memory.ts";
 import { IoBus } from "../core/io_bus.ts";
 import { type IrqLine, IrqLines } from "../core/irq.ts";
 import type { Lock } from "../core/lock.ts";
+import { RateLimit, RateLimitState, type Rates } from "../core/rate_limit.ts";
 import { type Fields, record, type RecordType, type RecordView, words } from "../core/record.ts";
 import { Timers } from "../core/timer.ts";
 import { makeInterrupts } from "./make_interrupts.ts";
@@ -36,6 +37,7 @@ export interface DriveSlot {
   /** Index in `BoardConfig.drives`, and among the media of the I/O worker. */
   readonly medium: number;
   readonly ports: readonly { readonly port: BlockPort; readonly lock: Lock }[];
+  readonly limit: RateLimit | undefined;
 }
 
 /** A reset of the machine: by switching it on, or by its reset line. */
@@ -106,6 +108,14 @@ export class PcBuilder {
   device<D extends Device>(device: D): D {
     this.#devices.push(device);
     return device;
+  }
+
+  /** What may be done with the medium of a drive in a second, where that is limited. */
+  rateLimit(name: string, rates: Rates | undefined): RateLimit | undefined {
+    if (rates === undefined) return undefined;
+    const timer = this.timers.create(`${name}.limit`, this.lock(`${name}.limit`));
+    const state = this.state(RateLimitState, `${name}.limit`);
+    return this.device(new RateLimit(rates, { state, clock: this.clock, timer }));
   }
 
   /** A controller's or the firmware's end of a medium. */

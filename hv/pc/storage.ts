@@ -11,6 +11,7 @@ import type { DriveConfig } from "./board_config.ts";
 import type { BlockPort } from "../core/block.ts";
 import type { IoHandler } from "../core/device.ts";
 import { floppyDriveType } from "../core/floppy_formats.ts";
+import type { RateLimit } from "../core/rate_limit.ts";
 import type { Lock } from "../core/lock.ts";
 import type { DriveSlot, PcBuilder } from "./builder.ts";
 import { VERSION } from "../version.ts";
@@ -56,11 +57,11 @@ export class PcStorage {
   }
 
   /** A drive whose controller is elsewhere: the built-in firmware's end of its medium. */
-  addFirmwareDrive(name: string, medium: number): void {
+  addFirmwareDrive(name: string, medium: number, limit: RateLimit | undefined): void {
     const b = this.#builder;
     const firmwarePort = b.blockPort(`${name}.firmware`);
     const ports = [{ port: firmwarePort, lock: b.lock(`${name}.firmware`) }];
-    this.drives.push({ medium, ports, config: b.config.drives[medium], firmwarePort });
+    this.drives.push({ medium, ports, config: b.config.drives[medium], firmwarePort, limit });
   }
 
   #addFloppies(): void {
@@ -122,7 +123,7 @@ export class PcStorage {
     const serial = `HV${String(unit).padStart(5, "0")}`;
     const disk = this.#drive("disk", unit, this.ideLock);
     if (disk !== undefined) {
-      const identity = { model: "HV HARDDISK", serial, firmware };
+      const identity = { model: "HV HARDDISK", serial: disk.config.serial ?? serial, firmware };
       return new AtaDisk(b.state(AtaDiskState, `disk${unit}`), disk.port, identity);
     }
     const cdrom = this.#drive("cdrom", unit, this.ideLock);
@@ -142,7 +143,10 @@ export class PcStorage {
     const port = b.blockPort(`${name}.medium`);
     const firmwarePort = b.blockPort(`${name}.firmware`);
     const ports = [{ port, lock }, { port: firmwarePort, lock: b.lock(`${name}.firmware`) }];
-    this.drives.push({ medium, ports, config, firmwarePort });
+    const limit = b.rateLimit(name, config.rates);
+    // The ports are looked at again.
+    if (limit !== undefined) limit.timer.onExpire = () => b.control.ringIo();
+    this.drives.push({ medium, ports, config, firmwarePort, limit });
     return { config, port };
   }
 }

@@ -2,7 +2,7 @@
 
 import { msixState } from "../../devices/pci/msix.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
-import { VirtioBlk } from "../../devices/virtio/virtio_blk.ts";
+import { VirtioBlk, VirtioBlkState } from "../../devices/virtio/virtio_blk.ts";
 import { VirtioCore, virtioState } from "../../devices/virtio/virtio_core.ts";
 import type { VirtioDevice } from "../../devices/virtio/virtio_device.ts";
 import { VirtioPci } from "../../devices/virtio/virtio_pci.ts";
@@ -87,18 +87,21 @@ export class PcVirtio {
   #addDisks(storage: PcStorage): PcVirtioDisk[] {
     const { config } = this.#builder;
     return config.drives.flatMap((drive, medium) => {
-      const { sizeBytes, unit, readOnly, geometry } = drive;
+      const { sizeBytes, unit, readOnly, geometry, serial, rates } = drive;
       if (drive.interface !== "virtio" || sizeBytes === undefined) return [];
       const name = `virtio disk${unit}`;
-      const blk = new VirtioBlk({
+      const limit = this.#builder.rateLimit(name, rates);
+      const state = this.#builder.state(VirtioBlkState, `${name} device`);
+      const blk = new VirtioBlk(state, {
         sizeBytes,
         readOnly,
         geometry: geometry ?? diskGeometry(sizeBytes),
-        serial: `HVV${String(unit).padStart(5, "0")}`,
+        serial: serial ?? `HVV${String(unit).padStart(5, "0")}`,
         queues: Math.min(config.cpus, MAX_DISK_QUEUES),
-      });
-      this.add(name, blk);
-      storage.addFirmwareDrive(name, medium);
+      }, limit);
+      const core = this.add(name, blk);
+      if (limit !== undefined) limit.timer.onExpire = () => core.revisitAll();
+      storage.addFirmwareDrive(name, medium, limit);
       return [{ blk, medium }];
     });
   }

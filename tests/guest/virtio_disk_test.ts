@@ -27,13 +27,15 @@ guestTest("a stock Linux kernel on virtio disks", [
       withImage(async (path) => {
         await using guest = await LinuxGuest.start({
           cpus: 2,
-          disk: { path, interface: "virtio" },
+          disk: { path, interface: "virtio", serial: "DATA-1" },
           modules: ["virtio_pci", "virtio_blk", "ext4"],
           programs: [MKFS, FSCK],
         });
         assert.equal(await guest.run("cat /sys/block/vda/size"), String(DISK_BYTES / 512));
         assert.equal(await guest.run("ls /sys/block/vda/mq | wc -l"), "2", "a queue a processor");
-        assert.equal(await guest.run("cat /sys/block/vda/serial"), "HVV00000");
+        assert.equal(await guest.run("cat /sys/block/vda/serial"), "DATA-1");
+        assert.equal(await guest.run("cat /sys/block/vda/queue/write_cache"), "write back");
+        assert.equal(await guest.run("cat /sys/block/vda/queue/physical_block_size"), "4096");
         assert.match(await guest.run("cat /proc/interrupts"), /PCI-MSI.*virtio0-req\.1/);
         await guest.run("mkfs.ext4 -q /dev/vda && mount -t ext4 /dev/vda /mnt");
         await guest.run("dd if=/dev/urandom of=/mnt/data bs=64k count=300 2>/dev/null");
@@ -43,6 +45,12 @@ guestTest("a stock Linux kernel on virtio disks", [
         await guest.run("umount /mnt && mount -t ext4 /dev/vda /mnt");
         assert.equal(await guest.run("md5sum < /mnt/data"), sum);
         assert.equal(await guest.run("cat /mnt/d/* | md5sum"), names);
+        // What is not used any more goes back to the host.
+        await guest.run("rm /mnt/data && sync");
+        const full = (await Deno.stat(path)).blocks!;
+        await guest.run("fstrim /mnt");
+        const trimmed = (await Deno.stat(path)).blocks!;
+        assert.ok(trimmed < full - 300 * 128, `${full} blocks before, ${trimmed} after`);
         await guest.run("umount /mnt && e2fsck -fn /dev/vda");
         await guest.powerOff();
         const { success, stdout } = await new Deno.Command(FSCK, { args: ["-fn", path] }).output();

@@ -28,7 +28,14 @@ Deno.test("media: a disk has the geometry of its partition table, a diskette tha
     using media = new Media([drive(disk), drive(floppy, "floppy")]);
     const geometry = { cylinders: 615, heads: 4, sectors: 17 };
     assert.deepEqual(media.drives, [
-      { kind: "disk", unit: 0, sizeBytes: bytes.length, readOnly: false, geometry },
+      {
+        kind: "disk",
+        interface: "ide",
+        unit: 0,
+        sizeBytes: bytes.length,
+        readOnly: false,
+        geometry,
+      },
       { kind: "floppy", unit: 0, sizeBytes: 720 * 1024, readOnly: false },
     ]);
   });

@@ -28,7 +28,7 @@ export class MemoryImage implements DiskImage {
     this.#bytes.set(from, offset);
   }
   flush(): void {}
-  discard(): void {}
+  discard(_offset: number, _length: number): void {}
   writeZeroes(offset: number, length: number): void {
     const zeros = new Uint8Array(length);
     this.write(offset, zeros);

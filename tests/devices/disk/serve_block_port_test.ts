@@ -8,6 +8,7 @@ import {
   BlockPortState,
   BlockResult,
 } from "../../../hv/core/block.ts";
+import { RateLimit, RateLimitState } from "../../../hv/core/rate_limit.ts";
 import { seeded } from "../../support/random.ts";
 import { TestBench } from "../../support/test_bench.ts";
 
@@ -123,4 +124,26 @@ Deno.test("a block port's service survives any request", () => {
     }
     assert.deepEqual(errors, [], "no image was asked for what it has not");
   });
+});
+
+Deno.test("a request of a limited medium stays posted until there is room for it", () => {
+  const { port, bench, service } = setUp(new MemoryImage());
+  const limit = new RateLimit({ bytesPerSecond: 10_240 }, {
+    state: bench.state(RateLimitState),
+    clock: bench.clock,
+    timer: bench.timer("limit"),
+  });
+  let expired = 0;
+  limit.timer.onExpire = () => expired++;
+  const limited = { ...service, limit };
+  port.start(BlockOp.read, 0, 4096);
+  assert.equal(serveBlockPort(port, limited), true);
+  port.start(BlockOp.read, 0, 512);
+  assert.equal(serveBlockPort(port, limited), false);
+  bench.advance(299_000_000);
+  assert.equal(expired, 0);
+  assert.equal(serveBlockPort(port, limited), false);
+  bench.advance(2_000_000);
+  assert.equal(expired, 1, "400 ms for 4096 bytes, less a burst of 100");
+  assert.equal(serveBlockPort(port, limited), true);
 });

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { SerialEngine } from "../../../devices/disk/serial_engine.ts";
-import { VirtioBlk } from "../../../devices/virtio/virtio_blk.ts";
+import { VirtioBlk, VirtioBlkState } from "../../../devices/virtio/virtio_blk.ts";
 import { BlockResult } from "../../../hv/core/block.ts";
 import type { BlockEngine, BlockRequest } from "../../../hv/core/block_engine.ts";
+import { RateLimit, RateLimitState, type Rates } from "../../../hv/core/rate_limit.ts";
 import { MemoryImage } from "../../support/memory_image.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { NEEDS_RESET, ready } from "./support.ts";
@@ -12,21 +13,40 @@ const HEADER = 0x6000;
 const DATA = 0x8000;
 const STATUS = 0x7000;
 
+interface DiskOptions {
+  readonly readOnly?: boolean;
+  readonly engine?: BlockEngine;
+  /** What the driver accepts. */
+  readonly features?: readonly number[];
+  readonly rates?: Rates;
+}
+const FLUSH = 9;
+const CONFIG_WCE = 11;
+const DISCARD = 13;
+const WRITE_ZEROES = 14;
+const ALL = [FLUSH, CONFIG_WCE];
+
 /** A disk with its driver; requests are chains of header, data and status byte (5.2.6). */
-function disk({ readOnly = false, engine }: { readOnly?: boolean; engine?: BlockEngine } = {}) {
+function disk({ readOnly = false, engine, features = ALL, rates }: DiskOptions = {}) {
   const bench = new TestBench();
   const { memory } = bench;
   const image = new MemoryImage(SECTORS * 512, readOnly);
   const errors: string[] = [];
-  const blk = new VirtioBlk({
+  const limit = rates && new RateLimit(rates, {
+    state: bench.state(RateLimitState),
+    clock: bench.clock,
+    timer: bench.timer("limit"),
+  });
+  const blk = new VirtioBlk(bench.state(VirtioBlkState), {
     sizeBytes: SECTORS * 512,
     readOnly,
     geometry: { cylinders: 2, heads: 4, sectors: 8 },
     serial: "HV-7",
     queues: 1,
-  });
+  }, limit);
   blk.engine = engine ?? new SerialEngine(image, memory, ({ message }) => errors.push(message));
-  const made = ready(bench, blk, { size: 16 });
+  const made = ready(bench, blk, { size: 16, features });
+  if (limit !== undefined) limit.timer.onExpire = () => made.core.revisitAll();
   const header = (type: number, sector: number, at = HEADER) => {
     memory.writeU32(at, type);
     memory.writeU32(at + 4, 0);
@@ -46,7 +66,7 @@ function disk({ readOnly = false, engine }: { readOnly?: boolean; engine?: Block
     serve();
     return { status: memory.readU8(STATUS), used: made.driver.takeUsed()[0]?.length };
   };
-  return { ...made, memory, image, errors, blk, header, serve, request };
+  return { ...made, bench, memory, image, errors, blk, header, serve, request };
 }
 
 Deno.test("the configuration space has capacity, geometry and limits (5.2.4)", () => {
@@ -195,4 +215,143 @@ Deno.test("many requests are under way at once, and end in any order with one in
   assert.equal(transport.take(), 2);
   begun[1].done(BlockResult.ok);
   assert.equal(driver.takeUsed()[0].id, 3);
+});
+
+/** Ranges as DISCARD and WRITE_ZEROES have them: sector, sectors, flags (5.2.6). */
+function ranges(made: ReturnType<typeof disk>, ...list: [number, number, number][]): number {
+  for (const [i, [sector, sectors, flags]] of list.entries()) {
+    const at = DATA + i * 16;
+    made.memory.writeU32(at, sector % 2 ** 32);
+    made.memory.writeU32(at + 4, Math.floor(sector / 2 ** 32));
+    made.memory.writeU32(at + 8, sectors);
+    made.memory.writeU32(at + 12, flags);
+  }
+  return list.length * 16;
+}
+
+const filled = (features: readonly number[] = [...ALL, DISCARD, WRITE_ZEROES]) => {
+  const made = disk({ features });
+  made.image.write(0, new Uint8Array(SECTORS * 512).fill(0x77));
+  const sectors = () => {
+    const bytes = new Uint8Array(SECTORS * 512);
+    made.image.read(0, bytes);
+    return Array.from({ length: SECTORS }, (_, i) => i).filter((i) => bytes[i * 512] !== 0x77);
+  };
+  return { ...made, sectors };
+};
+
+Deno.test("WRITE_ZEROES clears every range of a request (5.2.6)", () => {
+  const made = filled();
+  const length = ranges(made, [1, 2, 0], [10, 1, 1], [63, 1, 0]);
+  assert.deepEqual(made.request(13, 0, length, false), { status: 0, used: 1 });
+  assert.deepEqual(made.sectors(), [1, 2, 10, 63]);
+});
+
+Deno.test("DISCARD reaches the medium, range by range", () => {
+  const made = filled();
+  const discarded: [number, number][] = [];
+  made.image.discard = (offset, length) => void discarded.push([offset, length]);
+  assert.equal(made.request(11, 0, ranges(made, [2, 3, 0], [8, 8, 0]), false).status, 0);
+  assert.deepEqual(discarded, [[1024, 1536], [4096, 4096]]);
+});
+
+Deno.test("DISCARD with unmap and any unknown flag are UNSUPP, and nothing is done (5.2.6.2)", () => {
+  const made = filled();
+  assert.equal(made.request(11, 0, ranges(made, [0, 1, 1]), false).status, 2);
+  assert.equal(made.request(11, 0, ranges(made, [0, 1, 2]), false).status, 2);
+  assert.equal(made.request(13, 0, ranges(made, [0, 1, 0], [4, 1, 2]), false).status, 2);
+  assert.deepEqual(made.sectors(), []);
+});
+
+Deno.test("ranges beyond the medium or the limits, none, and parts of one are I/O errors", () => {
+  const made = filled();
+  const status = (type: number, length: number) => made.request(type, 0, length, false).status;
+  assert.equal(status(13, ranges(made, [SECTORS - 1, 2, 0])), 1);
+  assert.equal(status(13, ranges(made, [2 ** 55, 1, 0])), 1);
+  assert.equal(status(13, ranges(made, [0, 0xffff_ffff, 0])), 1);
+  assert.equal(status(13, 0), 1);
+  assert.equal(status(13, ranges(made, [0, 1, 0]) - 1), 1);
+  assert.equal(status(11, ranges(made, ...Array(17).fill([0, 1, 0]))), 1);
+  assert.deepEqual(made.sectors(), []);
+});
+
+Deno.test("of several ranges one that fails fails the request", () => {
+  const made = filled();
+  assert.equal(made.request(13, 0, ranges(made, [0, 1, 0], [SECTORS, 1, 0]), false).status, 1);
+});
+
+Deno.test("a read-only disk offers neither DISCARD nor WRITE_ZEROES and refuses them", () => {
+  const made = disk({ readOnly: true });
+  assert.equal(made.core.deviceFeatures(0) & (1 << DISCARD | 1 << WRITE_ZEROES), 0);
+  assert.equal(made.request(13, 0, ranges(made, [0, 1, 0]), false).status, 1);
+});
+
+/** How often the medium was flushed by one write. */
+function flushes(made: ReturnType<typeof disk>): number {
+  let count = 0;
+  made.image.flush = () => void count++;
+  assert.equal(made.request(1, 0, 512, false).status, 0);
+  return count;
+}
+
+Deno.test("a write lasts when it is reported unless the driver has agreed to a cache (5.2.6.2)", () => {
+  assert.equal(flushes(disk({ features: [] })), 1, "neither FLUSH nor CONFIG_WCE");
+  assert.equal(flushes(disk({ features: [FLUSH] })), 0);
+  assert.equal(flushes(disk({ features: [FLUSH, CONFIG_WCE] })), 0);
+  assert.equal(flushes(disk({ features: [CONFIG_WCE] })), 1, "writeback is 0 then (5.2.5.2)");
+});
+
+Deno.test("the driver turns the cache off and on by writeback (5.2.5)", () => {
+  const made = disk({ features: [FLUSH, CONFIG_WCE] });
+  assert.equal(made.core.readConfig(32, 1), 1);
+  made.core.writeConfig(32, 1, 0);
+  assert.equal(flushes(made), 1);
+  made.core.writeConfig(32, 1, 1);
+  assert.equal(flushes(made), 0);
+  const without = disk({ features: [FLUSH] });
+  without.core.writeConfig(32, 1, 0);
+  assert.equal(without.core.readConfig(32, 1), 1, "not without CONFIG_WCE");
+});
+
+Deno.test("nothing else of the configuration space can be written", () => {
+  const made = disk();
+  const before = [0, 4, 12, 20, 36, 48, 56].map((at) => made.core.readConfig(at, 4));
+  for (const at of [0, 4, 12, 20, 36, 48, 56]) made.core.writeConfig(at, 4, 0xffff_ffff);
+  assert.deepEqual([0, 4, 12, 20, 36, 48, 56].map((at) => made.core.readConfig(at, 4)), before);
+});
+
+Deno.test("a limit of requests lets a burst pass and then one at a time, in guest time", () => {
+  const { core, driver, header, serve, bench } = disk({ rates: { requestsPerSecond: 20 } });
+  for (let i = 0; i < 5; i++) {
+    driver.add(
+      header(0, i, HEADER + i * 16),
+      { address: DATA + i * 512, length: 512, write: true },
+      { address: STATUS + i, length: 1, write: true },
+    );
+  }
+  // 50 ms a request, and 100 ms of them at once.
+  serve();
+  assert.equal(driver.usedIndex, 3);
+  const after = (ns: number) => {
+    bench.advance(ns);
+    core.serve(false);
+    return driver.usedIndex;
+  };
+  assert.equal(after(49_000_000), 3);
+  assert.equal(after(2_000_000), 4);
+  assert.equal(after(48_000_000), 4);
+  assert.equal(after(2_000_000), 5);
+});
+
+Deno.test("a limit of bytes counts what is read and written", () => {
+  const { core, request, bench } = disk({ rates: { bytesPerSecond: 10_240 } });
+  assert.equal(request(1, 0, 4096, false).status, 0);
+  const late = request(0, 0, 512, true);
+  assert.equal(late.status, 0xee, "the first took 400 ms of what is allowed");
+  bench.advance(299_000_000);
+  core.serve(false);
+  assert.equal(bench.memory.readU8(STATUS), 0xee);
+  bench.advance(2_000_000);
+  core.serve(false);
+  assert.equal(bench.memory.readU8(STATUS), 0);
 });

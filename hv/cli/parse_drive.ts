@@ -1,0 +1,55 @@
+/** The values of --floppy, --disk and --cdrom. */
+
+import { IMAGE_FORMATS } from "../../devices/disk/image_format.ts";
+import type { DiskInterface } from "../core/drive_kind.ts";
+import type { DriveOptions } from "../drive_options.ts";
+import { UsageError } from "../errors.ts";
+import { parseBytes } from "../sizes.ts";
+import { oneOf } from "./one_of.ts";
+
+type Setting = (value: string, where: string) => Partial<DriveOptions>;
+
+/** What any drive may have, and what hard disks alone may. */
+const SETTINGS: Record<string, Setting> = {
+  format: (value, where) => ({ format: oneOf(where, value, IMAGE_FORMATS) }),
+  iops: (value, where) => ({ iops: rate(value, where) }),
+  bps: (value, where) => ({ bps: rate(value, where) }),
+};
+const DISK_SETTINGS: Record<string, Setting> = {
+  ...SETTINGS,
+  if: (value, where) => ({ interface: oneOf<DiskInterface>(where, value, ["ide", "virtio"]) }),
+  serial: (value) => ({ serial: value }),
+};
+
+/**
+ * `FILE[,readonly][,overlay][,NAME=VALUE]…`; a comma in the file's name is written twice.
+ *
+ * @throws {UsageError}
+ */
+export function parseDrive(option: string, text: string): DriveOptions {
+  const [path, ...parts] = text.replaceAll(",,", "\0").split(",")
+    .map((part) => part.replaceAll("\0", ","));
+  const settings = option === "disk" ? DISK_SETTINGS : SETTINGS;
+  let drive: DriveOptions = { path };
+  for (const part of parts) {
+    const [, name, value] = /^([^=]*)=(.*)$/s.exec(part) ?? [undefined, part, undefined];
+    if (part === "readonly") drive = { ...drive, readOnly: true };
+    else if (part === "overlay") drive = { ...drive, overlay: true };
+    else if (value !== undefined && Object.hasOwn(settings, name)) {
+      drive = { ...drive, ...settings[name](value, `${option} ${path},${name}=`) };
+    } else {
+      const possible = ["readonly", "overlay", ...Object.keys(settings).map((key) => `${key}=`)];
+      throw new UsageError(
+        `Cannot use "${part}" in --${option} ${text}: ${possible.join(", ")} are possible ` +
+          "(write a comma in a file name as two)",
+      );
+    }
+  }
+  return drive;
+}
+
+function rate(value: string, where: string): number {
+  const parsed = parseBytes(value);
+  if (parsed !== undefined) return parsed;
+  throw new UsageError(`Cannot use --${where}${value}: a number like 500, 20K or 10M is needed`);
+}
