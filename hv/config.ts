@@ -5,6 +5,7 @@ import type { AcceleratorChoice } from "./accel/choose.ts";
 import type { BootDevice } from "./core/drive_kind.ts";
 import { UsageError } from "./errors.ts";
 import { type DriveLists, type ResolvedDrive, resolveDrives } from "./drive_options.ts";
+import { type NetworkOptions, type ResolvedNetwork, resolveNetworks } from "./network_options.ts";
 import { parseMemory } from "./sizes.ts";
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
@@ -17,6 +18,8 @@ export interface MachineOptions extends DriveLists {
   readonly accelerator?: AcceleratorChoice;
   /** CPU model and features, e.g. `"host,-xsave,+x2apic"`. Default `"host"`. */
   readonly cpu?: string;
+  /** Network cards, at most 8. Default: none. */
+  readonly network?: NetworkOptions | readonly NetworkOptions[];
   /** Order in which the firmware tries to boot. Default: kernel, floppy, disk, cdrom. */
   readonly boot?: readonly BootDevice[];
   /** `"builtin"` or the file of a firmware image such as SeaBIOS. Default `"builtin"`. */
@@ -59,6 +62,7 @@ export interface ResolvedConfig {
   readonly accelerator: AcceleratorChoice;
   readonly cpu: string;
   readonly drives: readonly ResolvedDrive[];
+  readonly networks: readonly ResolvedNetwork[];
   readonly bootOrder: readonly BootDevice[];
   readonly bios: string;
   readonly kernel: string | undefined;
@@ -96,6 +100,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     accelerator: options.accelerator ?? "auto",
     cpu: options.cpu ?? "host",
     drives: resolveDrives(options),
+    networks: resolveNetworks(options.network),
     bootOrder: bootOrder(options.boot),
     bios: options.bios ?? "builtin",
     kernel: options.kernel,

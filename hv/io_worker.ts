@@ -1,12 +1,13 @@
 /**
- * The I/O thread: it fires the devices' timers and does the disks' work, and sleeps in between until
- * its doorbell rings or the next timer is due.
+ * The I/O thread: it fires the devices' timers and does the work of disks and networks, and sleeps in
+ * between until its doorbell rings, a descriptor is ready or the next timer is due.
  */
 
 import { EndKind, Request, WorkerPhase } from "./control.ts";
 import {
   attachMachine,
   loadInterrupts,
+  loadNetworks,
   loadVirtio,
   type MachineSeed,
   type MachineThread,
@@ -16,9 +17,10 @@ import { attachDisk } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { SerialEngine } from "../devices/disk/serial_engine.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
+import type { NetworkLink } from "../devices/net/network_link.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import type { IoHandles } from "./io_parts.ts";
-import { EventFd, waitReadable } from "./sys/mod.ts";
+import { DescriptorSet, EventFd, monotonicNs } from "./sys/mod.ts";
 
 /** What main posts to start the thread. */
 export interface IoWorkerStart {
@@ -57,10 +59,28 @@ function serveDisks(
   }
 }
 
-function run({ seed, handles: { media } }: IoWorkerStart, parts: ThreadParts): void {
+/** The networks' code, for a machine that has some. */
+type LinkNetworks = typeof import("../devices/net/link_networks.ts").linkNetworks;
+
+/** Moves the networks' frames; when that is to be done again at the latest, in nanoseconds from now. */
+function serveNetworks(links: readonly NetworkLink[]): number {
+  if (links.length === 0) return Infinity;
+  const now = monotonicNs();
+  let next = Infinity;
+  for (const link of links) next = Math.min(next, link.serve(now));
+  return next - now;
+}
+
+function run(
+  { seed, handles: { media, networks } }: IoWorkerStart,
+  parts: ThreadParts,
+  linkNetworks: LinkNetworks | undefined,
+): void {
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
   const doorbell = new EventFd(seed.doorbell);
+  using descriptors = new DescriptorSet();
+  descriptors.add(doorbell.fd, () => doorbell.take()).await({ readable: true });
   const images = media.map((handle) => handle && attachDisk(handle));
   const warnings = new DiskWarnings(warn, () => performance.now());
   const onError = media.map((handle) => (error: Error) =>
@@ -70,12 +90,14 @@ function run({ seed, handles: { media } }: IoWorkerStart, parts: ThreadParts): v
     const image = images[medium];
     if (image) blk.engine = new SerialEngine(image, thread.memory, onError[medium]);
   }
+  const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
   control.parkIo();
   for (;;) {
     const requested = control.ioRequested;
     control.ioWakes();
     serveDisks(thread, images, onError);
     const more = pc.virtio?.serve() ?? false;
+    serveNetworks(links);
     const next = pc.timers.run();
     if (requested === Request.stop) break;
     if (requested === Request.park) {
@@ -87,13 +109,14 @@ function run({ seed, handles: { media } }: IoWorkerStart, parts: ThreadParts): v
     // What came before the line above did not ring: look once more.
     serveDisks(thread, images, onError);
     const stillMore = pc.virtio?.serve() ?? false;
+    const networksNs = serveNetworks(links);
     const due = pc.timers.run();
     if (stillMore || control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
-    waitReadable(doorbell.fd, Math.max(0, Math.min(due, next) - now));
-    doorbell.take();
+    descriptors.wait(Math.max(0, Math.min(due - now, next - now, networksNs)));
   }
-  // Main closes the images: it has opened them.
+  for (const link of links) link[Symbol.dispose]();
+  // Main closes the images and the networks: it has opened them.
   for (const [i, image] of images.entries()) flush(image, media[i]?.path ?? "");
   control.setIoPhase(WorkerPhase.ended);
 }
@@ -110,9 +133,16 @@ function flush(image: DiskImage | undefined, path: string): void {
 self.onmessage = async ({ data }) => {
   const { config } = data.seed;
   const PcInterrupts = await loadInterrupts(config.accelerator);
-  const parts = { PcInterrupts, PcVirtio: await loadVirtio(config) };
+  const parts = {
+    PcInterrupts,
+    PcVirtio: await loadVirtio(config),
+    addNetworks: await loadNetworks(config),
+  };
   try {
-    run(data, parts);
+    const linkNetworks = config.networks.length === 0
+      ? undefined
+      : (await import("../devices/net/link_networks.ts")).linkNetworks;
+    run(data, parts, linkNetworks);
   } catch (error) {
     const { control } = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

@@ -33,6 +33,7 @@ import {
   clockIn,
   loadBuiltinFirmware,
   loadInterrupts,
+  loadNetworks,
   loadVirtio,
   type MachineSeed,
   type MachineThread,
@@ -127,8 +128,10 @@ export class Machine implements AsyncDisposable {
       const PcInterrupts = await loadInterrupts(decision.accelerator);
       const PcVirtio = await loadVirtio(config);
       const firmware = await loadFirmware(config);
-      const parts = { decision, PcInterrupts, PcVirtio, kernel, firmware, workers, undo } as const;
-      const machine = new Machine(config, parts);
+      const addNetworks = await loadNetworks(config);
+      const machine = new Machine(config, {
+        ...{ decision, PcInterrupts, PcVirtio, addNetworks, kernel, firmware, workers, undo },
+      });
       await machine.#threads.up();
       machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
       return machine;
@@ -140,7 +143,8 @@ export class Machine implements AsyncDisposable {
 
   private constructor(
     config: ResolvedConfig,
-    { decision, PcInterrupts, PcVirtio, kernel, firmware, workers, undo }: MachineParts,
+    { decision, PcInterrupts, PcVirtio, addNetworks, kernel, firmware, workers, undo }:
+      MachineParts,
   ) {
     this.#config = config;
     this.#kernel = kernel;
@@ -164,6 +168,7 @@ export class Machine implements AsyncDisposable {
       firmware: image === undefined ? "builtin" : "image",
       kernelEntry: kernel?.entryFromFirmware,
       drives: this.#io.media.drives,
+      networks: config.networks.map(({ model, mac }) => ({ model, mac })),
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
       rng: config.rng,
@@ -183,6 +188,7 @@ export class Machine implements AsyncDisposable {
       vm: this.#vm,
       BuiltinFirmware: firmware.BuiltinFirmware,
       PcVirtio,
+      addNetworks,
     });
     if (PcInterrupts !== undefined) {
       this.#vm.current = { vm, interrupts: mainInterrupts(PcInterrupts, seed, this.#thread, vm) };
@@ -502,6 +508,7 @@ interface MachineParts {
   readonly decision: AcceleratorDecision;
   readonly PcInterrupts: ThreadParts["PcInterrupts"];
   readonly PcVirtio: ThreadParts["PcVirtio"];
+  readonly addNetworks: ThreadParts["addNetworks"];
   readonly kernel: DirectKernel | undefined;
   readonly firmware: Awaited<ReturnType<typeof loadFirmware>>;
   readonly workers: WorkerSet;

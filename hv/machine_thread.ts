@@ -16,6 +16,7 @@ import type { PcInterrupts } from "../devices/pc_interrupts.ts";
 import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { Pc } from "./pc.ts";
 import { makeInterrupts } from "./pc/make_interrupts.ts";
+import type { addNetworks } from "./pc/networks.ts";
 import type { PcVirtio } from "./pc/virtio.ts";
 import { EventFd, monotonicNs } from "./sys/mod.ts";
 
@@ -64,6 +65,8 @@ export interface ThreadParts {
   readonly PcInterrupts?: typeof PcInterrupts;
   /** What `loadVirtio` gave; every thread needs it. */
   readonly PcVirtio?: typeof PcVirtio;
+  /** What `loadNetworks` gave; every thread needs it. */
+  readonly addNetworks?: typeof addNetworks;
 }
 
 /** Loads the built-in firmware for a machine that uses it: it is a quarter of all modules. */
@@ -93,6 +96,13 @@ export async function loadVirtio(
   return hasVirtio(board) ? (await import("./pc/virtio.ts")).PcVirtio : undefined;
 }
 
+/** Loads network cards for a board that has any. */
+export async function loadNetworks(
+  { networks }: { readonly networks: readonly unknown[] },
+): Promise<typeof addNetworks | undefined> {
+  return networks.length === 0 ? undefined : (await import("./pc/networks.ts")).addNetworks;
+}
+
 /** The interrupt controllers as main uses them: it gives them to the virtual machine of the moment. */
 export function mainInterrupts(
   Interrupts: typeof PcInterrupts,
@@ -108,7 +118,7 @@ export function mainInterrupts(
 /** Attaches the calling thread to a machine. */
 export function attachMachine(
   seed: MachineSeed,
-  { vm, BuiltinFirmware, PcInterrupts, PcVirtio }: ThreadParts = {},
+  { vm, BuiltinFirmware, PcInterrupts, PcVirtio, addNetworks }: ThreadParts = {},
 ): MachineThread {
   const arena = new Arena(seed.arena, 0, ARENA_BYTES - CHIP_ARENA_BYTES);
   const clock = clockIn(arena);
@@ -128,6 +138,7 @@ export function attachMachine(
     BuiltinFirmware,
     PcInterrupts,
     PcVirtio,
+    addNetworks,
   });
   memory.onTouch = opened.hostWrote?.bind(opened);
   return {

@@ -27,4 +27,6 @@ export type { ExitStatus } from "./exit_status.ts";
 export { Machine } from "./machine.ts";
 export { Screen } from "./screen.ts";
 export { VERSION } from "./version.ts";
+export type { NetworkOptions } from "./network_options.ts";
+export type { NetworkModel } from "./pc/board_config.ts";
 export type { WaitOptions } from "./waiter.ts";

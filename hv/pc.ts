@@ -15,6 +15,7 @@ import type { CharacterPort } from "./pc/character_port.ts";
 import { EndKind, Event } from "./control.ts";
 import type { IoBus } from "./core/io_bus.ts";
 import type { Lock } from "./core/lock.ts";
+import type { NetworkCard } from "./core/network.ts";
 import type { Timers } from "./core/timer.ts";
 import { PcBuilder, type PcContext, type ResetKind } from "./pc/builder.ts";
 import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
@@ -22,6 +23,7 @@ import { PcFirmware } from "./pc/firmware.ts";
 import { addInterrupts, connectProcessor } from "./pc/interrupts.ts";
 import { PcLegacy } from "./pc/legacy.ts";
 import { PcMemory } from "./pc/memory.ts";
+import type { addNetworks } from "./pc/networks.ts";
 import { PcPci } from "./pc/pci.ts";
 import { type PcDrive, PcStorage } from "./pc/storage.ts";
 import type { PcVirtio } from "./pc/virtio.ts";
@@ -35,6 +37,7 @@ interface LoadedParts {
   /** On the threads that serve the firmware. */
   readonly BuiltinFirmware?: typeof BuiltinFirmware;
   readonly PcVirtio?: typeof PcVirtio;
+  readonly addNetworks?: typeof addNetworks;
 }
 
 /** See above. */
@@ -55,6 +58,8 @@ export class Pc {
   readonly firmware: PcFirmware;
   /** Virtio devices, where there are any. */
   readonly virtio: PcVirtio | undefined;
+  /** The network cards, in the order of the configuration. */
+  readonly networks: readonly NetworkCard[];
   readonly #builder: PcBuilder;
   readonly #memory: PcMemory;
   readonly #storage: PcStorage;
@@ -81,6 +86,7 @@ export class Pc {
     const pci = new PcPci(b, this.#memory, this.#storage, { reset, cpuReset, powerOff });
     this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
     this.virtio = context.PcVirtio && new context.PcVirtio(b, pci, this.#storage);
+    this.networks = context.addNetworks?.(b, pci) ?? [];
     this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
 
     this.ports = b.ports;

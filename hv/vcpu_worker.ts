@@ -10,6 +10,7 @@ import {
   attachMachine,
   loadBuiltinFirmware,
   loadInterrupts,
+  loadNetworks,
   loadVirtio,
   type MachineSeed,
   type ThreadParts,
@@ -70,7 +71,11 @@ async function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): Promis
 self.onmessage = async ({ data }) => {
   const { config } = data.seed;
   const PcInterrupts = await loadInterrupts(config.accelerator);
-  const parts = { PcInterrupts, PcVirtio: await loadVirtio(config) };
+  const parts = {
+    PcInterrupts,
+    PcVirtio: await loadVirtio(config),
+    addNetworks: await loadNetworks(config),
+  };
   try {
     const BuiltinFirmware = await loadBuiltinFirmware(config.firmware);
     await run(data, { ...parts, BuiltinFirmware });

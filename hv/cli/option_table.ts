@@ -59,6 +59,12 @@ export const RUN: CommandSpec = {
       help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
     },
     { name: "cdrom", value: "FILE", multiple: true, help: "CD-ROM image" },
+    {
+      name: "net",
+      value: "tap=NAME|socket=PATH[,listen][,model=e1000][,mac=M][,pcap=F]",
+      multiple: true,
+      help: "a network card and its other end",
+    },
     { name: "boot", value: "ORDER", help: "e.g. cdrom,disk (default floppy,disk,cdrom)" },
     { name: "bios", value: "builtin|FILE", help: "firmware (default builtin), e.g. SeaBIOS" },
     {

@@ -9,6 +9,7 @@ import { UsageError } from "../errors.ts";
 import { oneOf } from "./one_of.ts";
 import { type CommandSpec, RUN } from "./option_table.ts";
 import { parseDrive } from "./parse_drive.ts";
+import { parseNetwork } from "./parse_network.ts";
 
 /** Values of a command's options. */
 export interface ParsedCommand {
@@ -107,6 +108,7 @@ export function parseRun(
     floppy: drives("floppy"),
     disk: drives("disk"),
     cdrom: drives("cdrom"),
+    network: texts("net")?.map(parseNetwork),
     boot: text("boot")?.split(",").map((device) =>
       oneOf<BootDevice>("boot", device.trim(), ["floppy", "disk", "cdrom", "kernel"])!
     ),

@@ -25,6 +25,16 @@ export interface DriveConfig {
   readonly rates?: Rates;
 }
 
+/** Kinds of network cards. */
+export type NetworkModel = "e1000";
+
+/** A network card of the board. */
+export interface NetworkCardConfig {
+  readonly model: NetworkModel;
+  /** Its Ethernet address, six bytes. */
+  readonly mac: Uint8Array;
+}
+
 /** See above. */
 export interface BoardConfig {
   readonly ramBytes: number;
@@ -38,6 +48,7 @@ export interface BoardConfig {
   /** Processor state with which the built-in firmware enters a kernel that the user gave. */
   readonly kernelEntry?: EntryState;
   readonly drives: readonly DriveConfig[];
+  readonly networks: readonly NetworkCardConfig[];
   /** Where the firmware looks for something to start. */
   readonly bootOrder: readonly BootDevice[];
   /** Serial ports, 0 to 4: COM1 3F8h, COM2 2F8h, COM3 3E8h, COM4 2E8h. */
@@ -63,3 +74,5 @@ export const MAX_IDE_DRIVES = 4;
 export const MAX_VIRTIO_DISKS = 16;
 /** Floppy drives. */
 export const MAX_FLOPPY_DRIVES = 2;
+/** Network cards: each has a PCI slot, of which others want some. */
+export const MAX_NETWORKS = 8;

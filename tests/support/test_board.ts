@@ -14,6 +14,7 @@ import { Arena } from "../../hv/core/arena.ts";
 import { GuestMemory } from "../../hv/core/guest_memory.ts";
 import { Pc } from "../../hv/pc.ts";
 import type { BoardConfig } from "../../hv/pc/board_config.ts";
+import { addNetworks } from "../../hv/pc/networks.ts";
 import { BuiltinFirmware } from "../../hv/pc/builtin_firmware.ts";
 import { MemoryImage } from "./memory_image.ts";
 import { PcVirtio } from "../../hv/pc/virtio.ts";
@@ -131,6 +132,7 @@ export class TestBoard {
       doorbell: this.doorbell,
       BuiltinFirmware,
       PcVirtio,
+      addNetworks,
     });
     for (const { blk, medium } of this.pc.virtio?.disks ?? []) {
       blk.engine = new SerialEngine(this.images[medium], this.memory, () => {});
@@ -182,6 +184,7 @@ export const FULL_BOARD: BoardConfig = {
     { kind: "cdrom", unit: 2, sizeBytes: 1 << 20, readOnly: true },
     { kind: "disk", interface: "virtio", unit: 0, sizeBytes: 1 << 20, readOnly: false },
   ],
+  networks: [{ model: "e1000", mac: Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56) }],
   bootOrder: ["floppy", "disk", "cdrom"],
   serialPorts: 4,
   rng: true,
