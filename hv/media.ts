@@ -56,7 +56,13 @@ function open({ path, kind, readOnly, overlay, format }: ResolvedDrive): DiskHan
   try {
     if (kind !== "floppy") return handle;
     const { isFile, size } = Deno.statSync(path);
-    return { ...handle, sizeBytes: floppyImageBytes(path, isFile ? size : handle.sizeBytes) };
+    return {
+      ...handle,
+      sizeBytes: floppyImageBytes(
+        path,
+        isFile && handle.format === "raw" ? size : handle.sizeBytes,
+      ),
+    };
   } catch (error) {
     closeDiskHandle(handle);
     throw error;

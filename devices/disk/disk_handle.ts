@@ -2,7 +2,10 @@
 
 import { closeDescriptor, FileHandle } from "../../hv/sys/mod.ts";
 import type { DiskImage } from "./disk_image.ts";
+import type { ImageFormat } from "./image_format.ts";
 import { OverlayImage } from "./overlay_image.ts";
+import { readHeader } from "./qcow2/header.ts";
+import { Qcow2Image } from "./qcow2/qcow2_image.ts";
 import { RawImage } from "./raw_image.ts";
 
 /** Cloneable; made by `openDiskHandle`. */
@@ -10,35 +13,50 @@ export interface DiskHandle {
   readonly path: string;
   readonly fd: number;
   readonly writable: boolean;
+  readonly format: ImageFormat;
+  /** Of the disk. */
   readonly sizeBytes: number;
   /** Was it only guessed to be raw? Then the guest cannot make it look like another format. */
   readonly guarded: boolean;
+  /** Read where the image has nothing. */
+  readonly backing: DiskHandle | undefined;
   /** Descriptor of the overlay's scratch file. */
   readonly scratch: number | undefined;
 }
 
 /** The image behind a handle, for the one thread that serves it; disposing of it closes the handle. */
-export function attachDisk(
-  { path, fd, writable, sizeBytes, guarded, scratch }: DiskHandle,
-): DiskImage {
-  const image = new RawImage(new FileHandle(fd, path, writable), sizeBytes, { guarded });
+export function attachDisk(handle: DiskHandle): DiskImage {
+  const { path, scratch } = handle;
+  const image = attachImage(handle);
   if (scratch === undefined) return image;
   return new OverlayImage(image, new FileHandle(scratch, `the overlay of ${path}`, true));
+}
+
+function attachImage(handle: DiskHandle): DiskImage {
+  const { path, fd, writable, format, sizeBytes, guarded, backing } = handle;
+  const file = new FileHandle(fd, path, writable);
+  switch (format) {
+    case "raw":
+      return new RawImage(file, sizeBytes, { guarded });
+    case "qcow2":
+      return new Qcow2Image(file, readHeader(file), sizeBytes, backing && attachImage(backing));
+  }
 }
 
 /**
  * The first 512 bytes of an image that nobody serves yet.
  *
- * @throws SysError
+ * @throws SysError, DiskError
  */
-export function readBootSector({ path, fd, writable }: DiskHandle): Uint8Array {
+export function readBootSector(handle: DiskHandle): Uint8Array {
   const sector = new Uint8Array(512);
-  new FileHandle(fd, path, writable).read(sector, 0);
+  attachDisk(handle).read(0, sector);
   return sector;
 }
 
 /** Closes a handle, for whoever has not disposed of its image. */
-export function closeDiskHandle({ fd, scratch }: DiskHandle): void {
+export function closeDiskHandle({ fd, scratch, backing }: DiskHandle): void {
   closeDescriptor(fd);
   if (scratch !== undefined) closeDescriptor(scratch);
+  if (backing !== undefined) closeDiskHandle(backing);
 }

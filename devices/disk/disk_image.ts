@@ -74,11 +74,14 @@ export class DiskError extends Error {
   override readonly name = "DiskError";
   readonly path: string;
   readonly code: DiskErrorCode;
+  /** The message without its beginning. */
+  readonly problem: string;
 
   /** @param problem Follows "Cannot use PATH as a disk: ". */
   constructor(path: string, code: DiskErrorCode, problem: string, options?: ErrorOptions) {
     super(`Cannot use ${path} as a disk: ${problem}`, options);
     this.path = path;
     this.code = code;
+    this.problem = problem;
   }
 }

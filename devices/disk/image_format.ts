@@ -1,9 +1,9 @@
 /** Formats of disk images, told apart by how a file begins. */
 
 /** One that can be opened. */
-export type ImageFormat = "raw";
+export type ImageFormat = "raw" | "qcow2";
 /** All of them. */
-export const IMAGE_FORMATS: readonly ImageFormat[] = ["raw"];
+export const IMAGE_FORMATS: readonly ImageFormat[] = ["raw", "qcow2"];
 
 /** As much of a file's beginning as is looked at, bytes. */
 export const MAGIC_BYTES = 32;

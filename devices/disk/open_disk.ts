@@ -12,8 +12,10 @@ import {
   floppyBytes,
 } from "../../hv/core/floppy_formats.ts";
 import { imageHolders } from "./image_holders.ts";
-import { detectFormat, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
-import { attachDisk, type DiskHandle } from "./disk_handle.ts";
+import { BackingChain } from "./backing_chain.ts";
+import { attachDisk, closeDiskHandle, type DiskHandle } from "./disk_handle.ts";
+import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
+import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
 
 /** What to open, and how. */
 export interface DiskOptions {
@@ -28,6 +30,8 @@ export interface DiskOptions {
   readonly sectorBytes?: 512 | 2048;
   /** What the image is; default: what it looks like, raw if like nothing else. */
   readonly format?: ImageFormat;
+  /** A folder where backing files may be, besides that of the image. */
+  readonly backingFolder?: string;
 }
 
 /** The largest image, bytes: offsets are exact far beyond, and no file system holds as much. */
@@ -57,25 +61,94 @@ export function openDisk(options: DiskOptions): DiskImage {
  * @throws DiskError
  */
 export function openDiskHandle(options: DiskOptions): DiskHandle {
-  const { path, readOnly = false, overlay = false, sectorBytes = 512 } = options;
+  const { path, readOnly = false, overlay = false, format, sectorBytes = 512 } = options;
   if (readOnly && overlay) {
     throw new DiskError(path, "host", "an overlay is there to be written; leave out read-only");
   }
+  const chain = new BackingChain(path, options.backingFolder);
+  const image = openImage(path, { write: !readOnly && !overlay, format, sectorBytes, chain });
+  if (!overlay) return image;
+  try {
+    return { ...image, scratch: openScratch(path, options.scratchDirectory).fd };
+  } catch (error) {
+    closeDiskHandle(image);
+    throw error;
+  }
+}
+
+/** How an image, or one that is behind it, is opened. */
+interface Opening {
+  readonly write: boolean;
+  readonly format: ImageFormat | undefined;
+  readonly sectorBytes: number;
+  readonly chain: BackingChain;
+}
+
+function openImage(path: string, opening: Opening): DiskHandle {
+  const { write, format: wanted, sectorBytes, chain } = opening;
   checkKind(path);
-  const write = !readOnly && !overlay;
+  chain.enter(path);
   const file = openFile(path, write);
+  let backing: DiskHandle | undefined;
   try {
     claim(file, path);
-    const sizeBytes = alignUp(file.size, sectorBytes);
+    const format = wanted ?? guessFormat(file, path);
+    let diskBytes = file.size;
+    if (format === "qcow2") {
+      const header = readHeader(file);
+      if (write) checkWritable(path, header);
+      backing = openBacking(path, header, opening);
+      diskBytes = header.sizeBytes;
+    }
+    const sizeBytes = alignUp(diskBytes, sectorBytes);
     checkSize(path, sizeBytes);
-    const guarded = options.format === undefined;
-    if (guarded) checkFormat(file, path);
-    const scratch = overlay ? openScratch(path, options.scratchDirectory).fd : undefined;
-    return { path, fd: file.fd, writable: write, sizeBytes, guarded, scratch };
+    const guarded = wanted === undefined && format === "raw";
+    const { fd } = file;
+    return { path, fd, writable: write, format, sizeBytes, guarded, backing, scratch: undefined };
   } catch (error) {
     file[Symbol.dispose]();
+    if (backing !== undefined) closeDiskHandle(backing);
     throw error instanceof SysError ? hostError(path, error) : error;
   }
+}
+
+function openBacking(
+  path: string,
+  { backingFile, backingFormat }: Qcow2Header,
+  opening: Opening,
+): DiskHandle | undefined {
+  if (backingFile === undefined) return undefined;
+  const refuse = (why: string, cause?: unknown) =>
+    new DiskError(path, "backing", `its backing file ${backingFile} ${why}`, { cause });
+  const format = IMAGE_FORMATS.find((name) => name === backingFormat);
+  if (backingFormat !== undefined && format === undefined) {
+    throw refuse(`is of format "${backingFormat}", which is not supported`);
+  }
+  const target = opening.chain.resolve(path, backingFile);
+  try {
+    return openImage(target, { ...opening, write: false, format });
+  } catch (cause) {
+    if (!(cause instanceof DiskError)) throw cause;
+    if (cause.code === "missing") throw refuse("is not there", cause);
+    if (cause.code === "backing") throw cause;
+    throw refuse(`cannot be used: ${cause.problem}`, cause);
+  }
+}
+
+function checkWritable(path: string, { incompatible }: Qcow2Header): void {
+  if (incompatible & Incompatible.dirty) {
+    throw new DiskError(
+      path,
+      "corrupt",
+      "its refcounts were not written in the end; repair it with qemu-img check -r all",
+    );
+  }
+  if ((incompatible & Incompatible.corrupt) === 0) return;
+  throw new DiskError(
+    path,
+    "corrupt",
+    "it is marked as corrupt; repair it with qemu-img check -r all, or attach it read-only",
+  );
 }
 
 /**
@@ -153,16 +226,17 @@ function checkSize(path: string, sizeBytes: number): void {
   }
 }
 
-function checkFormat(file: FileHandle, path: string): void {
+function guessFormat(file: FileHandle, path: string): ImageFormat {
   const head = new Uint8Array(MAGIC_BYTES);
   file.read(head, 0);
   const found = detectFormat(head);
-  if (found === "raw") return;
+  const format = IMAGE_FORMATS.find((name) => name === found);
+  if (format !== undefined) return format;
   throw new DiskError(
     path,
     "format",
-    `it is a ${found} image, and raw ones are read; ` +
-      `convert it with qemu-img convert -O raw, or say format=raw if it is one`,
+    `it is a ${found} image, and ${IMAGE_FORMATS.join(" and ")} ones are read; ` +
+      `convert it with qemu-img convert -O qcow2, or say format=raw if it is raw`,
   );
 }
 

@@ -54,7 +54,8 @@ export const RUN: CommandSpec = {
     },
     {
       name: "disk",
-      value: "FILE[,readonly][,overlay][,format=raw][,if=ide|virtio][,serial=S][,iops=N][,bps=N]",
+      value:
+        "FILE[,readonly][,overlay][,format=raw|qcow2][,if=ide|virtio][,serial=S][,iops=N][,bps=N]",
       multiple: true,
       help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
     },

@@ -221,6 +221,8 @@ export class FileHandle extends Descriptor {
       if (done === 0) return true;
       const number = errno();
       if (number === Errno.EOPNOTSUPP || number === Errno.ENODEV) return false;
+      // Parts of a block device's own, larger blocks.
+      if (number === Errno.EINVAL && this.kind === "block device") return false;
       if (number !== Errno.EINTR) {
         throw new SysError(`clear ${length} bytes of ${this.path} at byte ${position}`, number);
       }

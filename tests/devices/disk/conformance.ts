@@ -14,6 +14,10 @@ export interface ImageKind {
   open(directory: string, content: Uint8Array): DiskImage;
   /** Opens the same image again: present when what was written is to be there then. */
   reopen?(directory: string): DiskImage;
+  /** Looks at the closed image with other eyes. */
+  verify?(directory: string, model: DiskModel): void;
+  /** Its clusters are so large that small ranges are not given back. */
+  readonly coarse?: boolean;
 }
 
 /** Runs `body` in a directory of its own that is gone afterwards. */
@@ -157,8 +161,10 @@ export function imageConformance(kind: ImageKind): void {
         model.agrees(readAll(image), "after a flush");
         image[Symbol.dispose]();
         if (kind.reopen === undefined) return;
-        using again = kind.reopen(directory);
+        const again = kind.reopen(directory);
         model.agrees(readAll(again), "after it was opened again");
+        again[Symbol.dispose]();
+        kind.verify?.(directory, model);
       })
     );
   });
@@ -178,7 +184,9 @@ export function imageConformance(kind: ImageKind): void {
         image.read(at, data);
         assert.ok(data.every((byte) => byte === 0), `at ${at}`);
       }
-      if (!image.readOnly) assert.ok(zeros >= 65536, "cleared clusters are known to be zeros");
+      if (!image.readOnly && !kind.coarse) {
+        assert.ok(zeros >= 65536, "cleared clusters are known to be zeros");
+      }
       assert.ok(zeros <= 2 * 65536 + 412, "data is not taken for zeros");
     });
   });
