@@ -92,6 +92,18 @@ const declarations = {
   timer_delete: { parameters: ["usize"], result: "i32" },
   sigaction: { parameters: ["i32", "buffer", "buffer"], result: "i32" },
   signal: { parameters: ["i32", "usize"], result: "isize" },
+  /** `io_uring_setup`, for which glibc has no function. */
+  ioUringSetup: {
+    name: "syscall",
+    parameters: ["isize", "u32", "buffer"],
+    result: "isize",
+  },
+  /** `io_uring_enter`: number, ring, to submit, to wait for, flags, signal mask and its size. */
+  ioUringEnter: {
+    name: "syscall",
+    parameters: ["i32", "i32", "u32", "u32", "u32", "usize", "usize"],
+    result: "i32",
+  },
 } as const satisfies Deno.ForeignLibraryInterface;
 
 type Declarations = typeof declarations;

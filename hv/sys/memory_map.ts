@@ -36,13 +36,13 @@ export class SharedMapping {
   #buffer: ArrayBuffer | undefined;
 
   /**
-   * Maps `length` bytes of `fd` from its beginning.
+   * Maps `length` bytes of `fd` from `offset` on, a multiple of `PAGE_BYTES`.
    *
    * @throws SysError
    */
-  constructor(fd: number, length: number) {
+  constructor(fd: number, length: number, offset = 0) {
     this.#length = length;
-    this.#address = map(0, length, MAP_SHARED, fd, 0);
+    this.#address = map(0, length, MAP_SHARED, fd, offset);
     this.#buffer = bytesAt(this.#address, length);
   }
 

@@ -12,6 +12,7 @@ export * from "./epoll.ts";
 export * from "./errors.ts";
 export * from "./event_fd.ts";
 export * from "./file.ts";
+export * from "./io_uring.ts";
 export * from "./memory_map.ts";
 export * from "./poll.ts";
 export * from "./socket.ts";
