@@ -64,8 +64,8 @@ export interface HostRange {
 
 /** See above. Tokens are unsigned 32-bit numbers of the caller's. */
 export class IoUring extends Descriptor {
-  /** Most requests that can be queued between two calls of `submit`. */
-  readonly entries: number;
+  /** Requests that the ring holds; there is room for twice as many results. */
+  readonly depth: number;
   readonly #rings: SharedMapping;
   readonly #sqes: SharedMapping;
   readonly #sqe: Uint32Array;
@@ -108,11 +108,11 @@ export class IoUring extends Descriptor {
   private constructor(fd: number, params: DataView) {
     super(fd);
     const field = (offset: number) => params.getUint32(offset, true);
-    this.entries = field(SQ_ENTRIES);
+    this.depth = field(SQ_ENTRIES);
     const cqEnd = field(CQ_OFF.cqes) + field(CQ_ENTRIES) * CQE_BYTES;
-    const bytes = Math.max(field(SQ_OFF.array) + 4 * this.entries, cqEnd);
+    const bytes = Math.max(field(SQ_OFF.array) + 4 * this.depth, cqEnd);
     this.#rings = new SharedMapping(fd, bytes);
-    this.#sqes = new SharedMapping(fd, this.entries * SQE_BYTES, IORING_OFF_SQES);
+    this.#sqes = new SharedMapping(fd, this.depth * SQE_BYTES, IORING_OFF_SQES);
     this.#words = new Uint32Array(this.#rings.buffer, 0, bytes >> 2);
     this.#results = new Int32Array(this.#rings.buffer, 0, bytes >> 2);
     this.#sqe = new Uint32Array(this.#sqes.buffer);
@@ -127,7 +127,7 @@ export class IoUring extends Descriptor {
     this.#cqMask = this.#words[field(CQ_OFF.ringMask) >> 2];
     // Entry i of the ring is always request i.
     const array = field(SQ_OFF.array) >> 2;
-    for (let i = 0; i < this.entries; i++) this.#words[array + i] = i;
+    for (let i = 0; i < this.depth; i++) this.#words[array + i] = i;
   }
 
   /** Requests that have been queued or submitted and whose results have not been taken. */
@@ -226,9 +226,13 @@ export class IoUring extends Descriptor {
     }
   }
 
-  /** Ends the ring; what is under way goes on, so that memory must stay: `wait` and `take` first. */
+  /** Waits for what is under way, whose results are dropped, and ends the ring. */
   override [Symbol.dispose](): void {
     if (this.fd < 0) return;
+    while (this.#inFlight > this.#queued) {
+      this.wait();
+      this.take(() => {});
+    }
     super[Symbol.dispose]();
     this.#rings[Symbol.dispose]();
     this.#sqes[Symbol.dispose]();
@@ -251,7 +255,7 @@ export class IoUring extends Descriptor {
       return;
     }
     // Before the pieces are noted down: submitting forgets all that are.
-    if (this.#queued === this.entries || this.#iovecsUsed + memory.length > IOVECS) this.submit();
+    if (this.#queued === this.depth || this.#iovecsUsed + memory.length > IOVECS) this.submit();
     if (this.#iovecsUsed + memory.length > IOVECS) {
       throw new RangeError(`Cannot transfer ${memory.length} pieces of memory at once`);
     }
@@ -277,8 +281,8 @@ export class IoUring extends Descriptor {
     opFlags: number,
     token: number,
   ): void {
-    if (this.#queued === this.entries) this.submit();
-    if (this.#queued === this.entries) throw new SysError("queue a transfer", Errno.EBUSY);
+    if (this.#queued === this.depth) this.submit();
+    if (this.#queued === this.depth) throw new SysError("queue a transfer", Errno.EBUSY);
     const { sqTail } = this.#at;
     const words = this.#words;
     const tail = words[sqTail];

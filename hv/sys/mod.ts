@@ -20,4 +20,5 @@ export * from "./socket_address.ts";
 export * from "./tap.ts";
 export * from "./thread.ts";
 export * from "./thread_timer.ts";
+export * from "./transfer.ts";
 export { errno, libc } from "./libc.ts";
