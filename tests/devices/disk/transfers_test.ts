@@ -1,0 +1,199 @@
+/** Transfers of the I/O worker: put together where they follow one another, and told apart at the end. */
+
+import assert from "node:assert/strict";
+import type { TransferEngine } from "../../../devices/disk/transfer_engine.ts";
+import { Transfers } from "../../../devices/disk/transfers.ts";
+import { Errno, type HostRange } from "../../../hv/sys/mod.ts";
+import { Random } from "../../support/random.ts";
+
+interface Asked {
+  readonly what: string;
+  readonly token: number;
+  readonly bytes: number;
+  readonly pieces: number;
+}
+
+/** An engine that does what the test says, when it says so. */
+class FakeEngine implements TransferEngine {
+  readonly fd = -1;
+  readonly depth: number;
+  readonly asked: Asked[] = [];
+  readonly #results: [number, number][] = [];
+  inFlight = 0;
+  submits = 0;
+  ended = false;
+
+  constructor(depth = 64) {
+    this.depth = depth;
+  }
+
+  read(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+    this.#ask(`read ${fd} ${offset}`, memory, token);
+  }
+
+  write(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+    this.#ask(`write ${fd} ${offset}`, memory, token);
+  }
+
+  dataSync(fd: number, token: number): void {
+    this.#ask(`sync ${fd}`, [], token);
+  }
+
+  allocate(): void {
+    assert.fail("not used");
+  }
+
+  submit(): void {
+    this.submits++;
+  }
+
+  take(done: (token: number, result: number) => void): number {
+    const results = this.#results.splice(0);
+    for (const [token, result] of results) {
+      this.inFlight--;
+      done(token, result);
+    }
+    return results.length;
+  }
+
+  wait(): void {
+    // What is waited for goes well.
+    for (const { token, bytes } of this.asked.splice(0)) this.#results.push([token, bytes]);
+  }
+
+  /** The oldest transfer that was asked for ends. */
+  finish(result?: number): void {
+    const { token, bytes } = this.asked.shift()!;
+    this.#results.push([token, result ?? bytes]);
+  }
+
+  [Symbol.dispose](): void {
+    assert.equal(this.inFlight, 0, "nothing is under way at the end");
+    this.ended = true;
+  }
+
+  #ask(what: string, memory: readonly HostRange[], token: number): void {
+    assert.ok(this.inFlight < this.depth, "more than the engine takes");
+    this.inFlight++;
+    const bytes = memory.reduce((sum, { length }) => sum + length, 0);
+    this.asked.push({ what, token, bytes, pieces: memory.length });
+  }
+}
+
+/** Starts a transfer of `length` bytes; its result will be in `results` under its name. */
+function start(
+  transfers: Transfers,
+  results: Map<string, number>,
+  op: "read" | "write" | "flush",
+  offset: number,
+  length: number,
+  pieces = 1,
+): void {
+  const name = `${op} ${offset}`;
+  transfers.start({
+    op,
+    fd: 3,
+    offset,
+    length,
+    pieces: Array.from({ length: pieces }, (_, i) => ({
+      address: 0x10000 + i * length,
+      length: length / pieces,
+    })),
+    done(result) {
+      assert.ok(!results.has(name), `${name} ends twice`);
+      results.set(name, result);
+    },
+  });
+}
+
+Deno.test("requests that follow one another in the file are one transfer", () => {
+  const engine = new FakeEngine();
+  const transfers = new Transfers(engine);
+  const results = new Map<string, number>();
+  for (const offset of [0, 4096, 8192, 20480, 24576]) {
+    start(transfers, results, "read", offset, 4096, 2);
+  }
+  start(transfers, results, "write", 28672, 4096);
+  transfers.submit();
+  assert.deepEqual(engine.asked.map(({ what, bytes, pieces }) => [what, bytes, pieces]), [
+    ["read 3 0", 12288, 6],
+    ["read 3 20480", 8192, 4],
+    ["write 3 28672", 4096, 1],
+  ]);
+  for (let i = 0; i < 3; i++) engine.finish();
+  assert.equal(transfers.serve(), 3);
+  assert.equal(results.size, 6);
+  for (const [name, result] of results) assert.equal(result, 4096, name);
+  assert.equal(transfers.busy, false);
+});
+
+Deno.test("flushes are never put together, and nothing is moved past them", () => {
+  const engine = new FakeEngine();
+  const transfers = new Transfers(engine);
+  const results = new Map<string, number>();
+  start(transfers, results, "write", 0, 512);
+  start(transfers, results, "flush", 0, 0, 0);
+  start(transfers, results, "write", 512, 512);
+  transfers.submit();
+  assert.deepEqual(engine.asked.map(({ what }) => what), ["write 3 0", "sync 3", "write 3 512"]);
+});
+
+Deno.test("requests that failed together are tried alone: each is told how it went by itself", () => {
+  const engine = new FakeEngine();
+  const transfers = new Transfers(engine);
+  const results = new Map<string, number>();
+  for (const offset of [0, 512, 1024]) start(transfers, results, "read", offset, 512);
+  transfers.submit();
+  engine.finish(-Errno.EIO);
+  transfers.serve();
+  assert.equal(results.size, 0);
+  // What comes now does not get into the same trouble.
+  start(transfers, results, "read", 1536, 512);
+  transfers.submit();
+  assert.equal(engine.asked.length, 4);
+  engine.finish();
+  engine.finish(-Errno.EIO);
+  engine.finish(100);
+  engine.finish();
+  transfers.serve();
+  assert.deepEqual([...results.values()], [512, -Errno.EIO, 100, 512]);
+});
+
+Deno.test("no more is under way than the engine takes; the rest waits its turn", () => {
+  const engine = new FakeEngine(4);
+  const transfers = new Transfers(engine);
+  const results = new Map<string, number>();
+  for (let i = 0; i < 10; i++) start(transfers, results, "write", i * 8192, 512);
+  transfers.submit();
+  assert.equal(engine.asked.length, 4);
+  engine.finish();
+  engine.finish();
+  transfers.serve();
+  assert.equal(engine.asked.length, 4);
+  transfers.drain();
+  assert.equal(results.size, 10);
+});
+
+Deno.test("any number of requests, in any order, with any result: each ends once", () => {
+  const random = new Random(5);
+  const engine = new FakeEngine(8);
+  const transfers = new Transfers(engine);
+  const results = new Map<string, number>();
+  let offset = 0;
+  let count = 0;
+  for (let step = 0; step < 5000; step++) {
+    if (random.below(2) === 0) {
+      start(transfers, results, random.below(2) === 0 ? "read" : "write", offset, 512);
+      offset += 512 * (1 + random.below(2));
+      count++;
+    }
+    if (random.below(3) === 0) transfers.submit();
+    if (engine.asked.length > 0 && random.below(3) === 0) {
+      engine.finish(random.below(4) === 0 ? -Errno.EIO : undefined);
+    }
+    if (random.below(3) === 0) transfers.serve();
+  }
+  transfers[Symbol.dispose]();
+  assert.equal(results.size, count);
+  assert.ok(engine.ended);
+});
