@@ -8,7 +8,11 @@
  */
 
 /** Modules that are threads. */
-export const WORKERS: readonly string[] = ["hv/vcpu_worker.ts", "hv/io_worker.ts"];
+export const WORKERS: readonly string[] = [
+  "hv/vcpu_worker.ts",
+  "hv/io_worker.ts",
+  "devices/disk/transfer_worker.ts",
+];
 
 /** Modules that are loaded by their addresses so that a start from a checkout fetches no package. */
 export const LATE_MODULES: readonly string[] = ["devices/display/fast_png.ts"];

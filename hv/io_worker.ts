@@ -15,12 +15,12 @@ import {
 } from "./machine_thread.ts";
 import { attachDisk } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
-import { SerialEngine } from "../devices/disk/serial_engine.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
 import type { NetworkLink } from "../devices/net/network_link.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import type { IoHandles } from "./io_parts.ts";
 import { DescriptorSet, EventFd, monotonicNs } from "./sys/mod.ts";
+import type { VirtioDisks } from "./virtio_disks.ts";
 
 /** What main posts to start the thread. */
 export interface IoWorkerStart {
@@ -62,6 +62,12 @@ function serveDisks(
 /** The networks' code, for a machine that has some. */
 type LinkNetworks = typeof import("../devices/net/link_networks.ts").linkNetworks;
 
+/** What is loaded only for a machine that needs it. */
+interface LateParts {
+  readonly linkNetworks: LinkNetworks | undefined;
+  readonly Disks: typeof VirtioDisks | undefined;
+}
+
 /** Moves the networks' frames; when that is to be done again at the latest, in nanoseconds from now. */
 function serveNetworks(links: readonly NetworkLink[]): number {
   if (links.length === 0) return Infinity;
@@ -74,7 +80,7 @@ function serveNetworks(links: readonly NetworkLink[]): number {
 function run(
   { seed, handles: { media, networks } }: IoWorkerStart,
   parts: ThreadParts,
-  linkNetworks: LinkNetworks | undefined,
+  { linkNetworks, Disks }: LateParts,
 ): void {
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
@@ -86,10 +92,7 @@ function run(
   const onError = media.map((handle) => (error: Error) =>
     warnings.failed(handle?.path ?? "a drive", error)
   );
-  for (const { blk, medium } of pc.virtio?.disks ?? []) {
-    const image = images[medium];
-    if (image) blk.engine = new SerialEngine(image, thread.memory, onError[medium]);
-  }
+  using virtioDisks = Disks && new Disks(thread, images, onError, descriptors);
   const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
   control.parkIo();
   for (;;) {
@@ -97,10 +100,12 @@ function run(
     control.ioWakes();
     serveDisks(thread, images, onError);
     const more = pc.virtio?.serve() ?? false;
+    virtioDisks?.serve();
     serveNetworks(links);
     const next = pc.timers.run();
     if (requested === Request.stop) break;
     if (requested === Request.park) {
+      virtioDisks?.drain();
       control.parkIo();
       continue;
     }
@@ -109,12 +114,14 @@ function run(
     // What came before the line above did not ring: look once more.
     serveDisks(thread, images, onError);
     const stillMore = pc.virtio?.serve() ?? false;
+    virtioDisks?.serve();
     const networksNs = serveNetworks(links);
     const due = pc.timers.run();
     if (stillMore || control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
     descriptors.wait(Math.max(0, Math.min(due - now, next - now, networksNs)));
   }
+  virtioDisks?.drain();
   for (const link of links) link[Symbol.dispose]();
   // Main closes the images and the networks: it has opened them.
   for (const [i, image] of images.entries()) flush(image, media[i]?.path ?? "");
@@ -142,7 +149,9 @@ self.onmessage = async ({ data }) => {
     const linkNetworks = config.networks.length === 0
       ? undefined
       : (await import("../devices/net/link_networks.ts")).linkNetworks;
-    run(data, parts, linkNetworks);
+    const hasDisks = config.drives.some((drive) => drive.interface === "virtio");
+    const Disks = hasDisks ? (await import("./virtio_disks.ts")).VirtioDisks : undefined;
+    run(data, parts, { linkNetworks, Disks });
   } catch (error) {
     const { control } = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

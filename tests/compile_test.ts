@@ -110,7 +110,7 @@ Deno.test("the packed program has every bundled module, every worker and every a
 });
 
 Deno.test("every worker is started by a literal address that the compiler can see", () => {
-  const started = [...sources("hv/")].flatMap((path) => {
+  const started = [...sources("hv/"), ...sources("devices/")].flatMap((path) => {
     const text = Deno.readTextFileSync(new URL(path, ROOT));
     return [...text.matchAll(/new Worker\(\s*new URL\("([^"]+)", import\.meta\.url\)/g)]
       .map(([, target]) => new URL(target, new URL(path, ROOT)).href.slice(ROOT.href.length));

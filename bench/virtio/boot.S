@@ -6,8 +6,13 @@
 #define USER_CODE 0x2b
 #define USER_DATA 0x33
 #define SYSENTER_CS 0x174
-/* IOPL 3, interrupts off. */
-#define FLAGS 0x3002
+#define TASK 0x38
+/* Interrupts off. Ports are allowed by the task's bitmap: not every KVM keeps the IOPL. */
+#define FLAGS 0x0002
+/* The task state segment: 104 bytes, a bit for each port, and a byte of ones. */
+#define BITMAP 104
+#define PORT_BYTES 8192
+#define TASK_BYTES (BITMAP + PORT_BYTES + 1)
 
 	.globl start
 	.section .note.GNU-stack, "", @progbits
@@ -59,6 +64,10 @@ long_mode:
 	movl %eax, %ss
 	movl $stack_end, %esp
 	lidt idt_pointer
+	movw $BITMAP, task + 0x66
+	movb $0xff, task + BITMAP + PORT_BYTES
+	movl $TASK, %eax
+	ltr %ax
 	/* SYSEXIT takes SYSENTER_CS + 32 and + 40. KVM's emulator has it, but no IRET from here. */
 	movl $SYSENTER_CS, %ecx
 	movl $USER_CODE - 3 - 32, %eax
@@ -94,6 +103,10 @@ gdt:
 	.quad 0, 0
 	.quad 0x00affb000000ffff /* 28h: user code */
 	.quad 0x00cff3000000ffff /* 30h: user data */
+	/* 38h: the task */
+	.word TASK_BYTES - 1, task_low
+	.byte task_middle, 0x89, 0, task_high
+	.quad 0
 gdt_pointer:
 	.word . - gdt - 1
 	.quad gdt
@@ -110,6 +123,10 @@ information:
 	.quad 0
 
 	.bss
+	.balign 4096
+	.globl task
+task:
+	.skip TASK_BYTES
 	.balign 4096
 tables:
 	.skip 6 * 4096

@@ -52,6 +52,11 @@ export interface DiskImage {
    * @param write The range is to be written, else read only.
    */
   extent?(offset: number, length: number, write: boolean): HostRange | undefined;
+  /**
+   * The descriptor whose fdatasync is all that `flush` does, for an engine that flushes while it does
+   * other things; undefined where `flush` has more to do.
+   */
+  readonly syncedBy?: number;
   [Symbol.dispose](): void;
 }
 

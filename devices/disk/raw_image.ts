@@ -68,6 +68,10 @@ export class RawImage implements DiskImage {
     return { fd: this.#file.fd, position: offset, length };
   }
 
+  get syncedBy(): number | undefined {
+    return this.readOnly ? undefined : this.#file.fd;
+  }
+
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
   }

@@ -3,7 +3,7 @@
  * threads of hv's own where the kernel has none to offer.
  */
 
-import type { HostRange } from "../../hv/sys/mod.ts";
+import type { MemoryRange } from "../../hv/sys/mod.ts";
 
 /** Most pieces of memory of one transfer. */
 export const MAX_PIECES = 256;
@@ -20,9 +20,9 @@ export interface TransferEngine extends Disposable {
   /** Requests whose results have not been taken. */
   readonly inFlight: number;
   /** Reads from file `fd` at byte `offset` into at most `MAX_PIECES` of memory. */
-  read(fd: number, offset: number, memory: readonly HostRange[], token: number): void;
+  read(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void;
   /** Writes at most `MAX_PIECES` of memory to file `fd` at byte `offset`. */
-  write(fd: number, offset: number, memory: readonly HostRange[], token: number): void;
+  write(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void;
   /** Brings onto the medium what requests have written whose results are known (fdatasync). */
   dataSync(fd: number, token: number): void;
   /** fallocate(2) of `length` bytes at `offset`. */

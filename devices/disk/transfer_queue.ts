@@ -3,7 +3,7 @@
  * shared memory: one thread asks, several serve.
  */
 
-import { addressOf, type HostRange, type Transfer, type TransferOp } from "../../hv/sys/mod.ts";
+import { addressOf, type MemoryRange, type Transfer, type TransferOp } from "../../hv/sys/mod.ts";
 import { MAX_PIECES } from "./transfer_engine.ts";
 
 /** Most requests at once. */
@@ -54,7 +54,7 @@ export class TransferQueue {
   fill(
     slot: number,
     { op, fd, offset, length, mode }: Omit<Transfer, "iovecs" | "pieces">,
-    memory: readonly HostRange[],
+    memory: readonly MemoryRange[],
     token: number,
   ): void {
     const at = SLOTS + slot * SLOT_WORDS;

@@ -1,12 +1,12 @@
 /** Transfers by threads of hv's own, for hosts without io_uring: each makes calls that may block. */
 
-import { EventFd, type HostRange, TransferOp, waitReadable } from "../../hv/sys/mod.ts";
+import { EventFd, type MemoryRange, TransferOp, waitReadable } from "../../hv/sys/mod.ts";
 import { MAX_PIECES, type TransferEngine } from "./transfer_engine.ts";
 import { QUEUE_DEPTH, TransferQueue } from "./transfer_queue.ts";
 import type { TransferWorkerStart } from "./transfer_worker.ts";
 
 const THREADS = 4;
-const NO_MEMORY: readonly HostRange[] = [];
+const NO_MEMORY: readonly MemoryRange[] = [];
 
 /** See above. The threads start with the first request. */
 export class TransferThreads implements TransferEngine {
@@ -28,11 +28,11 @@ export class TransferThreads implements TransferEngine {
     return QUEUE_DEPTH - this.#free.length;
   }
 
-  read(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+  read(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
     this.#ask({ op: TransferOp.read, fd, offset, mode: 0, length: 0 }, memory, token);
   }
 
-  write(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+  write(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
     this.#ask({ op: TransferOp.write, fd, offset, mode: 0, length: 0 }, memory, token);
   }
 
@@ -84,7 +84,7 @@ export class TransferThreads implements TransferEngine {
 
   #ask(
     transfer: Parameters<TransferQueue["fill"]>[1],
-    memory: readonly HostRange[],
+    memory: readonly MemoryRange[],
     token: number,
   ): void {
     if (memory.length > MAX_PIECES) {

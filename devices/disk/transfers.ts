@@ -3,7 +3,7 @@
  * to a `TransferEngine`, those that follow one another as one, and their results back.
  */
 
-import type { HostRange } from "../../hv/sys/mod.ts";
+import type { MemoryRange } from "../../hv/sys/mod.ts";
 import { MAX_PIECES, type TransferEngine } from "./transfer_engine.ts";
 
 /** A transfer, or a flush of what transfers have written whose results are known. */
@@ -14,7 +14,7 @@ export interface TransferRequest {
   /** Byte offset in the file. */
   readonly offset: number;
   /** At most `MAX_PIECES`, which stay until the transfer has ended. */
-  readonly pieces: readonly HostRange[];
+  readonly pieces: readonly MemoryRange[];
   /** Bytes of all pieces. */
   readonly length: number;
   /** Told the number of bytes, fewer than `length` at the file's end, or a negated error number. */
@@ -25,7 +25,7 @@ export interface TransferRequest {
 interface Batch {
   readonly first: TransferRequest;
   readonly requests: TransferRequest[];
-  pieces: readonly HostRange[];
+  pieces: readonly MemoryRange[];
   length: number;
   /** It has gone wrong together with others: from now on it is alone. */
   readonly isAlone: boolean;
@@ -58,7 +58,7 @@ export class Transfers implements Disposable {
     const last = this.#waiting.at(-1);
     if (last !== undefined && follows(last, request)) {
       if (last.requests.length === 1) last.pieces = [...last.pieces];
-      (last.pieces as HostRange[]).push(...request.pieces);
+      (last.pieces as MemoryRange[]).push(...request.pieces);
       last.requests.push(request);
       last.length += request.length;
     } else this.#waiting.push(batchOf(request, false));

@@ -8,7 +8,7 @@
  */
 
 import type { GuestMemory } from "../../hv/core/guest_memory.ts";
-import type { GuestRange } from "../../hv/core/block_engine.ts";
+import { type GuestRange, slices } from "../../hv/core/block_engine.ts";
 
 /** What is wrong with a queue, of which a driver without faults never hears. */
 export const VirtqueueFault = {
@@ -90,27 +90,4 @@ export class DescriptorChain {
     }
     return done;
   }
-}
-
-/** The `length` bytes from `offset` of what `ranges` hold, or as many as there are. */
-export function slices(
-  ranges: readonly GuestRange[],
-  offset: number,
-  length: number,
-): GuestRange[] {
-  const found: GuestRange[] = [];
-  let skip = offset;
-  let left = length;
-  for (const range of ranges) {
-    if (left <= 0) break;
-    if (skip >= range.length) {
-      skip -= range.length;
-      continue;
-    }
-    const taken = Math.min(range.length - skip, left);
-    found.push({ address: range.address + skip, length: taken });
-    left -= taken;
-    skip = 0;
-  }
-  return found;
 }

@@ -12,10 +12,10 @@
  */
 
 import { BlockResult } from "../../hv/core/block.ts";
-import type { BlockEngine, BlockRequest } from "../../hv/core/block_engine.ts";
+import { type BlockEngine, type BlockRequest, slices } from "../../hv/core/block_engine.ts";
 import type { RateLimit } from "../../hv/core/rate_limit.ts";
 import { bytes, flag, record } from "../../hv/core/record.ts";
-import { type DescriptorChain, slices } from "./descriptor_chain.ts";
+import type { DescriptorChain } from "./descriptor_chain.ts";
 import {
   BLK_CONFIG_BYTES,
   BLK_QUEUE_SIZE,
@@ -76,8 +76,10 @@ export class VirtioBlk implements VirtioDevice {
   readonly #serial: Uint8Array;
   readonly #header = new Uint8Array(HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
-  /** Within `serve`: whoever gives buffers back need not signal. */
-  #serving = false;
+  /** The queue that is being served: the core signals for it afterwards. */
+  #serving: Virtqueue | undefined;
+  /** Other queues with requests that have ended. */
+  readonly #unsignalled = new Set<Virtqueue>();
 
   /** @param limit Who owns it has the queues served again when it lets go. */
   constructor(state: VirtioBlkState, disk: BlkIdentity, limit?: RateLimit) {
@@ -110,13 +112,13 @@ export class VirtioBlk implements VirtioDevice {
   }
 
   serve(queue: Virtqueue): void {
-    this.#serving = true;
+    this.#serving = queue;
     while (this.#limit?.mustWait() !== true) {
       const chain = queue.pop();
       if (chain === undefined) break;
       this.#begin(queue, chain);
     }
-    this.#serving = false;
+    this.#serving = undefined;
   }
 
   #begin(queue: Virtqueue, chain: DescriptorChain): void {
@@ -145,6 +147,12 @@ export class VirtioBlk implements VirtioDevice {
       default:
         return this.#finish(queue, chain, BlkStatus.UNSUPP, 0);
     }
+  }
+
+  /** Tells the driver of what has ended outside of `serve`: all at once, for each may be an interrupt. */
+  signal(): void {
+    for (const queue of this.#unsignalled) queue.signal();
+    this.#unsignalled.clear();
   }
 
   #read(queue: Virtqueue, chain: DescriptorChain, offset: number): void {
@@ -213,7 +221,7 @@ export class VirtioBlk implements VirtioDevice {
     const end = (result: BlockResult) => {
       if (result === BlockResult.ok) this.#finish(queue, chain, BlkStatus.OK, written);
       else this.#finish(queue, chain, BlkStatus.IOERR, 0);
-      if (!this.#serving) queue.signal();
+      if (queue !== this.#serving) this.#unsignalled.add(queue);
     };
     const changes = requests[0].op !== "read" && requests[0].op !== "flush";
     const mustLast = changes && this.#isWriteThrough;

@@ -43,3 +43,26 @@ export interface BlockEngine {
    */
   start(request: BlockRequest, done: (result: BlockResult) => void): void;
 }
+
+/** The `length` bytes from `offset` of what `ranges` hold, or as many as there are. */
+export function slices(
+  ranges: readonly GuestRange[],
+  offset: number,
+  length: number,
+): GuestRange[] {
+  const found: GuestRange[] = [];
+  let skip = offset;
+  let left = length;
+  for (const range of ranges) {
+    if (left <= 0) break;
+    if (skip >= range.length) {
+      skip -= range.length;
+      continue;
+    }
+    const taken = Math.min(range.length - skip, left);
+    found.push({ address: range.address + skip, length: taken });
+    left -= taken;
+    skip = 0;
+  }
+  return found;
+}

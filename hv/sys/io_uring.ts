@@ -57,7 +57,7 @@ const IOVECS = 4096;
 const HIGH = 2 ** 32;
 
 /** A piece of memory at a host address, in bytes. */
-export interface HostRange {
+export interface MemoryRange {
   readonly address: number;
   readonly length: number;
 }
@@ -136,12 +136,12 @@ export class IoUring extends Descriptor {
   }
 
   /** Reads from `fd` at byte `offset` into `memory`; the result is the number of bytes. */
-  read(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+  read(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
     this.#transfer(IORING_OP_READ, IORING_OP_READV, fd, offset, memory, token);
   }
 
   /** Writes `memory` to `fd` at byte `offset`; the result is the number of bytes. */
-  write(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+  write(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
     this.#transfer(IORING_OP_WRITE, IORING_OP_WRITEV, fd, offset, memory, token);
   }
 
@@ -247,7 +247,7 @@ export class IoUring extends Descriptor {
     vectored: number,
     fd: number,
     offset: number,
-    memory: readonly HostRange[],
+    memory: readonly MemoryRange[],
     token: number,
   ): void {
     if (memory.length === 1) {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { MAX_PIECES, type TransferEngine } from "../../../devices/disk/transfer_engine.ts";
 import { TransferThreads } from "../../../devices/disk/transfer_threads.ts";
-import { addressOf, Errno, FileHandle, type HostRange, IoUring } from "../../../hv/sys/mod.ts";
+import { addressOf, Errno, FileHandle, IoUring, type MemoryRange } from "../../../hv/sys/mod.ts";
 import { waitReadable } from "../../../hv/sys/poll.ts";
 import { Random } from "../../support/random.ts";
 
@@ -19,7 +19,7 @@ class Bench implements Disposable {
   );
   readonly address = addressOf(this.memory);
 
-  range(offset: number, length: number): HostRange {
+  range(offset: number, length: number): MemoryRange {
     assert.ok(offset + length <= MEMORY_BYTES);
     return { address: this.address + offset, length };
   }

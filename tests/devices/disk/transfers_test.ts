@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { TransferEngine } from "../../../devices/disk/transfer_engine.ts";
 import { Transfers } from "../../../devices/disk/transfers.ts";
-import { Errno, type HostRange } from "../../../hv/sys/mod.ts";
+import { Errno, type MemoryRange } from "../../../hv/sys/mod.ts";
 import { Random } from "../../support/random.ts";
 
 interface Asked {
@@ -27,11 +27,11 @@ class FakeEngine implements TransferEngine {
     this.depth = depth;
   }
 
-  read(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+  read(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
     this.#ask(`read ${fd} ${offset}`, memory, token);
   }
 
-  write(fd: number, offset: number, memory: readonly HostRange[], token: number): void {
+  write(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
     this.#ask(`write ${fd} ${offset}`, memory, token);
   }
 
@@ -72,7 +72,7 @@ class FakeEngine implements TransferEngine {
     this.ended = true;
   }
 
-  #ask(what: string, memory: readonly HostRange[], token: number): void {
+  #ask(what: string, memory: readonly MemoryRange[], token: number): void {
     assert.ok(this.inFlight < this.depth, "more than the engine takes");
     this.inFlight++;
     const bytes = memory.reduce((sum, { length }) => sum + length, 0);

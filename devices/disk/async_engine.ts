@@ -1,0 +1,142 @@
+/**
+ * A block engine with many requests under way at a time: what lies plainly in a file goes straight
+ * between it and guest memory (`Transfers`); what does not (a cluster that must be made, unpacked or
+ * copied first) is done by the image itself, at once.
+ *
+ * A guest that has several requests for the same bytes under way gets them in any order, as from a
+ * real disk.
+ */
+
+import { BlockResult } from "../../hv/core/block.ts";
+import {
+  type BlockEngine,
+  type BlockRequest,
+  type GuestRange,
+  slices,
+} from "../../hv/core/block_engine.ts";
+import type { GuestMemory } from "../../hv/core/guest_memory.ts";
+import { addressOf, type MemoryRange, SysError } from "../../hv/sys/mod.ts";
+import type { DiskImage, HostRange } from "./disk_image.ts";
+import { SerialEngine } from "./serial_engine.ts";
+import { MAX_PIECES } from "./transfer_engine.ts";
+import type { Transfers } from "./transfers.ts";
+
+type Transfer = Extract<BlockRequest, { op: "read" | "write" }>;
+type Done = (result: BlockResult) => void;
+
+/** See above. */
+export class AsyncEngine implements BlockEngine {
+  readonly #image: DiskImage;
+  readonly #memory: GuestMemory;
+  /** Host address of the memory's first byte. */
+  readonly #base: number;
+  readonly #transfers: Transfers;
+  readonly #onError: (error: Error) => void;
+  readonly #serial: SerialEngine;
+
+  /** @param onError Told of what the host failed with; the guest gets an I/O error and goes on. */
+  constructor(
+    image: DiskImage,
+    memory: GuestMemory,
+    transfers: Transfers,
+    onError: (error: Error) => void,
+  ) {
+    this.#image = image;
+    this.#memory = memory;
+    this.#base = addressOf(new Uint8Array(memory.memory.buffer));
+    this.#transfers = transfers;
+    this.#onError = onError;
+    this.#serial = new SerialEngine(image, memory, onError);
+  }
+
+  start(request: BlockRequest, done: Done): void {
+    if (request.op === "flush") return this.#flush(done);
+    if (!("ranges" in request)) {
+      // A format may use the room for something else: nobody may write there any more.
+      if (this.#image.syncedBy === undefined) this.#transfers.drain();
+      return this.#serial.start(request, done);
+    }
+    const extent = this.#extent(request);
+    if (extent === undefined) return this.#serial.start(request, done);
+    if (extent.length < request.length) return this.#split(request, extent.length, done);
+    this.#transfer(request, extent, done);
+  }
+
+  #flush(done: Done): void {
+    const fd = this.#image.syncedBy;
+    if (fd === undefined) return this.#serial.start({ op: "flush" }, done);
+    this.#transfers.start({
+      op: "flush",
+      fd,
+      offset: 0,
+      pieces: [],
+      length: 0,
+      done: (result) =>
+        result < 0 ? this.#fail("flush the disk", result, done) : done(BlockResult.ok),
+    });
+  }
+
+  /** Where a request's first bytes lie plainly; undefined: the image has to do something about them. */
+  #extent({ op, offset, length, ranges }: Transfer): HostRange | undefined {
+    const image = this.#image;
+    const isWrite = op === "write";
+    // What is refused, the serial engine refuses, in one place.
+    if ((isWrite && image.readOnly) || ranges.length > MAX_PIECES) return undefined;
+    if (!Number.isSafeInteger(offset) || offset < 0 || offset + length > image.sizeBytes) {
+      return undefined;
+    }
+    return image.extent?.(offset, length, isWrite);
+  }
+
+  /** The first `length` bytes of a request, and the rest, end together. */
+  #split(request: Transfer, length: number, done: Done): void {
+    let left = 2;
+    let worst: BlockResult = BlockResult.ok;
+    const ended = (result: BlockResult) => {
+      if (result !== BlockResult.ok) worst = result;
+      if (--left === 0) done(worst);
+    };
+    this.start(part(request, 0, length), ended);
+    this.start(part(request, length, request.length - length), ended);
+  }
+
+  #transfer(request: Transfer, { fd, position }: HostRange, done: Done): void {
+    const { op, ranges, length } = request;
+    const pieces: MemoryRange[] = [];
+    for (const range of ranges) {
+      const at = this.#memory.offsetOf(range.address, range.length);
+      if (at < 0) return done(BlockResult.ioError);
+      pieces.push({ address: this.#base + at, length: range.length });
+    }
+    this.#transfers.start({
+      op,
+      fd,
+      offset: position,
+      pieces,
+      length,
+      done: (result) => {
+        if (result < 0) return this.#fail(`${op} the disk at byte ${request.offset}`, result, done);
+        // The accelerator's decoded code is of before: it hears of what has been written once it is.
+        if (op === "read") { for (const range of ranges) this.#touch(range); }
+        // The file's end, or a full disk: the image knows what that means.
+        if (result < length) {
+          return this.#serial.start(part(request, result, length - result), done);
+        }
+        done(BlockResult.ok);
+      },
+    });
+  }
+
+  #touch({ address, length }: GuestRange): void {
+    this.#memory.onTouch?.(this.#memory.offsetOf(address, length), length);
+  }
+
+  #fail(operation: string, result: number, done: Done): void {
+    this.#onError(new SysError(operation, -result));
+    done(BlockResult.ioError);
+  }
+}
+
+function part({ op, offset, ranges }: Transfer, from: number, length: number): Transfer {
+  return { op, offset: offset + from, ranges: slices(ranges, from, length), length };
+}
