@@ -6,6 +6,7 @@ import type { BootDevice } from "./core/drive_kind.ts";
 import { UsageError } from "./errors.ts";
 import { type DriveLists, type ResolvedDrive, resolveDrives } from "./drive_options.ts";
 import { type NetworkOptions, type ResolvedNetwork, resolveNetworks } from "./network_options.ts";
+import { type ResolvedShare, resolveShares, type ShareOptions } from "./share_options.ts";
 import { parseMemory } from "./sizes.ts";
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
@@ -20,6 +21,8 @@ export interface MachineOptions extends DriveLists {
   readonly cpu?: string;
   /** Network cards, at most 8. Default: none. */
   readonly network?: NetworkOptions | readonly NetworkOptions[];
+  /** Directories of the host that the guest can mount, at most 8. Default: none. */
+  readonly share?: ShareOptions | readonly ShareOptions[];
   /** Order in which the firmware tries to boot. Default: kernel, floppy, disk, cdrom. */
   readonly boot?: readonly BootDevice[];
   /** `"builtin"` or the file of a firmware image such as SeaBIOS. Default `"builtin"`. */
@@ -63,6 +66,7 @@ export interface ResolvedConfig {
   readonly cpu: string;
   readonly drives: readonly ResolvedDrive[];
   readonly networks: readonly ResolvedNetwork[];
+  readonly shares: readonly ResolvedShare[];
   readonly bootOrder: readonly BootDevice[];
   readonly bios: string;
   readonly kernel: string | undefined;
@@ -101,6 +105,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     cpu: options.cpu ?? "host",
     drives: resolveDrives(options),
     networks: resolveNetworks(options.network),
+    shares: resolveShares(options.share),
     bootOrder: bootOrder(options.boot),
     bios: options.bios ?? "builtin",
     kernel: options.kernel,

@@ -16,9 +16,11 @@ import {
 import { attachDisk } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
+import type { linkNetworks } from "../devices/net/link_networks.ts";
 import type { NetworkLink } from "../devices/net/network_link.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import type { IoHandles } from "./io_parts.ts";
+import type { serveShares } from "./serve_shares.ts";
 import { DescriptorSet, EventFd, monotonicNs } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
 
@@ -59,13 +61,11 @@ function serveDisks(
   }
 }
 
-/** The networks' code, for a machine that has some. */
-type LinkNetworks = typeof import("../devices/net/link_networks.ts").linkNetworks;
-
 /** What is loaded only for a machine that needs it. */
 interface LateParts {
-  readonly linkNetworks: LinkNetworks | undefined;
   readonly Disks: typeof VirtioDisks | undefined;
+  readonly linkNetworks: typeof linkNetworks | undefined;
+  readonly serveShares: typeof serveShares | undefined;
 }
 
 /** Moves the networks' frames; when that is to be done again at the latest, in nanoseconds from now. */
@@ -78,9 +78,9 @@ function serveNetworks(links: readonly NetworkLink[]): number {
 }
 
 function run(
-  { seed, handles: { media, networks } }: IoWorkerStart,
+  { seed, handles: { media, networks, shares } }: IoWorkerStart,
   parts: ThreadParts,
-  { linkNetworks, Disks }: LateParts,
+  { Disks, linkNetworks, serveShares }: LateParts,
 ): void {
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
@@ -94,6 +94,7 @@ function run(
   );
   using virtioDisks = Disks && new Disks(thread, images, onError, descriptors);
   const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
+  using _shares = serveShares?.(shares, pc);
   control.parkIo();
   for (;;) {
     const requested = control.ioRequested;
@@ -137,6 +138,19 @@ function flush(image: DiskImage | undefined, path: string): void {
   }
 }
 
+async function loadParts({ seed: { config }, handles }: IoWorkerStart): Promise<LateParts> {
+  const hasDisks = config.drives.some((drive) => drive.interface === "virtio");
+  return {
+    Disks: hasDisks ? (await import("./virtio_disks.ts")).VirtioDisks : undefined,
+    linkNetworks: config.networks.length > 0
+      ? (await import("../devices/net/link_networks.ts")).linkNetworks
+      : undefined,
+    serveShares: handles.shares.length > 0
+      ? (await import("./serve_shares.ts")).serveShares
+      : undefined,
+  };
+}
+
 self.onmessage = async ({ data }) => {
   const { config } = data.seed;
   const PcInterrupts = await loadInterrupts(config.accelerator);
@@ -146,12 +160,7 @@ self.onmessage = async ({ data }) => {
     addNetworks: await loadNetworks(config),
   };
   try {
-    const linkNetworks = config.networks.length === 0
-      ? undefined
-      : (await import("../devices/net/link_networks.ts")).linkNetworks;
-    const hasDisks = config.drives.some((drive) => drive.interface === "virtio");
-    const Disks = hasDisks ? (await import("./virtio_disks.ts")).VirtioDisks : undefined;
-    run(data, parts, { linkNetworks, Disks });
+    run(data, parts, await loadParts(data));
   } catch (error) {
     const { control } = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

@@ -169,6 +169,7 @@ export class Machine implements AsyncDisposable {
       kernelEntry: kernel?.entryFromFirmware,
       drives: this.#io.media.drives,
       networks: config.networks.map(({ model, mac }) => ({ model, mac })),
+      shares: config.shares.map(({ tag }) => ({ tag })),
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
       rng: config.rng,

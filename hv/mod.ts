@@ -26,6 +26,7 @@ export { Keyboard, type TypeOptions } from "./keyboard.ts";
 export type { ExitStatus } from "./exit_status.ts";
 export { Machine } from "./machine.ts";
 export { Screen } from "./screen.ts";
+export type { ShareOptions } from "./share_options.ts";
 export { VERSION } from "./version.ts";
 export type { NetworkOptions } from "./network_options.ts";
 export type { NetworkModel } from "./pc/board_config.ts";

@@ -7,9 +7,9 @@
  */
 
 import { BUSYBOX, fetchPackage, KERNEL, packageFolder } from "../hv/linux/packages.ts";
-import { INSTALLER, ISOLINUX, SYSLINUX } from "./support/guest_cache.ts";
+import { GENERAL_KERNEL, INSTALLER, ISOLINUX, SYSLINUX } from "./support/guest_cache.ts";
 
-for (const one of [KERNEL, BUSYBOX, ISOLINUX, SYSLINUX, INSTALLER]) {
+for (const one of [KERNEL, GENERAL_KERNEL, BUSYBOX, ISOLINUX, SYSLINUX, INSTALLER]) {
   await fetchPackage(one);
   console.log(`${one.name}: ${packageFolder(one)}`);
 }

@@ -45,6 +45,8 @@ export const MessageType = {
 
 /** Bytes before the fields. */
 export const HEADER_BYTES = 7;
+/** The largest message: what Linux's virtio transport sends at most (500 KiB) fits. */
+export const MAX_MSIZE = 512 * 1024;
 /** Bytes of a qid. */
 export const QID_BYTES = 13;
 /** Of `Tversion`: no tag. */

@@ -15,13 +15,11 @@ import { ATTRIBUTE_REQUESTS } from "./attribute_requests.ts";
 import { EINVAL, EMSGSIZE, ENOENT, EOPNOTSUPP, EPROTO } from "./errno.ts";
 import type { FidLimits } from "./fid.ts";
 import { FILE_REQUESTS } from "./file_requests.ts";
-import { HEADER_BYTES, MessageReader, MessageType, MessageWriter } from "./message.ts";
+import { HEADER_BYTES, MAX_MSIZE, MessageReader, MessageType, MessageWriter } from "./message.ts";
 import { NAME_REQUESTS } from "./name_requests.ts";
 import { type Handler, Session } from "./session.ts";
 
 const VERSION = "9P2000.L";
-/** The largest message: what Linux's virtio transport sends at most (500 KiB) fits. */
-export const MAX_MSIZE = 512 * 1024;
 /** The smallest that is agreed on: a name, a link's target and every fixed reply fit. */
 const MIN_MSIZE = 4096;
 

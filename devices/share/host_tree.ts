@@ -45,6 +45,7 @@ import {
   renameAt,
 } from "../../hv/sys/at.ts";
 import { closeDescriptor, Errno } from "../../hv/sys/mod.ts";
+import type { ShareHandle } from "./open_share.ts";
 import { checked, hostFlags, statOf, statOfName, timesOf } from "./host_calls.ts";
 import { HostFile } from "./host_file.ts";
 import {
@@ -57,15 +58,6 @@ import {
 
 /** The longest target of a symbolic link (PATH_MAX). */
 const MAX_TARGET_BYTES = 4096;
-
-/** What another thread needs to see the same directory. */
-export interface ShareHandle {
-  /** As the user named it. */
-  readonly path: string;
-  /** Open on the directory, with `O_PATH`. */
-  readonly fd: number;
-  readonly readOnly: boolean;
-}
 
 /** See above. */
 export class HostTree implements FileTree {

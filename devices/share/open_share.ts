@@ -2,7 +2,6 @@
 
 import { FilesBehind, O_DIRECTORY, O_PATH } from "../../hv/sys/at.ts";
 import { closeDescriptor, Errno, openDescriptor, SysError } from "../../hv/sys/mod.ts";
-import type { ShareHandle } from "./host_tree.ts";
 
 /** What to share. */
 export interface ShareOptions {
@@ -10,6 +9,15 @@ export interface ShareOptions {
   readonly path: string;
   /** The guest can change nothing. */
   readonly readOnly?: boolean;
+}
+
+/** What another thread needs to see the same directory. */
+export interface ShareHandle {
+  /** As the user named it. */
+  readonly path: string;
+  /** Open on the directory, with `O_PATH`. */
+  readonly fd: number;
+  readonly readOnly: boolean;
 }
 
 /** A directory that the user named cannot be shared: one line that says what, why and what to do. */

@@ -62,7 +62,7 @@ function help(command: string): number {
 }
 
 /** Errors whose message is one clear line for the user, by name: they come from several layers. */
-const USAGE_ERRORS = ["UsageError", "BootError", "DiskError", "CpuError"];
+const USAGE_ERRORS = ["UsageError", "BootError", "DiskError", "ShareError", "CpuError"];
 const HOST_ERRORS = ["HostError", "SysError"];
 
 function report(error: unknown): number {

@@ -61,6 +61,12 @@ export const RUN: CommandSpec = {
     },
     { name: "cdrom", value: "FILE", multiple: true, help: "CD-ROM image" },
     {
+      name: "share",
+      value: "DIR:TAG[,readonly]",
+      multiple: true,
+      help: "directory that the guest can mount: mount -t 9p -o trans=virtio TAG /mnt",
+    },
+    {
       name: "net",
       value: "tap=NAME|socket=PATH[,listen][,model=e1000][,mac=M][,pcap=F]",
       multiple: true,

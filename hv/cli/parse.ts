@@ -10,6 +10,7 @@ import { oneOf } from "./one_of.ts";
 import { type CommandSpec, RUN } from "./option_table.ts";
 import { parseDrive } from "./parse_drive.ts";
 import { parseNetwork } from "./parse_network.ts";
+import { parseShare } from "./parse_share.ts";
 
 /** Values of a command's options. */
 export interface ParsedCommand {
@@ -109,6 +110,7 @@ export function parseRun(
     disk: drives("disk"),
     cdrom: drives("cdrom"),
     network: texts("net")?.map(parseNetwork),
+    share: texts("share")?.map(parseShare),
     boot: text("boot")?.split(",").map((device) =>
       oneOf<BootDevice>("boot", device.trim(), ["floppy", "disk", "cdrom", "kernel"])!
     ),

@@ -5,6 +5,7 @@ import type { DiskInterface } from "../core/drive_kind.ts";
 import type { DriveOptions } from "../drive_options.ts";
 import { UsageError } from "../errors.ts";
 import { parseBytes } from "../sizes.ts";
+import { splitAtCommas } from "./commas.ts";
 import { oneOf } from "./one_of.ts";
 
 type Setting = (value: string, where: string) => Partial<DriveOptions>;
@@ -27,8 +28,7 @@ const DISK_SETTINGS: Record<string, Setting> = {
  * @throws {UsageError}
  */
 export function parseDrive(option: string, text: string): DriveOptions {
-  const [path, ...parts] = text.replaceAll(",,", "\0").split(",")
-    .map((part) => part.replaceAll("\0", ","));
+  const [path, ...parts] = splitAtCommas(text);
   const settings = option === "disk" ? DISK_SETTINGS : SETTINGS;
   let drive: DriveOptions = { path };
   for (const part of parts) {

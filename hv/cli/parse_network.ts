@@ -3,6 +3,7 @@
 import { UsageError } from "../errors.ts";
 import { NETWORK_MODELS, type NetworkOptions } from "../network_options.ts";
 import type { NetworkModel } from "../pc/board_config.ts";
+import { splitAtCommas } from "./commas.ts";
 
 /** What each other end may be followed by. */
 const FLAGS = { tap: [], socket: ["listen"] } as const satisfies Record<string, readonly string[]>;
@@ -14,8 +15,8 @@ const COMMON = ["model", "mac", "pcap"];
  * @throws {UsageError}
  */
 export function parseNetwork(value: string): NetworkOptions {
-  const [first, ...rest] = value.replaceAll(",,", "\0").split(",").map((part) => {
-    const [name, ...text] = part.replaceAll("\0", ",").split("=");
+  const [first, ...rest] = splitAtCommas(value).map((part) => {
+    const [name, ...text] = part.split("=");
     return { name, text: text.length === 0 ? undefined : text.join("=") };
   });
   const kind = first.name as keyof typeof FLAGS;

@@ -35,6 +35,12 @@ export interface NetworkCardConfig {
   readonly mac: Uint8Array;
 }
 
+/** A shared directory. */
+export interface ShareConfig {
+  /** ASCII, at most 31 characters, by which the guest finds it. */
+  readonly tag: string;
+}
+
 /** See above. */
 export interface BoardConfig {
   readonly ramBytes: number;
@@ -49,6 +55,8 @@ export interface BoardConfig {
   readonly kernelEntry?: EntryState;
   readonly drives: readonly DriveConfig[];
   readonly networks: readonly NetworkCardConfig[];
+  /** Directories of the host that the guest can mount, in the I/O worker's order. */
+  readonly shares?: readonly ShareConfig[];
   /** Where the firmware looks for something to start. */
   readonly bootOrder: readonly BootDevice[];
   /** Serial ports, 0 to 4: COM1 3F8h, COM2 2F8h, COM3 3E8h, COM4 2E8h. */
@@ -63,15 +71,18 @@ export interface BoardConfig {
 
 /** Has the board any virtio device? Only then their code is loaded. */
 export const hasVirtio = (
-  { drives, rng = false }: Pick<BoardConfig, "rng"> & {
+  { drives, rng = false, shares = [] }: Pick<BoardConfig, "rng"> & {
     readonly drives: readonly Pick<DriveConfig, "interface">[];
+    readonly shares?: readonly unknown[];
   },
-): boolean => rng || drives.some((drive) => drive.interface === "virtio");
+): boolean => rng || shares.length > 0 || drives.some((drive) => drive.interface === "virtio");
 
 /** Drives of the board in the order in which the I/O worker knows them. */
 export const MAX_IDE_DRIVES = 4;
 /** Disks on virtio: each has a PCI slot, of which others want some. */
 export const MAX_VIRTIO_DISKS = 16;
+/** Shared directories: each has a slot, too. */
+export const MAX_SHARES = 8;
 /** Floppy drives. */
 export const MAX_FLOPPY_DRIVES = 2;
 /** Network cards: each has a PCI slot, of which others want some. */

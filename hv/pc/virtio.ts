@@ -2,6 +2,7 @@
 
 import { msixState } from "../../devices/pci/msix.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
+import { Virtio9p } from "../../devices/virtio/virtio_9p.ts";
 import { VirtioBlk, VirtioBlkState } from "../../devices/virtio/virtio_blk.ts";
 import { VirtioCore, virtioState } from "../../devices/virtio/virtio_core.ts";
 import type { VirtioDevice } from "../../devices/virtio/virtio_device.ts";
@@ -27,6 +28,8 @@ export interface PcVirtioDisk {
 /** See above. */
 export class PcVirtio {
   readonly disks: readonly PcVirtioDisk[];
+  /** In the order of `BoardConfig.shares`, for the I/O worker, which gives them their servers. */
+  readonly shares: readonly Virtio9p[];
   readonly #builder: PcBuilder;
   readonly #pci: PcPci;
   readonly #doorbells: PcDoorbells;
@@ -40,6 +43,11 @@ export class PcVirtio {
     if (builder.config.rng) {
       this.add("virtio rng", new VirtioRng((bytes) => crypto.getRandomValues(bytes)));
     }
+    this.shares = (builder.config.shares ?? []).map(({ tag }, i) => {
+      const share = new Virtio9p(tag);
+      this.add(`share${i}`, share);
+      return share;
+    });
   }
 
   /** Puts a device into the next slot. Every thread adds the same ones in the same order. */

@@ -4,6 +4,12 @@ import { KERNEL, type Package, packageFolder } from "../../hv/linux/packages.ts"
 
 /** ISOLINUX's loader. */
 export const ISOLINUX: Package = { folder: "isolinux", name: "isolinux" };
+/** Debian's kernel for any computer: the one for virtual machines has no 9P. */
+export const GENERAL_KERNEL: Package = {
+  folder: "linux-amd64",
+  name: "linux-image-amd64",
+  dependency: "linux-image-",
+};
 /** SYSLINUX's modules, and memdisk. */
 export const SYSLINUX: Package = { folder: "syslinux-common", name: "syslinux-common" };
 
@@ -25,6 +31,6 @@ export function findFile(folder: string, prefix: string): string | undefined {
   }
 }
 
-/** Debian's kernel for virtual machines, or undefined when it has not been fetched. */
-export const debianKernel = (): string | undefined =>
-  findFile(`${packageFolder(KERNEL)}/boot`, "vmlinuz-");
+/** Debian's kernel for virtual machines, or another, or undefined when it has not been fetched. */
+export const debianKernel = (kernel: Package = KERNEL): string | undefined =>
+  findFile(`${packageFolder(kernel)}/boot`, "vmlinuz-");

@@ -7,21 +7,27 @@ import assert from "node:assert/strict";
 import { cpioArchive, type CpioEntry } from "../../hv/boot/cpio.ts";
 import { initramfs } from "../../hv/linux/initramfs.ts";
 import { selectModules } from "../../hv/linux/kernel_modules.ts";
-import { KERNEL, packageFolder } from "../../hv/linux/packages.ts";
+import { KERNEL, type Package, packageFolder } from "../../hv/linux/packages.ts";
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
 import { debianKernel, findFile } from "./guest_cache.ts";
 import { fetched, PATIENCE_MS } from "./guests.ts";
 
-const KERNEL_FILE = debianKernel() ?? `${packageFolder(KERNEL)}/boot/vmlinuz`;
+const kernelFile = (kernel: Package) =>
+  debianKernel(kernel) ?? `${packageFolder(kernel)}/boot/vmlinuz`;
 const BUSYBOX_FILE = fetched("busybox-static/bin/busybox");
-/** What a test with such a guest needs. */
-export const LINUX_GUEST: readonly string[] = [KERNEL_FILE, BUSYBOX_FILE];
+/** What a test with such a guest needs, and one with another of Debian's kernels. */
+export const LINUX_GUEST: readonly string[] = linuxGuest(KERNEL);
+export function linuxGuest(kernel: Package): string[] {
+  return [kernelFile(kernel), BUSYBOX_FILE];
+}
 
 const PROMPT = "guest# ";
 const BEGIN = "<begin>\n";
 
 /** What is in the guest beside busybox. */
 export interface LinuxGuestParts {
+  /** Default: Debian's for virtual machines. */
+  readonly kernelPackage?: Package;
   /** Kernel modules, loaded in this order with what they need. */
   readonly modules?: readonly string[];
   /** Programs of the host, by path, which come with their libraries. */
@@ -38,13 +44,15 @@ export class LinuxGuest implements AsyncDisposable {
 
   /** Starts one and waits for its shell. */
   static async start(
-    { modules = [], programs = [], ...options }: LinuxGuestParts & MachineOptions,
+    { kernelPackage = KERNEL, modules = [], programs = [], ...options }:
+      & LinuxGuestParts
+      & MachineOptions,
   ): Promise<LinuxGuest> {
     const initrd = await Deno.makeTempFile({ prefix: "hv-test-initrd-" });
     try {
-      await Deno.writeFile(initrd, archive(modules, programs));
+      await Deno.writeFile(initrd, archive(kernelPackage, modules, programs));
       const machine = await Machine.start({
-        kernel: KERNEL_FILE,
+        kernel: kernelFile(kernelPackage),
         initrd,
         append: "console=ttyS0 mitigations=off random.trust_cpu=on no_timer_check",
         memory: "256M",
@@ -88,8 +96,12 @@ export class LinuxGuest implements AsyncDisposable {
   }
 }
 
-function archive(modules: readonly string[], programs: readonly string[]): Uint8Array {
-  const folder = `${packageFolder(KERNEL)}/lib/modules`;
+function archive(
+  kernel: Package,
+  modules: readonly string[],
+  programs: readonly string[],
+): Uint8Array {
+  const folder = `${packageFolder(kernel)}/lib/modules`;
   const release = findFile(folder, "")!.slice(folder.length + 1);
   const system = initramfs({
     busybox: Deno.readFileSync(BUSYBOX_FILE),
