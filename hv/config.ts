@@ -42,6 +42,8 @@ export interface MachineOptions extends DriveLists {
    * accelerators have RDRAND, and the device costs a thread.
    */
   readonly rng?: boolean;
+  /** Offer packed rings to drivers of virtio devices, which take them then. Default false. */
+  readonly virtioPacked?: boolean;
   /** QEMU's pc-testdev, for kvm-unit-tests. Default false. */
   readonly testDevices?: boolean;
   /** End the machine when the guest asks for a reset. Default false. */
@@ -75,6 +77,7 @@ export interface ResolvedConfig {
   readonly kernelEntry: "auto" | "real16" | "long64";
   readonly serialPorts: number;
   readonly rng: boolean;
+  readonly virtioPacked: boolean;
   readonly testDevices: boolean;
   readonly noReboot: boolean;
   readonly panicPatterns: readonly RegExp[];
@@ -114,6 +117,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     kernelEntry: options.kernelEntry ?? "auto",
     serialPorts: wholeNumber("serial ports", options.serialPorts ?? 1, 0, 4),
     rng: options.rng ?? false,
+    virtioPacked: options.virtioPacked ?? false,
     testDevices: options.testDevices ?? false,
     noReboot: options.noReboot ?? false,
     onWarning: options.onWarning ?? (() => {}),

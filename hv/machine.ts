@@ -173,6 +173,7 @@ export class Machine implements AsyncDisposable {
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
       rng: config.rng,
+      virtioPacked: config.virtioPacked,
       testDevices: config.testDevices,
       accelerator: this.#vm.handle.accelerator,
     };

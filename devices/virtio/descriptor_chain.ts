@@ -39,8 +39,10 @@ const MAX_BYTES = 2 ** 32;
 
 /** See above. */
 export class DescriptorChain {
-  /** The number by which it is given back. */
-  readonly id: number;
+  /** The number by which the driver knows it; for who reads descriptors. */
+  id = 0;
+  /** Descriptors that it takes in its ring. */
+  descriptors = 1;
   /** What the device reads. */
   readonly readable: GuestRange[] = [];
   /** What the device writes. */
@@ -49,9 +51,8 @@ export class DescriptorChain {
   writableBytes = 0;
   readonly #memory: GuestMemory;
 
-  constructor(memory: GuestMemory, id: number) {
+  constructor(memory: GuestMemory) {
     this.#memory = memory;
-    this.id = id;
   }
 
   /** Appends a buffer of the guest's; for who reads descriptors. */

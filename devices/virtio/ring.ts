@@ -16,12 +16,14 @@ export interface QueueRules {
 export interface Ring {
   /** Do all of its parts lie in RAM, aligned as they have to be? */
   isPlaced(): boolean;
+  /** The queue is being enabled: nothing has been taken or given. */
+  start(): void;
   /** Has the driver made something available? Without the lock it is a guess. */
   hasAvailable(): boolean;
   /** Takes the next buffer; undefined: there is none; a number: what is wrong. */
   take(): DescriptorChain | VirtqueueFault | undefined;
   /** Gives a buffer back, of which the first `written` bytes that it may write have been written. */
-  give(id: number, written: number): void;
+  give(chain: DescriptorChain, written: number): void;
   /** Asks the driver to notify when it makes the next buffer available. */
   wantNotifications(): void;
   /** The driver need not notify. */

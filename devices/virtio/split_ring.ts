@@ -53,6 +53,8 @@ export class SplitRing implements Ring {
       lies(deviceArea, RING + size * USED_BYTES + 2, USED_ALIGNMENT);
   }
 
+  start(): void {}
+
   hasAvailable(): boolean {
     return this.#available() !== this.#state.next;
   }
@@ -66,7 +68,8 @@ export class SplitRing implements Ring {
     const memory = this.#memory;
     const slot = next & (size - 1);
     const head = memory.readU16(addressOf(state.driverArea) + RING + slot * HEAD_BYTES);
-    const chain = new DescriptorChain(memory, head);
+    const chain = new DescriptorChain(memory);
+    chain.id = head;
     const fault = readDescriptors(chain, {
       memory,
       table: addressOf(state.descriptors),
@@ -79,7 +82,7 @@ export class SplitRing implements Ring {
     return chain;
   }
 
-  give(id: number, written: number): void {
+  give({ id }: DescriptorChain, written: number): void {
     const state = this.#state;
     const memory = this.#memory;
     const used = addressOf(state.deviceArea);

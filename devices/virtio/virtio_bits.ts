@@ -19,6 +19,9 @@ export const VirtioFeature = {
   INDIRECT_DESC: 28,
   EVENT_IDX: 29,
   VERSION_1: 32,
+  RING_PACKED: 34,
+  IN_ORDER: 35,
+  RING_RESET: 40,
 } as const;
 
 /** Most features that there are: 128 bits, of which drivers of today use 64. */

@@ -67,6 +67,7 @@ export class VirtioBlk implements VirtioDevice {
   readonly id = VirtioDeviceId.block;
   readonly features: readonly number[];
   readonly queueSizes: readonly number[];
+  readonly anyOrder = true;
   readonly config: Uint8Array;
   /** What carries out requests; the I/O worker sets it. */
   engine: BlockEngine | undefined;

@@ -18,6 +18,8 @@ import type { GuestMemory } from "../../hv/core/guest_memory.ts";
 import type { Lock } from "../../hv/core/lock.ts";
 import { flag, list, record, u32s, u8, words } from "../../hv/core/record.ts";
 import { VirtqueueFault } from "./descriptor_chain.ts";
+import { PackedRing } from "./packed_ring.ts";
+import type { Ring } from "./ring.ts";
 import { SplitRing } from "./split_ring.ts";
 import { FEATURE_WORDS, featureWords, VirtioFeature, VirtioStatus } from "./virtio_bits.ts";
 import type { VirtioDevice, VirtioTransport } from "./virtio_device.ts";
@@ -47,6 +49,7 @@ const COMMON_FEATURES = [
   VirtioFeature.INDIRECT_DESC,
   VirtioFeature.EVENT_IDX,
   VirtioFeature.VERSION_1,
+  VirtioFeature.RING_RESET,
 ];
 
 /** What a core is built of. */
@@ -58,6 +61,8 @@ export interface VirtioCoreOptions {
   readonly device: VirtioDevice;
   /** Wakes the I/O worker. */
   readonly ring: () => void;
+  /** Offer packed rings to the driver? Default: no. */
+  readonly packed?: boolean;
 }
 
 /** See above. */
@@ -71,30 +76,39 @@ export class VirtioCore implements Device {
   /** How interrupts reach the driver; the transport sets it. */
   transport: VirtioTransport | undefined;
   readonly #state: VirtioState;
-  readonly #rings: readonly SplitRing[];
+  readonly #rings: readonly { readonly split: Ring; readonly packed: Ring }[];
   readonly #ring: () => void;
 
-  constructor({ state, lock, memory, device, ring }: VirtioCoreOptions) {
+  constructor({ state, lock, memory, device, ring, packed = false }: VirtioCoreOptions) {
     this.#state = state;
     this.lock = lock;
     this.device = device;
     this.#ring = ring;
-    this.offered = featureWords([...device.features, ...COMMON_FEATURES]);
+    this.offered = featureWords([
+      ...device.features,
+      ...COMMON_FEATURES,
+      ...(packed ? [VirtioFeature.RING_PACKED] : []),
+      ...(device.anyOrder === true ? [] : [VirtioFeature.IN_ORDER]),
+    ]);
     const isLive = () => this.isLive;
+    const accepted = (bit: number) => this.accepted(bit);
     const owner = {
       lock,
       get isLive() {
         return isLive();
       },
+      get inOrder() {
+        return accepted(VirtioFeature.IN_ORDER);
+      },
       failed: () => this.#failed(),
       interruptQueue: (index: number) => this.transport?.interruptQueue(index),
-      isIdle: () => {
+      isIdle: (index: number) => {
         if (state.resetting && !this.#busy) this.#reset();
+        else if (state.queues[index].resetting) this.#resetQueue(index);
       },
     };
-    const accepted = (bit: number) => this.accepted(bit);
-    this.#rings = state.queues.map((queue, index) =>
-      new SplitRing(queue, memory, {
+    this.#rings = state.queues.map((queue, index) => {
+      const rules = {
         maxSize: device.queueSizes[index],
         get indirect() {
           return accepted(VirtioFeature.INDIRECT_DESC);
@@ -102,10 +116,14 @@ export class VirtioCore implements Device {
         get eventIndex() {
           return accepted(VirtioFeature.EVENT_IDX);
         },
-      })
-    );
+      };
+      return {
+        split: new SplitRing(queue, memory, rules),
+        packed: new PackedRing(queue, memory, rules),
+      };
+    });
     this.queues = state.queues.map((queue, index) =>
-      new Virtqueue(index, queue, owner, () => this.#rings[index])
+      new Virtqueue(index, queue, owner, () => this.#ringOf(index))
     );
   }
 
@@ -124,6 +142,16 @@ export class VirtioCore implements Device {
     state.queues.forEach((queue, i) => resetVirtqueue(queue, this.device.queueSizes[i]));
     this.device.reset();
     this.transport?.deviceReset();
+  }
+
+  #resetQueue(index: number): void {
+    resetVirtqueue(this.#state.queues[index], this.device.queueSizes[index]);
+    this.#state.notified[index] = 0;
+  }
+
+  #ringOf(index: number): Ring {
+    const { split, packed } = this.#rings[index];
+    return this.accepted(VirtioFeature.RING_PACKED) ? packed : split;
   }
 
   get #busy(): boolean {
@@ -197,11 +225,13 @@ export class VirtioCore implements Device {
     return this.#state.queues[index];
   }
 
-  /** The driver chooses a queue's size: a power of two up to the largest (2.7). */
+  /** The driver chooses a queue's size: up to the largest, and a power of two if split (2.7). */
   setQueueSize(index: number, size: number): void {
     const queue = this.#state.queues[index];
     if (queue === undefined || queue.enabled) return;
-    if (size > this.queueMaxSize(index) || size === 0 || (size & (size - 1)) !== 0) return;
+    const isPower = (size & (size - 1)) === 0;
+    if (size > this.queueMaxSize(index) || size === 0) return;
+    if (!isPower && !this.accepted(VirtioFeature.RING_PACKED)) return;
     queue.size = size;
   }
 
@@ -220,12 +250,22 @@ export class VirtioCore implements Device {
   enableQueue(index: number): void {
     const queue = this.#state.queues[index];
     if (queue === undefined || queue.enabled || this.#state.resetting) return;
-    if (!this.#rings[index].isPlaced()) {
+    const ring = this.#ringOf(index);
+    if (!ring.isPlaced()) {
       queue.fault = VirtqueueFault.ringAddress;
       this.#failed();
       return;
     }
+    ring.start();
     queue.enabled = true;
+  }
+
+  /** The driver resets one queue (2.6.1); it is over when the queue is not enabled any more. */
+  resetQueue(index: number): void {
+    const queue = this.#state.queues[index];
+    if (!queue?.enabled || !this.accepted(VirtioFeature.RING_RESET)) return;
+    if (queue.inFlight > 0) queue.resetting = true;
+    else this.#resetQueue(index);
   }
 
   /** The driver has made buffers available in a queue. On any thread, the lock may be held or not. */

@@ -29,6 +29,11 @@ export interface VirtioDevice {
   readonly features: readonly number[];
   /** The largest size of each queue, powers of two up to 1024. */
   readonly queueSizes: readonly number[];
+  /**
+   * Does it give buffers back in any order? Then it does not offer VIRTIO_F_IN_ORDER, for which those
+   * that are ready would have to wait for those before them.
+   */
+  readonly anyOrder?: boolean;
   /** The device configuration space, little-endian; a view of state where the device changes it. */
   readonly config: Uint8Array;
   /**

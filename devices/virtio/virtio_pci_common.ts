@@ -26,10 +26,12 @@ export const CommonConfig = {
   queue_desc: 0x20,
   queue_driver: 0x28,
   queue_device: 0x30,
+  queue_notify_data: 0x38,
+  queue_reset: 0x3a,
 } as const;
 
 /** Bytes of the structure. */
-export const COMMON_CONFIG_BYTES = 0x38;
+export const COMMON_CONFIG_BYTES = 0x3c;
 
 interface Register {
   readonly offset: number;
@@ -146,7 +148,7 @@ function registersOf(core: VirtioCore, state: VirtioPciState, vectors: number): 
       offset: CommonConfig.queue_enable,
       bytes: 2,
       read: () => selected()?.enabled === true ? 1 : 0,
-      // It cannot be taken back but by a reset (4.1.4.3.2).
+      // It cannot be taken back but by a reset, of the device or the queue (4.1.4.3.2).
       write: (value) => value === 1 ? core.enableQueue(state.queueSelect) : undefined,
     },
     // All queues are notified at one address, which is told which one it is.
@@ -154,5 +156,13 @@ function registersOf(core: VirtioCore, state: VirtioPciState, vectors: number): 
     ...address(CommonConfig.queue_desc, "descriptors"),
     ...address(CommonConfig.queue_driver, "driverArea"),
     ...address(CommonConfig.queue_device, "deviceArea"),
+    // For VIRTIO_F_NOTIF_CONFIG_DATA, which is not offered.
+    { offset: CommonConfig.queue_notify_data, bytes: 2, read: () => 0 },
+    {
+      offset: CommonConfig.queue_reset,
+      bytes: 2,
+      read: () => selected()?.resetting === true ? 1 : 0,
+      write: (value) => value === 1 ? core.resetQueue(state.queueSelect) : undefined,
+    },
   ];
 }

@@ -18,12 +18,20 @@ export interface QueueOwner {
   readonly lock: Lock;
   /** May the queues be used: driver ready, no fault, no reset under way? */
   readonly isLive: boolean;
+  /** Has VIRTIO_F_IN_ORDER been accepted: are buffers given back as they were made available? */
+  readonly inOrder: boolean;
   /** The device needs a reset. Under the lock. */
   failed(): void;
   /** Interrupts the driver for queue `index`. Under the lock. */
   interruptQueue(index: number): void;
-  /** The last chain in flight has come back. Under the lock. */
-  isIdle(): void;
+  /** The last chain in flight of queue `index` has come back. Under the lock. */
+  isIdle(index: number): void;
+}
+
+/** A buffer that has been taken, with what was written of it once it has been pushed. */
+interface Taken {
+  readonly chain: DescriptorChain;
+  written: number | undefined;
 }
 
 /** See above. */
@@ -32,6 +40,8 @@ export class Virtqueue {
   readonly #state: VirtqueueState;
   readonly #owner: QueueOwner;
   readonly #ring: () => Ring;
+  /** What has been taken and is not back in the ring, the oldest first, where order matters. */
+  readonly #taken: Taken[] = [];
   /** Buffers that may yet be taken in this turn: a guest could add to them for ever. */
   #budget = 0;
 
@@ -45,7 +55,11 @@ export class Virtqueue {
 
   /** Is there perhaps something to take? */
   get hasAvailable(): boolean {
-    return this.#owner.isLive && this.#state.enabled && this.#ring().hasAvailable();
+    return this.#isUsable && this.#ring().hasAvailable();
+  }
+
+  get #isUsable(): boolean {
+    return this.#owner.isLive && this.#state.enabled && !this.#state.resetting;
   }
 
   /** A new turn: as many buffers as the queue has entries. */
@@ -75,7 +89,7 @@ export class Virtqueue {
 
   #pop(): DescriptorChain | undefined {
     const state = this.#state;
-    if (!this.#owner.isLive || !state.enabled) return undefined;
+    if (!this.#isUsable) return undefined;
     const ring = this.#ring();
     let taken = ring.take();
     if (taken === undefined) {
@@ -84,12 +98,15 @@ export class Virtqueue {
       taken = ring.take();
       if (taken === undefined) return undefined;
     }
+    // A ring holds no more buffers than entries, but its driver may make some available again.
+    if (state.inFlight >= state.size) taken = VirtqueueFault.availableIndex;
     if (typeof taken === "number") {
       this.#fail(taken);
       return undefined;
     }
     ring.refuseNotifications();
     state.inFlight++;
+    if (this.#owner.inOrder) this.#taken.push({ chain: taken, written: undefined });
     this.#budget--;
     return taken;
   }
@@ -101,10 +118,20 @@ export class Virtqueue {
    */
   push(chain: DescriptorChain, written: number): void {
     this.#owner.lock.with(() => {
-      const state = this.#state;
-      if (this.#owner.isLive && state.enabled) this.#ring().give(chain.id, written);
+      if (this.#isUsable) this.#give(chain, written);
       this.#landed();
     });
+  }
+
+  #give(chain: DescriptorChain, written: number): void {
+    const ring = this.#ring();
+    if (!this.#owner.inOrder) return ring.give(chain, written);
+    const entry = this.#taken.find((one) => one.chain === chain);
+    if (entry !== undefined) entry.written = written;
+    for (let first = this.#taken[0]; first?.written !== undefined; first = this.#taken[0]) {
+      ring.give(first.chain, first.written);
+      this.#taken.shift();
+    }
   }
 
   /** Gives back a buffer whose contents are such that the device has no answer: it needs a reset. */
@@ -118,14 +145,15 @@ export class Virtqueue {
   /** Interrupts the driver if it wants that for what has been given back. */
   signal(): void {
     this.#owner.lock.with(() => {
-      if (!this.#owner.isLive || !this.#state.enabled) return;
-      if (this.#ring().wantsInterrupt()) this.#owner.interruptQueue(this.index);
+      if (this.#isUsable && this.#ring().wantsInterrupt()) this.#owner.interruptQueue(this.index);
     });
   }
 
   #landed(): void {
     this.#state.inFlight = Math.max(0, this.#state.inFlight - 1);
-    if (this.#state.inFlight === 0) this.#owner.isIdle();
+    if (this.#state.inFlight > 0) return;
+    this.#taken.length = 0;
+    this.#owner.isIdle(this.index);
   }
 
   #fail(fault: VirtqueueFault): void {

@@ -7,15 +7,20 @@
 import { flag, record, u16, u32, u32s, u8 } from "../../hv/core/record.ts";
 
 /** See above. */
-export const VirtqueueState = record("virtqueue", 1, {
+export const VirtqueueState = record("virtqueue", 2, {
   /** Entries, as the driver has chosen. */
   size: u16,
   enabled: flag,
   /** The device has told the driver not to notify. */
   quiet: flag,
+  /** A reset of the queue alone waits for buffers in flight. */
+  resetting: flag,
+  /** Wrap counters of `next` and `used`, in a packed ring. */
+  nextWrap: flag,
+  usedWrap: flag,
   /** One of `VirtqueueFault`: why the device needs a reset. */
   fault: u8,
-  /** Index of the buffer that the device takes next. */
+  /** Index of the buffer that the device takes next; in a packed ring a position. */
   next: u16,
   /** Index of the buffer that the device gives back next. */
   used: u16,
@@ -39,6 +44,9 @@ export function resetVirtqueue(state: VirtqueueState, maxSize: number): void {
   state.size = maxSize;
   state.enabled = false;
   state.quiet = false;
+  state.resetting = false;
+  state.nextWrap = false;
+  state.usedWrap = false;
   state.fault = 0;
   state.next = 0;
   state.used = 0;

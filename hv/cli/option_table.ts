@@ -92,6 +92,7 @@ export const RUN: CommandSpec = {
     },
     { name: "timeout", value: "SECONDS", help: "end the machine after this time, exit code 124" },
     { name: "no-reboot", help: "end the machine when the guest asks for a reset" },
+    { name: "virtio-packed", help: "offer packed rings to drivers of virtio devices" },
     { name: "rng", help: "a virtio entropy device, filled by the host" },
     { name: "test-devices", help: "QEMU's pc-testdev, for kvm-unit-tests" },
     HELP,

@@ -117,6 +117,7 @@ export function parseRun(
     bios: text("bios"),
     serialPorts: Math.max(1, texts("serial")?.length ?? 1),
     rng: values.rng === true,
+    virtioPacked: values["virtio-packed"] === true,
     testDevices: values["test-devices"] === true,
     noReboot: values["no-reboot"] === true,
   };

@@ -63,6 +63,8 @@ export interface BoardConfig {
   readonly serialPorts: number;
   /** Has it a virtio entropy device? Default: no. */
   readonly rng?: boolean;
+  /** Are packed rings offered to drivers of virtio devices? */
+  readonly virtioPacked?: boolean;
   /** The test devices of QEMU: pc-testdev. */
   readonly testDevices: boolean;
   /** What a fw_cfg file or boot banner calls the accelerator. */

@@ -60,6 +60,7 @@ export class PcVirtio {
       memory: b.memory,
       device,
       ring: () => b.control.ringIo(),
+      packed: b.config.virtioPacked,
     });
     const { slot, pin } = this.#pci.freeSlot();
     const transport = b.device(

@@ -58,6 +58,28 @@ guestTest("a stock Linux kernel on virtio disks", [
       }),
   },
   {
+    name: "packed rings are taken by the driver, and what goes through them comes back",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    body: () =>
+      withImage(async (path) => {
+        await using guest = await LinuxGuest.start({
+          disk: { path, interface: "virtio" },
+          virtioPacked: true,
+          modules: ["virtio_pci", "virtio_blk"],
+        });
+        const features = await guest.run("cat /sys/bus/virtio/devices/virtio0/features");
+        assert.equal(features[34], "1", "VIRTIO_F_RING_PACKED");
+        await guest.run("dd if=/dev/urandom of=/tmp/data bs=64k count=32 2>/dev/null");
+        await guest.run("dd if=/tmp/data of=/dev/vda bs=64k 2>/dev/null && sync");
+        await guest.run(
+          "echo 3 > /proc/sys/vm/drop_caches && head -c 2097152 /dev/vda > /tmp/back",
+        );
+        await guest.run("cmp /tmp/data /tmp/back");
+        await guest.powerOff();
+      }),
+  },
+  {
     name:
       "a driver without MSI-X is interrupted by the pin of its slot, and a read-only disk is one",
     needs: LINUX_GUEST,

@@ -3,6 +3,7 @@
 import { VirtioCore, virtioState } from "../../../devices/virtio/virtio_core.ts";
 import type { VirtioDevice } from "../../../devices/virtio/virtio_device.ts";
 import type { Virtqueue } from "../../../devices/virtio/virtqueue.ts";
+import type { GuestMemory } from "../../../hv/core/guest_memory.ts";
 import { bytes, record, words } from "../../../hv/core/record.ts";
 import type { TestBench } from "../../support/test_bench.ts";
 import { SplitDriver } from "./split_driver.ts";
@@ -48,6 +49,7 @@ export function coreOn(bench: TestBench, device: VirtioDevice) {
     memory: bench.memory,
     device,
     ring: () => {},
+    packed: true,
   });
   const transport = new ProbeTransport(bench);
   core.transport = transport;
@@ -65,8 +67,11 @@ export function negotiate(core: VirtioCore, features: readonly number[]): void {
   core.status = ACKNOWLEDGE | DRIVER | FEATURES_OK;
 }
 
+/** What places a queue, split or packed. */
+export type RingDriver = Pick<SplitDriver, "size" | "descriptors" | "available" | "used">;
+
 /** Tells the device where a queue is, and enables it. */
-export function place(core: VirtioCore, index: number, driver: SplitDriver): void {
+export function place(core: VirtioCore, index: number, driver: RingDriver): void {
   core.setQueueSize(index, driver.size);
   core.setQueueAddress(index, "descriptors", 0, driver.descriptors);
   core.setQueueAddress(index, "driverArea", 0, driver.available);
@@ -74,17 +79,25 @@ export function place(core: VirtioCore, index: number, driver: SplitDriver): voi
   core.enableQueue(index);
 }
 
+/** How to make a device ready. */
+export interface ReadyOptions<D> {
+  readonly features?: readonly number[];
+  readonly size?: number;
+  /** Makes the driver of a queue; default: split. */
+  readonly makeDriver?: (memory: GuestMemory, base: number, size: number) => D;
+}
+
 /** A device whose driver is ready, with its queues from 1000h on, 1000h apart. */
-export function ready(
+export function ready<D extends RingDriver = SplitDriver>(
   bench: TestBench,
   device: VirtioDevice,
-  { features = [], size = 8 }: { features?: readonly number[]; size?: number } = {},
+  { features = [], size = 8, makeDriver = makeSplit }: ReadyOptions<D> = {},
 ) {
   const { core, transport } = coreOn(bench, device);
   core.reset();
   negotiate(core, features);
   const drivers = device.queueSizes.map((_, index) => {
-    const driver = new SplitDriver(bench.memory, 0x1000 * (index + 1), size);
+    const driver = makeDriver(bench.memory, 0x1000 * (index + 1), size);
     place(core, index, driver);
     return driver;
   });
@@ -92,6 +105,10 @@ export function ready(
   core.serve(false);
   return { core, transport, drivers, driver: drivers[0] };
 }
+
+// deno-lint-ignore no-explicit-any
+const makeSplit = (memory: GuestMemory, base: number, size: number): any =>
+  new SplitDriver(memory, base, size);
 
 const EchoState = record("test.echo", 1, { config: bytes(8) });
 

@@ -14,6 +14,7 @@ import {
   place,
   ready,
 } from "./support.ts";
+import { PackedDriver } from "./packed_driver.ts";
 import { SplitDriver } from "./split_driver.ts";
 
 const REPLY = { address: 0x9000, length: 1, write: true };
@@ -180,4 +181,76 @@ Deno.test("the configuration's generation changes with it, and the driver is tol
   core.configChanged();
   assert.equal(core.configGeneration, before + 1);
   assert.equal(transport.configInterrupts, 1);
+});
+
+const IN_ORDER = 35;
+const RING_PACKED = 34;
+const RING_RESET = 40;
+
+for (const [form, features] of [["split", []], ["packed", [RING_PACKED]]] as const) {
+  const start = (more: readonly number[]) => {
+    const bench = new TestBench();
+    const device = new Keeper(bench);
+    const options = { features: [...features, ...more] };
+    const made = form === "split" ? ready(bench, device, options) : ready(bench, device, {
+      ...options,
+      makeDriver: (memory, base, size) => new PackedDriver(memory, base, size),
+    });
+    return { ...made, device };
+  };
+
+  Deno.test(`with IN_ORDER buffers come back as they were made available (2.7.9), ${form}`, () => {
+    const { core, driver, device } = start([IN_ORDER]);
+    const ids = [0, 1, 2].map(() => driver.add(REPLY));
+    core.notify(0);
+    core.serve(false);
+    const [a, b, c] = device.kept;
+    c.queue.push(c.chain, 1);
+    b.queue.push(b.chain, 1);
+    assert.deepEqual(driver.takeUsed(), []);
+    a.queue.push(a.chain, 1);
+    assert.deepEqual(driver.takeUsed().map(({ id }) => id), ids);
+  });
+
+  Deno.test(`a queue is reset alone, when its buffers are back (2.6.1), ${form}`, () => {
+    const { core, drivers: [first, second], device } = start([RING_RESET]);
+    first.add(REPLY);
+    second.add(REPLY);
+    for (const queue of [0, 1]) core.notify(queue);
+    core.serve(false);
+    core.resetQueue(0);
+    assert.deepEqual([core.queueState(0)!.resetting, core.queueState(0)!.enabled], [true, true]);
+    first.add(REPLY);
+    core.notify(0);
+    core.serve(false);
+    assert.equal(device.kept.length, 2, "nothing more is taken");
+    for (const { queue, chain } of device.kept) queue.push(chain, 1);
+    assert.deepEqual([core.queueState(0)!.resetting, core.queueState(0)!.enabled], [false, false]);
+    assert.deepEqual(first.takeUsed(), []);
+    assert.equal(second.takeUsed().length, 1, "the other queue goes on");
+    const again = form === "split"
+      ? new SplitDriver(first.memory, 0xa000, 4)
+      : new PackedDriver(first.memory, 0xa000, 4);
+    place(core, 0, again);
+    const id = again.add(REPLY);
+    core.notify(0);
+    core.serve(false);
+    const { queue, chain } = device.kept[2];
+    queue.push(chain, 1);
+    assert.deepEqual(again.takeUsed(), [{ id, length: 1 }]);
+  });
+}
+
+Deno.test("a queue is reset alone only by a driver that has accepted that", () => {
+  const bench = new TestBench();
+  const { core } = ready(bench, new Echo(bench));
+  core.resetQueue(0);
+  assert.equal(core.queueState(0)!.enabled, true);
+});
+
+Deno.test("a packed queue may have any size (2.8.10.1)", () => {
+  const { core } = fresh();
+  negotiate(core, [RING_PACKED]);
+  core.setQueueSize(0, 6);
+  assert.equal(core.queueState(0)!.size, 6);
 });

@@ -72,13 +72,13 @@ const started = () => {
   const read = (offset: number, size: number) => made.structures.read(common + offset, size);
   const write = (offset: number, size: number, value: number) =>
     made.core.lock.with(() => made.structures.write(common + offset, size, value));
-  /** Initialises the device as 3.1.1 says, with queue 0. */
-  const start = () => {
+  /** Initialises the device as 3.1.1 says, with queue 0 and these of features 32 to 63. */
+  const start = (high = 1) => {
     write(0x14, 1, 0);
     write(0x14, 1, ACKNOWLEDGE);
     write(0x14, 1, ACKNOWLEDGE | DRIVER);
     write(0x08, 4, 1);
-    write(0x0c, 4, 1);
+    write(0x0c, 4, high);
     write(0x14, 1, ACKNOWLEDGE | DRIVER | FEATURES_OK);
     assert.equal(read(0x14, 1), ACKNOWLEDGE | DRIVER | FEATURES_OK);
     const driver = new SplitDriver(bench.memory, 0x1000, 8);
@@ -118,7 +118,7 @@ deviceContract("virtio pci", (bench) => {
       configPort(pci),
       { handler: msix, length: 0x1000, sizes: [4] },
       { handler: locked(structures), length: 0x4000, sizes: [1, 2, 4] },
-      { handler: locked(structures), length: 0x38, sizes: [1, 2, 4] },
+      { handler: locked(structures), length: 0x3c, sizes: [1, 2, 4] },
     ],
     events: [() => void core.serve(true), (random) => core.notify(random.below(4))],
     likely: [
@@ -157,7 +157,7 @@ Deno.test("capabilities name every structure of the transport, within its BAR (4
     assert.ok(offset + length <= bar.size, `capability at ${at}`);
     assert.ok(bytes >= 16);
   }
-  assert.equal(find(pci, COMMON).length, 0x38);
+  assert.equal(find(pci, COMMON).length, 0x3c);
   assert.equal(find(pci, NOTIFY).bytes, 20);
   assert.equal(find(pci, PCI).bytes, 20);
 });
@@ -264,4 +264,13 @@ Deno.test("the board is told where queues are notified whenever the BAR moves", 
   assert.equal(probe.notifyAt, 0xc000_4000 + find(pci, NOTIFY).offset);
   pci.configWrite(0x04, 2, 0);
   assert.equal(probe.notifyAt, 0);
+});
+
+Deno.test("queue_reset takes a queue back, queue_enable tells when (4.1.4.3.2)", () => {
+  const { read, write, start } = started();
+  start(1 | 1 << (40 - 32));
+  assert.equal(read(0x1c, 2), 1);
+  write(0x3a, 2, 1);
+  assert.equal(read(0x3a, 2), 0, "there was nothing in flight");
+  assert.equal(read(0x1c, 2), 0);
 });
