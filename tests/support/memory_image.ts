@@ -10,8 +10,8 @@ export class MemoryImage implements DiskImage {
   /** Transfers so far. */
   reads = 0;
   writes = 0;
-  constructor(sizeBytes: number, readOnly: boolean) {
-    this.#bytes = new Uint8Array(sizeBytes);
+  constructor(sizeBytes: number, readOnly: boolean, bytes: Uint8Array = new Uint8Array(sizeBytes)) {
+    this.#bytes = bytes;
     this.readOnly = readOnly;
   }
   get sizeBytes(): number {

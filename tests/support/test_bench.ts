@@ -31,7 +31,8 @@ export class FakeClock implements Clock {
   }
 }
 
-const LineState = record("test.line", 1, { level: u8, raised: u32 });
+/** What an interrupt line remembers. */
+export const LineState = record("test.line", 1, { level: u8, raised: u32 });
 
 /** An interrupt line that remembers. */
 export class ProbeLine implements IrqLine {

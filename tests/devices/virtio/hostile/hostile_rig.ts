@@ -1,0 +1,185 @@
+/** A device on the bench with its transport, a guest at its registers, and the watch over it. */
+
+import assert from "node:assert/strict";
+import { msixState } from "../../../../devices/pci/msix.ts";
+import { PciFunctionState } from "../../../../devices/pci/pci_function.ts";
+import { VirtioFeature } from "../../../../devices/virtio/virtio_bits.ts";
+import { VirtioCore, virtioState } from "../../../../devices/virtio/virtio_core.ts";
+import { VirtioPci } from "../../../../devices/virtio/virtio_pci.ts";
+import { virtioPciState } from "../../../../devices/virtio/virtio_pci_state.ts";
+import type { Random } from "../../../support/random.ts";
+import { SplitDriver } from "../split_driver.ts";
+import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK } from "../support.ts";
+import { CheckedLock } from "./checked_memory.ts";
+import type { GuestTransport } from "./guest_transport.ts";
+import { HostileBench } from "./hostile_bench.ts";
+import { HostileRing } from "./hostile_ring.ts";
+import { PciGuest, SLOT } from "./pci_guest.ts";
+import { RequestMemory } from "./request_memory.ts";
+import type { Exchange, MakeSubject, Subject } from "./subject.ts";
+import { Watch } from "./watch.ts";
+
+/** Room for a ring of 16 entries, and for others that a step puts there. */
+const RING_BYTES = 0x400;
+const READY = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK;
+
+/** See above. */
+export class HostileRig {
+  readonly bench: HostileBench;
+  readonly subject: Subject;
+  readonly core: VirtioCore;
+  readonly lock: CheckedLock;
+  readonly guest: GuestTransport;
+  readonly requests: RequestMemory;
+  readonly watch: Watch;
+  /** Where the guest has its queues. */
+  rings: HostileRing[] = [];
+  /** Messages that have been sent, of which nothing can be wrong but that there are none. */
+  messages = 0;
+  readonly #transport: VirtioPci;
+  readonly #make: MakeSubject;
+
+  /** @param bench Of another thread, or a copy; else everything is new. */
+  constructor(make: MakeSubject, bench?: HostileBench) {
+    this.#make = make;
+    const b = this.bench = bench ?? new HostileBench();
+    this.subject = make(b);
+    const { device } = this.subject;
+    const queues = device.queueSizes.length;
+    this.lock = b.lock("virtio");
+    this.core = new VirtioCore({
+      state: b.state(virtioState(queues)),
+      lock: this.lock,
+      memory: b.memory,
+      device,
+      ring: () => {},
+    });
+    this.#transport = new VirtioPci({
+      core: this.core,
+      state: b.state(virtioPciState(queues)),
+      pciState: b.state(PciFunctionState),
+      msixState: b.state(msixState(queues + 1)),
+      pin: { update: (level) => b.pin.set(level()) },
+      sendMsi: (address, data) => {
+        assert.ok(address % 4 === 0 && address >= 0 && address < 2 ** 64, `message at ${address}`);
+        assert.ok(Number.isInteger(data) && data >= 0 && data < 2 ** 32, `message ${data}`);
+        this.messages++;
+      },
+    });
+    b.bus.attach(SLOT, 0, this.#transport.pci);
+    this.subject.connect?.(this.core);
+    this.watch = new Watch(b, this.core, this.lock, this.subject);
+    if (bench === undefined) {
+      b.bus.reset();
+      this.#transport.reset();
+    }
+    const bars = this.#transport.pci.bars.filter(({ kind }) => kind !== "io");
+    this.guest = new PciGuest(b, bars.map(({ index }) => index));
+    this.requests = new RequestMemory(b.ram);
+  }
+
+  /** The same over a copy of all bytes. */
+  twin(): HostileRig {
+    const twin = new HostileRig(this.#make, new HostileBench(this.bench.copy()));
+    twin.rings = this.rings.map((ring) => {
+      const copy = new HostileRing(ring.index, ring.place);
+      copy.next = ring.next;
+      return copy;
+    });
+    twin.requests.restart(this.requests);
+    return twin;
+  }
+
+  /** Is nothing under way of which a copy of the bytes knows nothing? */
+  get isQuiet(): boolean {
+    return this.watch.inFlight === 0 && this.subject.isQuiet !== false;
+  }
+
+  /** The I/O worker's turn. */
+  serve(unannounced: boolean): boolean {
+    return this.watch.act(() => this.core.serve(unannounced));
+  }
+
+  /** Something happens at the host's end. */
+  host(random: Random): void {
+    this.watch.act(() => this.subject.host?.(random));
+  }
+
+  /** The host's end and the queues come to rest. */
+  settle(): void {
+    for (let turn = 0; turn < 2000; turn++) {
+      this.watch.act(() => this.subject.settle?.());
+      if (!this.serve(false) && this.subject.isQuiet !== false) return;
+    }
+    throw new Error("the device does not come to rest");
+  }
+
+  /** Brings the device to where a driver has set it up (3.1.1), with `size` entries a queue. */
+  initialise(random: Random, size: number): void {
+    const { guest } = this;
+    guest.place(random);
+    this.reset();
+    guest.status = ACKNOWLEDGE;
+    guest.status = ACKNOWLEDGE | DRIVER;
+    this.someFeatures(random).forEach((word, i) => guest.accept(i, word));
+    guest.status = READY & ~DRIVER_OK;
+    assert.equal(guest.status, READY & ~DRIVER_OK, "the device takes the features that it offers");
+    this.rings = this.core.queues.map(({ index }) => this.placeRing(index, size));
+    for (const ring of this.rings) {
+      ring.clear(this.bench.ram);
+      guest.setQueue(ring.index, ring.place);
+      guest.enableQueue(ring.index);
+    }
+    guest.status = READY;
+    assert.equal(guest.status, READY);
+  }
+
+  /** A driver's reset, for which it waits (2.4). */
+  reset(): void {
+    this.guest.status = 0;
+    if (this.guest.status !== 0) this.settle();
+    assert.equal(this.guest.status, 0, "a reset ends once the host is done");
+    assert.equal(this.watch.inFlight, 0, "after a reset the device has no buffers");
+    // What a driver frees is the guest's own: nothing is written there any more.
+    this.settle();
+  }
+
+  /** A ring at a place of its own, with the largest size that the queue has up to `size`. */
+  placeRing(index: number, size: number): HostileRing {
+    const entries = Math.min(size, this.core.queueMaxSize(index));
+    const base = index * RING_BYTES;
+    const driverArea = base + entries * 16;
+    const deviceArea = (driverArea + 6 + entries * 2 + 3) & ~3;
+    return new HostileRing(index, { size: entries, descriptors: base, driverArea, deviceArea });
+  }
+
+  /** Features that may be accepted, some of those that are offered. */
+  someFeatures(random: Random): number[] {
+    const version = VirtioFeature.VERSION_1;
+    return [0, 1].map((word) => {
+      const taken = this.guest.offered(word) & (random.chance(30) ? 0xffff_ffff : random.u32());
+      return (word === version >>> 5 ? taken | (1 << (version & 31)) : taken) >>> 0;
+    });
+  }
+
+  /** Whatever has been done to it: after a proper reset the device works (2.1.2). */
+  check(random: Random): void {
+    this.initialise(random, 16);
+    const drivers = this.rings.map(({ place, index }) =>
+      new SplitDriver(this.bench.memory, index * RING_BYTES, place.size)
+    );
+    this.requests.restart();
+    const exchange: Exchange = (queue, ...buffers) => {
+      const driver = drivers[queue];
+      const head = driver.add(...buffers);
+      this.guest.notify(queue);
+      this.settle();
+      const used = driver.takeUsed();
+      assert.equal(used.length, 1, `queue ${queue} has answered`);
+      assert.equal(used[0].id, head);
+      return used[0].length;
+    };
+    this.subject.check(exchange, this.requests);
+    assert.equal(this.guest.status, READY, "the device is sound");
+  }
+}
