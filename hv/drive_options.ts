@@ -4,6 +4,7 @@ import type { DiskInterface, DriveKind } from "./core/drive_kind.ts";
 import type { Rates } from "./core/rate_limit.ts";
 import { UsageError } from "./errors.ts";
 import { MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES, MAX_VIRTIO_DISKS } from "./pc/board_config.ts";
+import { AIO_KINDS, type AioKind } from "../devices/disk/aio_kind.ts";
 import type { ImageFormat } from "../devices/disk/image_format.ts";
 
 /** A disk, floppy or CD-ROM image. */
@@ -27,6 +28,8 @@ export interface DriveOptions {
    * would make it look like another format the next time.
    */
   readonly format?: ImageFormat;
+  /** How a virtio disk's image is read and written; default: by io_uring where the host has it. */
+  readonly aio?: AioKind;
 }
 
 /** A drive whose options have been checked. */
@@ -38,6 +41,7 @@ interface CheckedDrive {
   readonly format?: ImageFormat;
   readonly serial?: string;
   readonly rates?: Rates;
+  readonly aio?: AioKind;
 }
 
 /** A drive with its place on the board. */
@@ -120,7 +124,7 @@ function driveList(drives: DriveLists["disk"]): CheckedDrive[] {
 }
 
 function checkDrive(drive: DriveOptions): CheckedDrive {
-  const { path, readOnly = false, overlay = false, format, serial, iops, bps } = drive;
+  const { path, readOnly = false, overlay = false, format, serial, iops, bps, aio } = drive;
   if (path === "") throw new UsageError("Cannot attach an image: its file name is empty");
   if (serial !== undefined && !SERIAL.test(serial)) {
     throw new UsageError(
@@ -131,6 +135,11 @@ function checkDrive(drive: DriveOptions): CheckedDrive {
     if (rate !== undefined && !(Number.isFinite(rate) && rate >= 1)) {
       throw new UsageError(`Cannot limit a drive to ${rate} ${what} a second: 1 or more is needed`);
     }
+  }
+  if (aio !== undefined && (drive.interface !== "virtio" || !AIO_KINDS.includes(aio))) {
+    throw new UsageError(
+      `Cannot use aio=${aio} for ${path}: ${AIO_KINDS.join(" or ")}, for a disk on virtio`,
+    );
   }
   const rates = iops === undefined && bps === undefined
     ? undefined
@@ -143,5 +152,6 @@ function checkDrive(drive: DriveOptions): CheckedDrive {
     ...(format === undefined ? {} : { format }),
     ...(serial === undefined ? {} : { serial }),
     ...(rates === undefined ? {} : { rates }),
+    ...(aio === undefined ? {} : { aio }),
   };
 }

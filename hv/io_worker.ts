@@ -92,7 +92,7 @@ function run(
   const onError = media.map((handle) => (error: Error) =>
     warnings.failed(handle?.path ?? "a drive", error)
   );
-  using virtioDisks = Disks && new Disks(thread, images, onError, descriptors);
+  using virtioDisks = Disks && new Disks(thread, media, images, onError, descriptors);
   const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
   using _shares = serveShares?.(shares, pc);
   control.parkIo();

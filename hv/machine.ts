@@ -26,6 +26,7 @@ import { HostError, UsageError } from "./errors.ts";
 import { type ExitStatus, exitStatus } from "./exit_status.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { describeFilled } from "./filled_text.ts";
+import { AIO_KINDS, type AioKind } from "../devices/disk/aio_kind.ts";
 import { IoParts, needsIo } from "./io_parts.ts";
 import { Keyboard } from "./keyboard.ts";
 import {
@@ -225,6 +226,12 @@ export class Machine implements AsyncDisposable {
   /** Which accelerator runs the guest, and why. */
   get accelerator(): string {
     return this.#accelerator;
+  }
+
+  /** How virtio disks transfer; nothing where there are none. */
+  get diskEngines(): readonly AioKind[] {
+    const kinds = this.#io.media.handles.map((handle) => handle?.aio);
+    return AIO_KINDS.filter((kind) => kinds.includes(kind));
   }
 
   /**

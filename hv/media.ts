@@ -1,9 +1,12 @@
 /** The images of a machine, opened and claimed on main, served by the I/O worker. */
 
+import { bestAio } from "../devices/disk/aio_kind.ts";
+import { DiskError } from "../devices/disk/disk_image.ts";
 import { closeDiskHandle, type DiskHandle, readBootSector } from "../devices/disk/disk_handle.ts";
 import { floppyImageBytes, openDiskHandle } from "../devices/disk/open_disk.ts";
 import type { DriveConfig } from "./pc/board_config.ts";
 import type { ResolvedDrive } from "./drive_options.ts";
+import type { DriveKind } from "./core/drive_kind.ts";
 import { diskGeometry } from "./core/disk_geometry.ts";
 
 /** See above. */
@@ -45,7 +48,23 @@ function describe(
   return { kind, interface: behind, ...common, geometry, ...name };
 }
 
-function open({ path, kind, readOnly, overlay, format }: ResolvedDrive): DiskHandle {
+function open({ kind, path, interface: behind, aio, ...drive }: ResolvedDrive): DiskHandle {
+  if (aio === "io_uring" && bestAio() !== aio) {
+    throw new DiskError(
+      path,
+      "host",
+      "this host has no io_uring (a kernel before 5.6, or forbidden); leave aio out for threads",
+    );
+  }
+  const handle = openDrive(kind, path, drive);
+  return behind === "virtio" ? { ...handle, aio: aio ?? bestAio() } : handle;
+}
+
+function openDrive(
+  kind: DriveKind,
+  path: string,
+  { readOnly, overlay, format }: Pick<ResolvedDrive, "readOnly" | "overlay" | "format">,
+): DiskHandle {
   const handle = openDiskHandle({
     path,
     readOnly,

@@ -19,6 +19,7 @@ export type { FilledInstructions } from "./accel/accelerator.ts";
 export type { AcceleratorChoice } from "./accel/choose.ts";
 export type { MachineOptions } from "./config.ts";
 export type { DriveLists, DriveOptions } from "./drive_options.ts";
+export type { AioKind } from "../devices/disk/aio_kind.ts";
 export type { ImageFormat } from "../devices/disk/image_format.ts";
 export { type ConsoleMatch, GuestConsole } from "./console.ts";
 export { HostError, UsageError, WaitError } from "./errors.ts";

@@ -1,6 +1,7 @@
 /** An open image on its way to the thread that serves it: descriptors, which are the process's. */
 
 import { closeDescriptor, FileHandle } from "../../hv/sys/mod.ts";
+import type { AioKind } from "./aio_kind.ts";
 import type { DiskImage } from "./disk_image.ts";
 import type { ImageFormat } from "./image_format.ts";
 import { OverlayImage } from "./overlay_image.ts";
@@ -22,6 +23,8 @@ export interface DiskHandle {
   readonly backing: DiskHandle | undefined;
   /** Descriptor of the overlay's scratch file. */
   readonly scratch: number | undefined;
+  /** How it is transferred from and to, for a device that has many requests under way. */
+  readonly aio?: AioKind;
 }
 
 /** The image behind a handle, for the one thread that serves it; disposing of it closes the handle. */

@@ -77,6 +77,7 @@ export class VirtioBlk implements VirtioDevice {
   readonly #serial: Uint8Array;
   readonly #header = new Uint8Array(HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
+  readonly #status = new Uint8Array(STATUS_BYTES);
   /** The queue that is being served: the core signals for it afterwards. */
   #serving: Virtqueue | undefined;
   /** Other queues with requests that have ended. */
@@ -246,7 +247,8 @@ export class VirtioBlk implements VirtioDevice {
   /** @param written Bytes of data that the device has written. */
   #finish(queue: Virtqueue, chain: DescriptorChain, status: number, written: number): void {
     const last = chain.writableBytes - STATUS_BYTES;
-    chain.write(last, Uint8Array.of(status));
+    this.#status[0] = status;
+    chain.write(last, this.#status);
     // Only what lies in one piece from the start counts as written (2.7.8.2).
     queue.push(chain, written === last ? written + STATUS_BYTES : written);
   }

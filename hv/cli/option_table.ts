@@ -55,7 +55,7 @@ export const RUN: CommandSpec = {
     {
       name: "disk",
       value:
-        "FILE[,readonly][,overlay][,format=raw|qcow2][,if=ide|virtio][,serial=S][,iops=N][,bps=N]",
+        "FILE[,readonly][,overlay][,format=raw|qcow2][,if=ide|virtio][,aio=io_uring|threads][,serial=S][,iops=N][,bps=N]",
       multiple: true,
       help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
     },

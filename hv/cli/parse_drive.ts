@@ -1,5 +1,6 @@
 /** The values of --floppy, --disk and --cdrom. */
 
+import { AIO_KINDS } from "../../devices/disk/aio_kind.ts";
 import { IMAGE_FORMATS } from "../../devices/disk/image_format.ts";
 import type { DiskInterface } from "../core/drive_kind.ts";
 import type { DriveOptions } from "../drive_options.ts";
@@ -20,6 +21,7 @@ const DISK_SETTINGS: Record<string, Setting> = {
   ...SETTINGS,
   if: (value, where) => ({ interface: oneOf<DiskInterface>(where, value, ["ide", "virtio"]) }),
   serial: (value) => ({ serial: value }),
+  aio: (value, where) => ({ aio: oneOf(where, value, AIO_KINDS) }),
 };
 
 /**

@@ -44,7 +44,11 @@ function ends(request: RunRequest, options: MachineOptions) {
 
 function startLine(machine: Machine, { memory, cpus = 1 }: MachineOptions): string {
   const ram = showBytes(parseMemory(memory ?? DEFAULT_MEMORY));
-  return `${cpus} processor${cpus === 1 ? "" : "s"}, ${ram} of memory; ${machine.accelerator}`;
+  const disks = machine.diskEngines.length === 0
+    ? ""
+    : `; disks by ${machine.diskEngines.join(" and ")}`;
+  const processors = `${cpus} processor${cpus === 1 ? "" : "s"}`;
+  return `${processors}, ${ram} of memory; ${machine.accelerator}${disks}`;
 }
 
 interface Session {

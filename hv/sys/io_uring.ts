@@ -62,6 +62,18 @@ export interface MemoryRange {
   readonly length: number;
 }
 
+let isThere: boolean | undefined;
+
+/** Has this host io_uring for us? */
+export function ioUringIsThere(): boolean {
+  if (isThere === undefined) {
+    const ring = IoUring.open(1);
+    isThere = ring !== undefined;
+    ring?.[Symbol.dispose]();
+  }
+  return isThere;
+}
+
 /** See above. Tokens are unsigned 32-bit numbers of the caller's. */
 export class IoUring extends Descriptor {
   /** Requests that the ring holds; there is room for twice as many results. */

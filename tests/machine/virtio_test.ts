@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { word } from "../../bios/assembler.ts";
+import { AIO_KINDS } from "../../devices/disk/aio_kind.ts";
 import { Machine } from "../../hv/mod.ts";
+import { ioUringIsThere } from "../../hv/sys/mod.ts";
 import { exitCode, onEach, type Payload, rom } from "../support/payload.ts";
 
 const SLOT = 3;
@@ -71,53 +73,60 @@ function request(p: Payload, number: number, type: number, sector: number): void
   });
 }
 
-onEach("a program drives a virtio disk by notifications and messages", async (accelerator) => {
-  const path = Deno.makeTempFileSync({ prefix: "hv-test-disk-" });
-  try {
-    const sectors = new Uint8Array(4096);
-    sectors.set(new TextEncoder().encode("moin"), 512);
-    Deno.writeFileSync(path, sectors);
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
-      p.vector(VECTOR, "interrupt");
-      p.mov(word(INTERRUPTS), 0);
-      initialise(p);
-      request(p, 1, 0, 1);
-      p.mov("dx", 0x3f8);
-      for (let i = 0; i < 4; i++) {
-        p.peekByte(DATA + i);
-        p.out("dx", "al");
+for (const aio of AIO_KINDS) {
+  onEach(
+    `a program drives a virtio disk by notifications and messages, ${aio}`,
+    async (accelerator) => {
+      if (aio === "io_uring" && !ioUringIsThere()) return console.log("skipped: no io_uring here");
+      const path = Deno.makeTempFileSync({ prefix: "hv-test-disk-" });
+      try {
+        const sectors = new Uint8Array(4096);
+        sectors.set(new TextEncoder().encode("moin"), 512);
+        Deno.writeFileSync(path, sectors);
+        using image = rom((p) => {
+          p.realMode();
+          p.unreal();
+          p.vector(VECTOR, "interrupt");
+          p.mov(word(INTERRUPTS), 0);
+          initialise(p);
+          request(p, 1, 0, 1);
+          p.mov("dx", 0x3f8);
+          for (let i = 0; i < 4; i++) {
+            p.peekByte(DATA + i);
+            p.out("dx", "al");
+          }
+          for (let number = 2; number < 7; number++) {
+            p.poke(DATA, 4, 0x2020_2030 + number);
+            request(p, number, 1, number);
+          }
+          p.peekByte(STATUS);
+          p.out(0xf4, "al");
+          p.label("interrupt");
+          p.inc(word(INTERRUPTS));
+          p.poke(LOCAL_APIC + 0xb0, 4, 0);
+          p.iret();
+        });
+        await using machine = await Machine.start({
+          accelerator,
+          memory: "2M",
+          bios: image.path,
+          disk: { path, interface: "virtio", aio },
+        });
+        assert.deepEqual(machine.diskEngines, [aio]);
+        await machine.console.expect("moin");
+        assert.equal(await exitCode(machine), 1, "the last status is OK");
+        const written = Deno.readFileSync(path);
+        for (let number = 2; number < 7; number++) {
+          assert.equal(
+            new TextDecoder().decode(written.subarray(number * 512, number * 512 + 4)),
+            [
+              number,
+            ].join().padEnd(4),
+          );
+        }
+      } finally {
+        Deno.removeSync(path);
       }
-      for (let number = 2; number < 7; number++) {
-        p.poke(DATA, 4, 0x2020_2030 + number);
-        request(p, number, 1, number);
-      }
-      p.peekByte(STATUS);
-      p.out(0xf4, "al");
-      p.label("interrupt");
-      p.inc(word(INTERRUPTS));
-      p.poke(LOCAL_APIC + 0xb0, 4, 0);
-      p.iret();
-    });
-    await using machine = await Machine.start({
-      accelerator,
-      memory: "2M",
-      bios: image.path,
-      disk: { path, interface: "virtio" },
-    });
-    await machine.console.expect("moin");
-    assert.equal(await exitCode(machine), 1, "the last status is OK");
-    const written = Deno.readFileSync(path);
-    for (let number = 2; number < 7; number++) {
-      assert.equal(
-        new TextDecoder().decode(written.subarray(number * 512, number * 512 + 4)),
-        [
-          number,
-        ].join().padEnd(4),
-      );
-    }
-  } finally {
-    Deno.removeSync(path);
-  }
-});
+    },
+  );
+}

@@ -3,13 +3,14 @@
 import assert from "node:assert/strict";
 import { AsyncEngine } from "../../../devices/disk/async_engine.ts";
 import type { DiskImage } from "../../../devices/disk/disk_image.ts";
-import { type AioKind, openTransfers } from "../../../devices/disk/open_transfers.ts";
+import type { AioKind } from "../../../devices/disk/aio_kind.ts";
+import { openTransfers } from "../../../devices/disk/open_transfers.ts";
 import { RawImage } from "../../../devices/disk/raw_image.ts";
 import { SerialEngine } from "../../../devices/disk/serial_engine.ts";
 import { BlockResult } from "../../../hv/core/block.ts";
 import type { BlockEngine, BlockRequest, GuestRange } from "../../../hv/core/block_engine.ts";
 import { GuestMemory } from "../../../hv/core/guest_memory.ts";
-import { FileHandle } from "../../../hv/sys/mod.ts";
+import { FileHandle, ioUringIsThere } from "../../../hv/sys/mod.ts";
 import { Random } from "../../support/random.ts";
 
 const RAM_BYTES = 1 << 20;
@@ -36,7 +37,7 @@ class Bench implements Disposable {
       this.engine = new SerialEngine(this.image, this.memory, onError);
       return;
     }
-    const { transfers } = openTransfers(kind);
+    const transfers = openTransfers(kind);
     this.engine = new AsyncEngine(this.image, this.memory, transfers, onError);
     this.#settle = () => transfers.drain();
     this.#end = () => transfers[Symbol.dispose]();
@@ -66,7 +67,9 @@ function engineTest(
   name: string,
   body: (make: (options?: ConstructorParameters<typeof Bench>[1]) => Bench) => void,
 ): void {
-  for (const kind of ["serial", "io_uring", "threads"] as const) {
+  for (
+    const kind of ["serial", "threads", ...(ioUringIsThere() ? ["io_uring"] as const : [])] as const
+  ) {
     Deno.test(`${kind}: ${name}`, () => body((options) => new Bench(kind, options)));
   }
 }
