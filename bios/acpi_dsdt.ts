@@ -43,7 +43,9 @@ import {
   memoryRange64,
   resources,
 } from "./aml_resources.ts";
+import { hotplugEvent, hotplugSlots } from "./acpi_hotplug.ts";
 import type { BoardDescription } from "./board_description.ts";
+import { PCI_HOTPLUG_PORTS } from "../devices/acpi_pci_hotplug.ts";
 
 const SLOTS = 32;
 /** Slot of the south bridge, whose power management pulls the system control interrupt. */
@@ -62,12 +64,14 @@ const isaDevice = (name: string, hid: string, ...descriptors: Aml[]): Aml =>
 
 /** The definition block of `board`, without the table's header. */
 export function dsdtBlock(board: BoardDescription): Uint8Array {
+  const { pciHotplug } = board;
   const terms = [
     named("PICF", integer(0)),
     // 5.8.1: 0 PIC, 1 APIC. The links are the same ISA interrupt requests in both.
     method("_PIC", { args: 1 }, store(arg(0), path("PICF"))),
     scope("\\_PR", ...Array.from({ length: board.cpus }, (_, n) => processor(cpuName(n), n))),
     scope("\\_SB", pciRoot(board), ...LINKS.map((_, n) => pirqLink(board, n)), sciLink(board)),
+    ...(pciHotplug === undefined ? [] : [hotplugEvent("\\_SB.PCI0")]),
     named("\\_S5", packageOf(integer(SLP_TYP_S5), integer(SLP_TYP_S5), integer(0), integer(0))),
   ];
   return Uint8Array.from(terms.flat());
@@ -76,7 +80,7 @@ export function dsdtBlock(board: BoardDescription): Uint8Array {
 const cpuName = (n: number): string => `C${n.toString(16).toUpperCase().padStart(3, "0")}`;
 
 function pciRoot(board: BoardDescription): Aml {
-  const { pciHole, pciHole64 } = board;
+  const { pciHole, pciHole64, pciHotplug } = board;
   const last = (range: { base: number; length: number }) => range.base + range.length - 1;
   return device(
     "PCI0",
@@ -98,6 +102,7 @@ function pciRoot(board: BoardDescription): Aml {
     ),
     named("_PRT", routingTable()),
     isaBridge(board),
+    ...(pciHotplug === undefined ? [] : hotplugSlots(pciHotplug)),
   );
 }
 
@@ -163,7 +168,7 @@ function sciLink({ sciIrq }: BoardDescription): Aml {
 }
 
 function isaBridge(board: BoardDescription): Aml {
-  const { serialPorts, hasFloppy, hpetAddress, pmBase, gpe0Base, smiPort } = board;
+  const { serialPorts, hasFloppy, hpetAddress, pmBase, gpe0Base, smiPort, pciHotplug } = board;
   const serial = serialPorts.map(({ port, irq }, n) =>
     device(
       `COM${n + 1}`,
@@ -199,6 +204,7 @@ function isaBridge(board: BoardDescription): Aml {
       io(smiPort, 2),
       io(pmBase, 64),
       io(gpe0Base, 4),
+      ...(pciHotplug === undefined ? [] : [io(pciHotplug.port, PCI_HOTPLUG_PORTS)]),
     ),
   );
 }

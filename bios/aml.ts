@@ -32,8 +32,10 @@ const PARENT_CHAR = 0x5e;
 const LOCAL0_OP = 0x60;
 const ARG0_OP = 0x68;
 const STORE_OP = 0x70;
+const SHIFT_LEFT_OP = 0x79;
 const AND_OP = 0x7b;
 const OR_OP = 0x7d;
+const NOTIFY_OP = 0x86;
 const CREATE_DWORD_FIELD_OP = 0x8a;
 const IF_OP = 0xa0;
 const RETURN_OP = 0xa4;
@@ -147,22 +149,31 @@ export const processor = (name: string, id: number): Aml => [
   ...withLength([...path(name), id, ...dword(0), 0]),
 ];
 
-/** OperationRegion (`name`, PCI_Config, offset, length). */
-export const pciConfigRegion = (name: string, offset: number, length: number): Aml => [
+const operationRegion = (space: number) => (name: string, offset: number, length: number): Aml => [
   EXT_OP,
   OP_REGION_OP,
   ...path(name),
-  0x02,
+  space,
   ...integer(offset),
   ...integer(length),
 ];
+/** OperationRegion (`name`, SystemIO, port, length). */
+export const systemIoRegion: (name: string, port: number, length: number) => Aml = operationRegion(
+  0x01,
+);
+/** OperationRegion (`name`, PCI_Config, offset, length). */
+export const pciConfigRegion: (name: string, offset: number, length: number) => Aml =
+  operationRegion(0x02);
 
-/** Field (`region`, ByteAcc, NoLock, Preserve) {`names`, 8 bits each}. */
-export const byteFields = (region: string, names: readonly string[]): Aml => [
+const fields = (flags: number, bits: number) => (region: string, names: readonly string[]): Aml => [
   EXT_OP,
   FIELD_OP,
-  ...withLength([...path(region), 0x01, ...names.flatMap((name) => [...segment(name), 8])]),
+  ...withLength([...path(region), flags, ...names.flatMap((name) => [...segment(name), bits])]),
 ];
+/** Field (`region`, ByteAcc, NoLock, Preserve) {`names`, 8 bits each}. */
+export const byteFields: (region: string, names: readonly string[]) => Aml = fields(0x01, 8);
+/** Field (`region`, DWordAcc, NoLock, WriteAsZeros) {`names`, 32 bits each}. */
+export const dwordFields: (region: string, names: readonly string[]) => Aml = fields(0x43, 32);
 
 /** CreateDWordField (source, `offset`, `name`). */
 export const dwordField = (source: Aml, offset: number, name: string): Aml => [
@@ -182,6 +193,17 @@ export const store = (value: Aml, target: Aml): Aml => [STORE_OP, ...value, ...t
 export const and = (a: Aml, b: Aml): Aml => [AND_OP, ...a, ...b, ZERO_OP];
 /** Or (a, b, target). */
 export const or = (a: Aml, b: Aml, target: Aml): Aml => [OR_OP, ...a, ...b, ...target];
+/** ShiftLeft (value, bits), its value only. */
+export const shiftLeft = (value: Aml, bits: Aml): Aml => [
+  SHIFT_LEFT_OP,
+  ...value,
+  ...bits,
+  ZERO_OP,
+];
+/** Notify (object, value). */
+export const notify = (object: Aml, value: Aml): Aml => [NOTIFY_OP, ...object, ...value];
+/** The value of a method with these arguments, as many as it takes. */
+export const call = (method: string, ...args: Aml[]): Aml => [...path(method), ...args.flat()];
 /** Return (value). */
 export const returns = (value: Aml): Aml => [RETURN_OP, ...value];
 /** If (condition) {…}. */

@@ -33,6 +33,8 @@ export interface BoardDescription {
   readonly pmBase: number;
   /** General purpose events: 4 ports. */
   readonly gpe0Base: number;
+  /** PCI slots whose devices come and go while the machine runs, and the ports that tell of it. */
+  readonly pciHotplug?: { readonly port: number; readonly slots: readonly number[] };
   /** 24, or 32 with TMR_VAL_EXT. */
   readonly pmTimerBits: 24 | 32;
   readonly sciIrq: number;

@@ -7,8 +7,10 @@ import { VERSION } from "../version.ts";
 import type { BoardConfig } from "./board_config.ts";
 import {
   GPE0_PORT,
+  HOTPLUG_SLOTS,
   IO_APIC_ADDRESS,
   LOCAL_APIC_ADDRESS,
+  PCI_HOTPLUG_PORT,
   SCI_IRQ,
   SERIAL_PORTS,
   SMI_PORT,
@@ -47,6 +49,7 @@ export function describeBoard(
     pciHole: { base: holeBase, length: IO_APIC_ADDRESS - holeBase },
     pmBase: PM_PORTS,
     gpe0Base: GPE0_PORT,
+    pciHotplug: { port: PCI_HOTPLUG_PORT, slots: HOTPLUG_SLOTS },
     pmTimerBits: 24,
     sciIrq: SCI_IRQ,
     smiPort: SMI_PORT,

@@ -18,6 +18,10 @@ export const FIRMWARE_LOG_PORT = 0x402;
 export const SCI_IRQ = 9;
 /** General purpose events: 4 ports. */
 export const GPE0_PORT = 0xafe0;
+/** Registers of PCI hot-plug: 16 ports, as on QEMU's board. */
+export const PCI_HOTPLUG_PORT = 0xae00;
+/** PCI slots whose devices come and go while the machine runs. The board's own are below. */
+export const HOTPLUG_SLOTS: readonly number[] = [24, 25, 26, 27, 28, 29, 30, 31];
 /** APM control of the PIIX4, by which ACPI mode is entered: 2 ports. */
 export const SMI_PORT = 0xb2;
 /** I/O APIC, where the PCI hole ends. */

@@ -280,3 +280,33 @@ Deno.test("ACPI: the interrupt links read, set and disable their routing registe
     assert.match(output, /\[Package\] Contains 4 Elements/);
   });
 });
+
+Deno.test("ACPI: the hot-plug event tells the slots that the registers name (QEMU, acpi_pci_hotplug)", () => {
+  if (!hasTool("acpiexec")) return;
+  withFiles(board, (folder) => {
+    const output = run(
+      "acpiexec",
+      folder,
+      "-b",
+      [
+        // acpiexec holds what is written to the registers, as if the board had.
+        "evaluate \\_SB.PCI0.DVNT 0x81000000 1",
+        "evaluate \\_SB.PCI0.SC0._EJ0 1",
+        "evaluate \\_SB.PCI0.B0EJ",
+        "evaluate \\_SB.PCI0.SF8._EJ0 1",
+        "evaluate \\_SB.PCI0.B0EJ",
+        "evaluate \\_SB.PCI0.SF8._ADR",
+        "evaluate \\_GPE._E01",
+      ].join(";"),
+      "DSDT.aml",
+    );
+    const told = [...output.matchAll(/Notify on \[(\w+)\].*?Value 0x(\w+)/g)];
+    assert.deepEqual(told.map(([, slot, value]) => [slot, value]), [["SC0_", "01"], [
+      "SF8_",
+      "01",
+    ]]);
+    const integers = [...output.matchAll(/\[Integer\] = ([0-9A-F]+)\n/g)]
+      .map(([, digits]) => parseInt(digits, 16));
+    assert.deepEqual(integers.slice(-3), [1 << 24, 0x8000_0000, 31 << 16], output);
+  });
+});
