@@ -12,8 +12,7 @@
 
 import type { Device, IoHandler } from "../../hv/core/device.ts";
 import type { IoBus } from "../../hv/core/io_bus.ts";
-import type { Lock } from "../../hv/core/lock.ts";
-import { record, u32, words } from "../../hv/core/record.ts";
+import { record, u32 } from "../../hv/core/record.ts";
 import { isMemory } from "./pci_bar.ts";
 import type { PciFunction } from "./pci_function.ts";
 
@@ -30,11 +29,7 @@ const RESET_CONTROL = 1;
 const ONES = [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff];
 
 /** State of the bus. */
-export const PciBusState = record("pci_bus", 1, {
-  confadd: u32,
-  /** For each slot, a bit for each function that has been taken out. */
-  removed: words(SLOTS),
-});
+export const PciBusState = record("pci_bus", 2, { confadd: u32 });
 /** A view of `PciBusState`. */
 export type PciBusState = InstanceType<typeof PciBusState>;
 
@@ -44,6 +39,13 @@ export interface PciBusOptions {
   readonly memory: IoBus;
   /** Answers byte accesses to CF9h, which lies within CONFADD's address. */
   readonly resetControl?: IoHandler;
+}
+
+/** A function in its place. */
+interface Place {
+  readonly pci: PciFunction;
+  /** Each takes a BAR's range off its bus. */
+  readonly claims: readonly (() => void)[];
 }
 
 /** See above. */
@@ -60,14 +62,14 @@ export class PciBus implements Device {
   };
   readonly #state: PciBusState;
   readonly #options: PciBusOptions;
-  readonly #functions: (PciFunction | undefined)[] = new Array(SLOTS * FUNCTIONS).fill(undefined);
+  readonly #places: (Place | undefined)[] = new Array(SLOTS * FUNCTIONS).fill(undefined);
 
   constructor(state: PciBusState, options: PciBusOptions) {
     this.#state = state;
     this.#options = options;
   }
 
-  /** Resets CONFADD. The functions are devices of their own; what has been taken out stays out. */
+  /** Resets CONFADD. The functions are devices of their own. */
   reset(): void {
     this.#state.confadd = 0;
   }
@@ -84,62 +86,45 @@ export class PciBus implements Device {
     if (!(slot >= 0 && slot < SLOTS && number >= 0 && number < FUNCTIONS)) {
       throw new Error(`Cannot attach a PCI function at ${slot}.${number}: 0.0 to 31.7 exist`);
     }
-    if (this.#functions[index] !== undefined) {
+    if (this.#places[index] !== undefined) {
       throw new Error(`Cannot attach a PCI function at ${slot}.${number}: there is one already`);
     }
-    if (number > 0 && this.#functions[slot * FUNCTIONS]?.identity.multifunction !== true) {
+    if (number > 0 && this.at(slot, 0)?.identity.multifunction !== true) {
       throw new Error(`Cannot attach a PCI function at ${slot}.${number}: ${slot}.0 must be there`);
     }
-    this.#functions[index] = pci;
     const { ports, memory } = this.#options;
     pci.onMoved = () => this.#moved();
-    for (const bar of pci.bars) {
+    const claims = pci.bars.flatMap((bar) => {
       const { name, device, widths, lock } = bar;
-      if (device === undefined) continue;
-      (isMemory(bar) ? memory : ports).claimMovable({
-        name,
-        device,
-        widths,
-        lock,
-        range: () => this.present(slot, number) ? pci.barRange(bar) : undefined,
-      });
-    }
-  }
-
-  /** The function at this place, or undefined when there is none or it has been taken out. */
-  at(slot: number, number: number): PciFunction | undefined {
-    return this.present(slot, number) ? this.#functions[slot * FUNCTIONS + number] : undefined;
-  }
-
-  /** Is there a function at this place? */
-  present(slot: number, number: number): boolean {
-    if (this.#functions[slot * FUNCTIONS + number] === undefined) return false;
-    return (Atomics.load(this.#state.removed, slot) & (1 << number)) === 0;
+      if (device === undefined) return [];
+      const bus = isMemory(bar) ? memory : ports;
+      return [bus.claimMovable({ name, device, widths, lock, range: () => pci.barRange(bar) })];
+    });
+    this.#places[index] = { pci, claims };
   }
 
   /**
-   * Takes an attached function out, or puts it back, while the machine runs. It keeps its registers;
-   * whoever puts a new device in resets it first.
-   *
-   * @param lock The bus's.
+   * Takes the function out of its place, on this thread's bus. Whoever removes the device resets it
+   * first, which switches its BARs off.
    */
-  setPresent(slot: number, number: number, present: boolean, lock: Lock): void {
-    const pci = this.#functions[slot * FUNCTIONS + number];
-    if (pci === undefined) return;
-    lock.with(() => {
-      if (this.present(slot, number) === present) return;
-      Atomics.xor(this.#state.removed, slot, 1 << number);
-      for (const bar of pci.bars) bar.onMoved?.(present ? pci.barRange(bar) : undefined);
-      this.#moved();
-    });
+  detach(slot: number, number: number): void {
+    const index = slot * FUNCTIONS + number;
+    for (const unclaim of this.#places[index]?.claims ?? []) unclaim();
+    this.#places[index] = undefined;
   }
 
-  /** Every function that is present, in order: for the monitor and the firmware. */
+  /** The function at this place, or undefined when there is none. */
+  at(slot: number, number: number): PciFunction | undefined {
+    return this.#places[slot * FUNCTIONS + number]?.pci;
+  }
+
+  /** Every function, in order: for the monitor and the firmware. */
   get functions(): readonly { slot: number; number: number; pci: PciFunction }[] {
-    return this.#functions.flatMap((pci, i) => {
-      const [slot, number] = [Math.floor(i / FUNCTIONS), i % FUNCTIONS];
-      return pci !== undefined && this.present(slot, number) ? [{ slot, number, pci }] : [];
-    });
+    return this.#places.flatMap((place, i) =>
+      place === undefined
+        ? []
+        : [{ slot: Math.floor(i / FUNCTIONS), number: i % FUNCTIONS, pci: place.pci }]
+    );
   }
 
   #moved(): void {

@@ -56,7 +56,7 @@ export class IoBus {
   readonly #limit: number;
   readonly #generation: Int32Array;
   readonly #fixed: Claim[] = [];
-  readonly #movable: MovableClaim[] = [];
+  #movable: readonly MovableClaim[] = [];
   #windows: Window[] = [];
   #seen = -1;
   #last: Window | undefined;
@@ -102,10 +102,14 @@ export class IoBus {
     this.#seen = -1;
   }
 
-  /** Gives a movable range to a device. */
-  claimMovable(claim: MovableClaim): void {
-    this.#movable.push(claim);
+  /** Gives a movable range to a device; what it returns takes the range back. */
+  claimMovable(claim: MovableClaim): () => void {
+    this.#movable = [...this.#movable, claim];
     this.#seen = -1;
+    return () => {
+      this.#movable = this.#movable.filter((other) => other !== claim);
+      this.#seen = -1;
+    };
   }
 
   /** Makes every thread's bus ask the movable ranges again before its next access. */

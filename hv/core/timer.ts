@@ -53,7 +53,7 @@ export class Timers {
   readonly #arena: Arena;
   readonly #clock: Clock;
   readonly #wake: (deadlineNs: number) => void;
-  readonly #entries: Entry[] = [];
+  #entries: readonly Entry[] = [];
 
   /** @param wake Called whenever a timer is armed: lets the I/O worker sleep no longer than that. */
   constructor(arena: Arena, clock: Clock, wake: (deadlineNs: number) => void) {
@@ -70,8 +70,13 @@ export class Timers {
   create(name: string, lock: Lock, arena: Arena = this.#arena): Timer {
     const state = arena.allocate(TimerState, `${name}.timer`);
     const timer = new Timer(state, this.#wake);
-    this.#entries.push({ state, timer, lock });
+    this.#entries = [...this.#entries, { state, timer, lock }];
     return timer;
+  }
+
+  /** Forgets a timer whose device is gone. */
+  remove(timer: Timer): void {
+    this.#entries = this.#entries.filter((entry) => entry.timer !== timer);
   }
 
   /** Fires every timer that is due, once, and returns the next deadline (ns; Infinity: none). */

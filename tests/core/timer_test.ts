@@ -80,3 +80,14 @@ Deno.test("a timer fires under its device's lock, which is free again afterwards
   seen.push(word[0]);
   assert.deepEqual(seen, [1, 0]);
 });
+
+Deno.test("a timer that has been removed neither fires nor is waited for", () => {
+  const { clock, all, timer } = timers();
+  const gone = timer("gone");
+  gone.onExpire = () => assert.fail("fired");
+  gone.arm(10);
+  timer("other").arm(30);
+  all.remove(gone);
+  clock.ns = 20;
+  assert.equal(all.run(), 30);
+});

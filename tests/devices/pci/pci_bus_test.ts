@@ -89,36 +89,44 @@ Deno.test("a byte write to CF9h reaches the reset control register (82371SB, RC)
   assert.deepEqual(resets, ["hard", "soft", "hard"]);
 });
 
-Deno.test("a function that has been taken out is gone with its BARs until it is put back", () => {
-  const { bench, bus, ports, read, write } = started();
-  const lock = bench.arena.lock("pci");
-  const device = { read: () => 0x5a, write: () => {} };
+Deno.test("a function that has been taken out is gone with its BARs, and its place is free", () => {
+  const { bench, bus, ports, memory, read, write } = started();
   const mapped: (number | undefined)[] = [];
-  const bars = [
-    { name: "ports", index: 0, kind: "io", size: 8, device },
-    {
-      name: "memory",
-      index: 1,
-      kind: "mem32",
-      size: 4096,
-      onMoved: (range?: AddressRange) => mapped.push(range?.base),
-    },
-  ] as const;
-  const pci = new PciFunction(bench.state(PciFunctionState, "hot"), { identity, bars });
-  bus.attach(4, 0, pci);
-  pci.reset();
-  write(4, 0, 0x10, 4, 0xc000);
-  write(4, 0, 0x14, 4, 0xfebd_0000);
-  write(4, 0, 0x04, 2, 3);
-  assert.equal(ports.read(0xc000, 1), 0x5a);
-  bus.setPresent(4, 0, false, lock);
-  bus.setPresent(4, 0, false, lock);
-  assert.equal(ports.read(0xc000, 1), 0xff);
+  const device = (value: number) => ({ read: () => value, write: () => {} });
+  const hot = (name: string, value: number) =>
+    new PciFunction(bench.state(PciFunctionState, name), {
+      identity,
+      bars: [
+        { name: "ports", index: 0, kind: "io", size: 8, device: device(value) },
+        {
+          name: "memory",
+          index: 1,
+          kind: "mem32",
+          size: 4096,
+          device: device(value),
+          onMoved: (range?: AddressRange) => mapped.push(range?.base),
+        },
+      ],
+    });
+  const place = (pci: PciFunction) => {
+    bus.attach(4, 0, pci);
+    pci.reset();
+    write(4, 0, 0x10, 4, 0xc000);
+    write(4, 0, 0x14, 4, 0xfebd_0000);
+    write(4, 0, 0x04, 2, 3);
+  };
+  const answers = () => [ports.read(0xc000, 1), memory.read(0xfebd_0000, 1)];
+  const first = hot("first", 0x5a);
+  place(first);
+  assert.deepEqual(answers(), [0x5a, 0x5a]);
+  first.reset();
+  bus.detach(4, 0);
+  bus.detach(4, 0);
+  assert.deepEqual(answers(), [0xff, 0xff]);
   assert.equal(read(4, 0, 0, 4), 0xffff_ffff);
   assert.deepEqual(bus.functions.map(({ slot, number }) => [slot, number]), [[0, 0]]);
-  bus.setPresent(4, 0, true, lock);
-  bus.setPresent(9, 0, true, lock);
-  assert.equal(ports.read(0xc000, 1), 0x5a);
+  place(hot("second", 0xa5));
+  assert.deepEqual(answers(), [0xa5, 0xa5]);
   assert.deepEqual(mapped, [0xfebd_0000, undefined, 0xfebd_0000]);
   assert.deepEqual(bus.functions.map(({ slot, number }) => [slot, number]), [[0, 0], [4, 0]]);
 });
