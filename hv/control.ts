@@ -37,6 +37,8 @@ export const Event = {
   cpuReset: 16,
   /** There is work for the I/O worker, which does not exist yet. */
   ioNeeded: 32,
+  /** The guest has let devices go that it was asked for, or of its own accord. */
+  ejected: 64,
 } as const;
 
 /** How a guest's life can end. */

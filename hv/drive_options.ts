@@ -33,7 +33,7 @@ export interface DriveOptions {
 }
 
 /** A drive whose options have been checked. */
-interface CheckedDrive {
+export interface CheckedDrive {
   readonly path: string;
   readonly readOnly: boolean;
   readonly overlay: boolean;
@@ -123,7 +123,8 @@ function driveList(drives: DriveLists["disk"]): CheckedDrive[] {
   );
 }
 
-function checkDrive(drive: DriveOptions): CheckedDrive {
+/** @throws {UsageError} When something cannot be. */
+export function checkDrive(drive: DriveOptions): CheckedDrive {
   const { path, readOnly = false, overlay = false, format, serial, iops, bps, aio } = drive;
   if (path === "") throw new UsageError("Cannot attach an image: its file name is empty");
   if (serial !== undefined && !SERIAL.test(serial)) {

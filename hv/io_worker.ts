@@ -19,6 +19,7 @@ import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
 import type { linkNetworks } from "../devices/net/link_networks.ts";
 import type { NetworkLink } from "../devices/net/network_link.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
+import { HotParts } from "./hot_parts.ts";
 import type { IoHandles } from "./io_parts.ts";
 import type { serveShares } from "./serve_shares.ts";
 import { DescriptorSet, EventFd, monotonicNs } from "./sys/mod.ts";
@@ -77,11 +78,11 @@ function serveNetworks(links: readonly NetworkLink[]): number {
   return next - now;
 }
 
-function run(
+async function run(
   { seed, handles: { media, networks, shares } }: IoWorkerStart,
   parts: ThreadParts,
   { Disks, linkNetworks, serveShares }: LateParts,
-): void {
+): Promise<void> {
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
   const doorbell = new EventFd(seed.doorbell);
@@ -92,10 +93,33 @@ function run(
   const onError = media.map((handle) => (error: Error) =>
     warnings.failed(handle?.path ?? "a drive", error)
   );
-  using virtioDisks = Disks && new Disks(thread, media, images, onError, descriptors);
+  using ends = new DisposableStack();
+  let virtioDisks = Disks && ends.use(new Disks(thread.memory, descriptors));
+  for (const { blk, medium } of pc.virtio?.disks ?? []) {
+    const [handle, image] = [media[medium], images[medium]];
+    if (handle && image) virtioDisks?.add(blk, handle, image, onError[medium]);
+  }
   const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
   using _shares = serveShares?.(shares, pc);
-  control.parkIo();
+  const hotParts = new HotParts({
+    hotplug: pc.hotplug,
+    loadDisks: async () => {
+      const { VirtioDisks } = await import("./virtio_disks.ts");
+      return virtioDisks ??= ends.use(new VirtioDisks(thread.memory, descriptors));
+    },
+    links,
+    descriptors,
+    warn,
+    failed: (path, error) => warnings.failed(path, error),
+    flush,
+  });
+  const park = async () => {
+    virtioDisks?.drain();
+    control.parkIo();
+    await hotParts.follow();
+  };
+  await hotParts.follow();
+  await park();
   for (;;) {
     const requested = control.ioRequested;
     control.ioWakes();
@@ -106,8 +130,7 @@ function run(
     const next = pc.timers.run();
     if (requested === Request.stop) break;
     if (requested === Request.park) {
-      virtioDisks?.drain();
-      control.parkIo();
+      await park();
       continue;
     }
     if (more) continue;
@@ -123,16 +146,19 @@ function run(
     descriptors.wait(Math.max(0, Math.min(due - now, next - now, networksNs)));
   }
   virtioDisks?.drain();
+  hotParts.close();
   for (const link of links) link[Symbol.dispose]();
   // Main closes the images and the networks: it has opened them.
-  for (const [i, image] of images.entries()) flush(image, media[i]?.path ?? "");
+  for (const [i, image] of images.entries()) {
+    if (image !== undefined) flush(image, media[i]?.path ?? "");
+  }
   control.setIoPhase(WorkerPhase.ended);
 }
 
 /** What cannot be brought onto the medium is the user's to know; the other images are still flushed. */
-function flush(image: DiskImage | undefined, path: string): void {
+function flush(image: DiskImage, path: string): void {
   try {
-    image?.flush();
+    image.flush();
   } catch (error) {
     warn(`${path}: ${(error as Error).message}; what the guest wrote last may be lost`);
   }
@@ -160,7 +186,7 @@ self.onmessage = async ({ data }) => {
     addNetworks: await loadNetworks(config),
   };
   try {
-    run(data, parts, await loadParts(data));
+    await run(data, parts, await loadParts(data));
   } catch (error) {
     const { control } = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

@@ -7,8 +7,14 @@
  * time stops; resume is the reverse. End: as pause, and the workers close.
  */
 
-import type { AcceleratedVm, FilledInstructions, Vcpu } from "./accel/accelerator.ts";
-import { type AcceleratorDecision, chooseAccelerator, createVm } from "./accel/mod.ts";
+import {
+  type Attachment,
+  Attachments,
+  type AttachOptions,
+  type DetachOptions,
+} from "./attachments.ts";
+import type { FilledInstructions, Vcpu } from "./accel/accelerator.ts";
+import { chooseAccelerator } from "./accel/mod.ts";
 import type { BoardConfig } from "./pc/board_config.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
@@ -17,12 +23,9 @@ import { CurrentVm } from "./current_vm.ts";
 import { GuestConsole } from "./console.ts";
 import { EndKind, Event } from "./control.ts";
 import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
-import type { imageFiles } from "./pc/image_files.ts";
 import type { ResetKind } from "./pc/builder.ts";
 import { Arena } from "./core/arena.ts";
-import type { Clock } from "./core/clock.ts";
-import { GuestMemory } from "./core/guest_memory.ts";
-import { HostError, UsageError } from "./errors.ts";
+import { UsageError } from "./errors.ts";
 import { type ExitStatus, exitStatus } from "./exit_status.ts";
 import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { describeFilled } from "./filled_text.ts";
@@ -32,7 +35,6 @@ import { Keyboard } from "./keyboard.ts";
 import {
   attachMachine,
   clockIn,
-  loadBuiltinFirmware,
   loadInterrupts,
   loadNetworks,
   loadVirtio,
@@ -40,17 +42,20 @@ import {
   type MachineThread,
   mainInterrupts,
   newArena,
-  type ThreadParts,
 } from "./machine_thread.ts";
+import {
+  allocateMemory,
+  createMachine,
+  loadFirmware,
+  type MachineParts,
+  release,
+} from "./machine_parts.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "./screen.ts";
-import { createEventFd, discardPages, EventFd } from "./sys/mod.ts";
+import { createEventFd, EventFd } from "./sys/mod.ts";
 import { ThreadGroup } from "./thread_group.ts";
 import { Waiter } from "./waiter.ts";
 import { WorkerSet } from "./worker_set.ts";
-
-/** Room for ROM images and video memory. */
-const DEVICE_BYTES = 8 << 20;
 
 /**
  * A machine with a guest in it.
@@ -83,6 +88,7 @@ export class Machine implements AsyncDisposable {
   /** What only the accelerator that the guest is not on at the moment knows. */
   #kept: Kept | undefined;
   readonly #io: IoParts;
+  readonly #attachments: Attachments;
   readonly #doorbell: EventFd;
   readonly #kernel: DirectKernel | undefined;
   readonly #firmwareImage: Uint8Array | undefined;
@@ -216,6 +222,13 @@ export class Machine implements AsyncDisposable {
     const { pc } = this.#thread;
     this.consoles = pc.streams.map((stream) => new GuestConsole(stream.name, this.#waiter, stream));
     this.console = this.consoles[0];
+    this.#attachments = new Attachments({
+      hotplug: pc.hotplug,
+      whileParked: (change) => this.#whileParked(change),
+      ioFollows: () => this.#threads.ioVisit(() => pc.hotplug.ioHasFollowed),
+      guestIsOver: () => this.#status !== undefined,
+      guestEnds: this.exited,
+    });
     this.#panic = new PanicWatch(this.console, config.panicPatterns);
     this.screen = new Screen(pc.vga, this.#waiter);
     this.keyboard = new Keyboard(pc.keyboard, this.#waiter);
@@ -299,6 +312,30 @@ export class Machine implements AsyncDisposable {
     });
   }
 
+  /**
+   * Puts a device into the machine while it runs; the guest is told by ACPI, and a Linux takes it into
+   * use by itself. All virtual processors stand still meanwhile, for some milliseconds. A reset leaves
+   * it in.
+   *
+   * @throws {UsageError} When the guest has ended or all eight slots for such devices are taken.
+   * @throws {HostError} When a thread of the machine fails to follow; a `DiskError` when the image
+   * cannot be used.
+   */
+  attach(options: AttachOptions): Promise<Attachment> {
+    return this.#attachments.attach(options);
+  }
+
+  /**
+   * Takes a device out that `attach` has put in: asks the guest by ACPI to let it go and waits for that,
+   * or pulls it (`force`). All that was written is on the image when this resolves, and the image is
+   * free for others. What has left already is no error; a reset takes out what the guest was asked for.
+   *
+   * @throws {HostError} When the guest has not let it go in time; then it stays.
+   */
+  detach(attachment: Attachment, options: DetachOptions = {}): Promise<void> {
+    return this.#attachments.detach(attachment, options);
+  }
+
   /** Registers of virtual processor `index` as text; the machine pauses for it. */
   registers(index = 0): Promise<string> {
     return this.#whileParked(() => this.#registersNow(index), "");
@@ -335,6 +372,7 @@ export class Machine implements AsyncDisposable {
       for (const vcpu of this.#vcpus) vcpu[Symbol.dispose]();
       this.#vm[Symbol.dispose]();
       this.#io[Symbol.dispose]();
+      this.#attachments[Symbol.dispose]();
       this.#doorbell[Symbol.dispose]();
       release(this.#thread.memory);
     });
@@ -387,9 +425,10 @@ export class Machine implements AsyncDisposable {
 
   /** The guest has ended or asked for a reset, and is to do no more before that is carried out. */
   get #guestWaits(): boolean {
-    const { control } = this.#thread;
+    const { control, pc } = this.#thread;
     return this.#status !== undefined || this.#guestResets > 0 ||
-      control.ending.kind !== EndKind.none || control.isPending(Event.reset | Event.cpuReset);
+      control.ending.kind !== EndKind.none || control.isPending(Event.reset | Event.cpuReset) ||
+      pc.hotplug.hasEjected;
   }
 
   /** Carries out what workers leave for main, until there are none any more. */
@@ -403,6 +442,7 @@ export class Machine implements AsyncDisposable {
       if (events & Event.ioNeeded && this.#state !== "disposed") this.#threads.startIo();
       if (events & Event.cpuReset) this.#guestReset(() => this.#resetCpus());
       if (events & Event.reset) this.#guestReset(() => this.#resetBoard("reset"));
+      if (events & Event.ejected) this.#guestEjected();
       if (events & Event.ended) this.#guestEnded();
     }
   }
@@ -430,6 +470,16 @@ export class Machine implements AsyncDisposable {
     );
   }
 
+  #guestEjected(): void {
+    this.#attachments.takeEjected().catch((error) =>
+      this.#end({
+        reason: "failed",
+        code: 0,
+        message: `Cannot take a device out: ${error.message}`,
+      })
+    );
+  }
+
   #guestEnded(): void {
     this.#moveStreams();
     this.#end(exitStatus(this.#thread.control.ending));
@@ -449,13 +499,13 @@ export class Machine implements AsyncDisposable {
   }
 
   /** Does something while nothing runs; `ended` is for a machine that is no more. */
-  #whileParked<T>(action: () => T, ended?: T): Promise<T> {
+  #whileParked<T>(action: () => T | Promise<T>, ended?: T): Promise<T> {
     return this.#inTurn(async () => {
       if (this.#state === "disposed") return ended as T;
       const wasRunning = this.#state === "running";
       if (wasRunning) await this.#threads.park();
       try {
-        return action();
+        return await action();
       } finally {
         if (wasRunning) this.#run();
       }
@@ -509,61 +559,5 @@ export class Machine implements AsyncDisposable {
     ];
     return parts.filter(([, text]) => text !== "")
       .map(([what, text]) => `--- ${what} ---\n${text}`).join("\n");
-  }
-}
-
-/** What is made ready before a machine is put together. */
-interface MachineParts {
-  readonly decision: AcceleratorDecision;
-  readonly PcInterrupts: ThreadParts["PcInterrupts"];
-  readonly PcVirtio: ThreadParts["PcVirtio"];
-  readonly addNetworks: ThreadParts["addNetworks"];
-  readonly kernel: DirectKernel | undefined;
-  readonly firmware: Awaited<ReturnType<typeof loadFirmware>>;
-  readonly workers: WorkerSet;
-  /** What is to be given back when that fails, the last first. */
-  readonly undo: Disposable[];
-}
-
-/** The code of the firmware that the machine uses, and no other. */
-async function loadFirmware({ bios }: ResolvedConfig): Promise<{
-  readonly BuiltinFirmware?: ThreadParts["BuiltinFirmware"];
-  readonly imageFiles?: typeof imageFiles;
-}> {
-  if (bios !== "builtin") return await import("./pc/image_files.ts");
-  return { BuiltinFirmware: await loadBuiltinFirmware("builtin") };
-}
-
-/** Gives guest memory back at once: the garbage collector may come much later, if at all. */
-function release({ memory }: GuestMemory): void {
-  discardPages(new Uint8Array(memory.buffer));
-}
-
-function createMachine(
-  { cpus, cpu }: ResolvedConfig,
-  accelerator: "kvm" | "soft",
-  { memory }: GuestMemory,
-  clock: Clock,
-): AcceleratedVm {
-  try {
-    return createVm({ accelerator, memory, cpus, cpu, clock });
-  } catch (error) {
-    const { name, message } = error as Error;
-    if (name === "CpuError" || name === "RangeError") {
-      throw new UsageError(message, { cause: error });
-    }
-    throw new HostError(message, { cause: error });
-  }
-}
-
-function allocateMemory(ramBytes: number): GuestMemory {
-  try {
-    return GuestMemory.allocate(ramBytes, DEVICE_BYTES);
-  } catch (cause) {
-    throw new HostError(
-      `Cannot reserve ${ramBytes / 2 ** 20} MiB of guest memory: ${(cause as Error).message}; ` +
-        "give the guest less with --memory",
-      { cause },
-    );
   }
 }

@@ -20,8 +20,8 @@ export class Media implements Disposable {
   constructor(drives: readonly ResolvedDrive[]) {
     const handles: DiskHandle[] = [];
     try {
-      for (const drive of drives) handles.push(open(drive));
-      this.drives = drives.map((drive, i) => describe(drive, handles[i]));
+      for (const drive of drives) handles.push(openMedium(drive));
+      this.drives = drives.map((drive, i) => describeDrive(drive, handles[i]));
     } catch (error) {
       handles.forEach(closeDiskHandle);
       throw error;
@@ -34,7 +34,8 @@ export class Media implements Disposable {
   }
 }
 
-function describe(
+/** The drive as the board knows it. */
+export function describeDrive(
   { kind, unit, interface: behind, serial, rates }: ResolvedDrive,
   handle: DiskHandle,
 ): DriveConfig {
@@ -48,7 +49,14 @@ function describe(
   return { kind, interface: behind, ...common, geometry, ...name };
 }
 
-function open({ kind, path, interface: behind, aio, ...drive }: ResolvedDrive): DiskHandle {
+/**
+ * Opens and claims what is in a drive.
+ *
+ * @throws {DiskError} When it cannot be used.
+ */
+export function openMedium(
+  { kind, path, interface: behind, aio, ...drive }: ResolvedDrive,
+): DiskHandle {
   if (aio === "io_uring" && bestAio() !== aio) {
     throw new DiskError(
       path,

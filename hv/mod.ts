@@ -17,6 +17,7 @@ export { type KeyCode, type KeyCodes, KEYS } from "../devices/keymap.ts";
 export type { BootDevice, DiskInterface, DriveKind } from "./core/drive_kind.ts";
 export type { FilledInstructions } from "./accel/accelerator.ts";
 export type { AcceleratorChoice } from "./accel/choose.ts";
+export type { Attachment, AttachOptions, DetachOptions } from "./attachments.ts";
 export type { MachineOptions } from "./config.ts";
 export type { DriveLists, DriveOptions } from "./drive_options.ts";
 export type { AioKind } from "../devices/disk/aio_kind.ts";

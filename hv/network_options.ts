@@ -44,7 +44,7 @@ export function resolveNetworks(
       `Cannot attach ${list.length} network cards: the board has room for ${MAX_NETWORKS}`,
     );
   }
-  const networks = list.map(resolve);
+  const networks = list.map(resolveNetwork);
   const macs = networks.map(({ mac }) => mac.join(":"));
   if (new Set(macs).size < macs.length) {
     throw new UsageError("Cannot attach two network cards with the same address: leave mac out");
@@ -52,7 +52,10 @@ export function resolveNetworks(
   return networks;
 }
 
-function resolve({ end, model = "e1000", mac, pcap }: NetworkOptions): ResolvedNetwork {
+/** @throws {UsageError} When something cannot be. */
+export function resolveNetwork(
+  { end, model = "e1000", mac, pcap }: NetworkOptions,
+): ResolvedNetwork {
   if (!NETWORK_MODELS.includes(model)) {
     throw new UsageError(
       `Cannot use the network card "${model}": ${NETWORK_MODELS.join(" or ")} is possible`,

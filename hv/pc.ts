@@ -20,6 +20,7 @@ import type { Timers } from "./core/timer.ts";
 import { PcBuilder, type PcContext, type ResetKind } from "./pc/builder.ts";
 import type { BuiltinFirmware } from "./pc/builtin_firmware.ts";
 import { PcFirmware } from "./pc/firmware.ts";
+import { PcHotplug } from "./pc/hotplug.ts";
 import { addInterrupts, connectProcessor } from "./pc/interrupts.ts";
 import { PcLegacy } from "./pc/legacy.ts";
 import { PcMemory } from "./pc/memory.ts";
@@ -56,10 +57,11 @@ export class Pc {
     readonly idle: boolean;
   };
   readonly firmware: PcFirmware;
-  /** Virtio devices, where there are any. */
-  readonly virtio: PcVirtio | undefined;
   /** The network cards, in the order of the configuration. */
   readonly networks: readonly NetworkCard[];
+  /** Devices that come and go. */
+  readonly hotplug: PcHotplug;
+  #virtio: PcVirtio | undefined;
   readonly #builder: PcBuilder;
   readonly #memory: PcMemory;
   readonly #storage: PcStorage;
@@ -85,9 +87,13 @@ export class Pc {
     this.#storage = new PcStorage(b);
     const pci = new PcPci(b, this.#memory, this.#storage, { reset, cpuReset, powerOff });
     this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
-    this.virtio = context.PcVirtio && new context.PcVirtio(b, pci, this.#storage);
+    this.#virtio = context.PcVirtio && new context.PcVirtio(b, pci, this.#storage);
     this.networks = context.addNetworks?.(b, pci) ?? [];
     this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
+    this.hotplug = new PcHotplug(b, pci, async () => {
+      const { PcVirtio } = await import("./pc/virtio.ts");
+      return this.#virtio ??= new PcVirtio(b, pci, this.#storage);
+    });
 
     this.ports = b.ports;
     this.mmio = b.mmio;
@@ -104,6 +110,11 @@ export class Pc {
     };
   }
 
+  /** Virtio devices, where there are any. */
+  get virtio(): PcVirtio | undefined {
+    return this.#virtio;
+  }
+
   /** Tells the drives what is in them; once, before the first reset. */
   insertMedia(): void {
     this.#storage.insertMedia();
@@ -116,6 +127,7 @@ export class Pc {
    */
   reset(kind: ResetKind, image?: Uint8Array): void {
     this.#builder.resetDevices();
+    this.hotplug.reset();
     this.#legacy.resetClock(kind);
     for (const stream of this.streams) stream.clear();
     this.firmware.reset(image);
@@ -125,7 +137,7 @@ export class Pc {
   /** Maps all memory and doorbells as the board's registers say, for a new virtual machine. */
   mapMemory(): void {
     this.#memory.mapAll();
-    this.virtio?.connect();
+    this.#virtio?.connect();
   }
 
   /** Connects a virtual processor's thread: the built-in firmware serves it there. */

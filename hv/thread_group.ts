@@ -101,6 +101,22 @@ export class ThreadGroup {
     clock.stop();
   }
 
+  /**
+   * While all rest: has the I/O worker alone look after what main has changed, until `done`.
+   *
+   * @throws {HostError} When it has not in 10 s.
+   */
+  async ioVisit(done: () => boolean): Promise<void> {
+    const { thread: { control }, workers } = this.#parts;
+    this.startIo();
+    control.requestIo(Request.run);
+    const visited = await workers.until(done, this.#ioTimeoutMs);
+    control.requestIo(Request.park);
+    if (!visited || !await this.#ioReaches(WorkerPhase.parked)) {
+      throw new HostError("Cannot change the machine: its I/O thread has not answered in 10 s");
+    }
+  }
+
   /** Ends all; false when one is still in the kernel after 10 s, and holds on to what it uses. */
   async stop(): Promise<boolean> {
     const { thread: { control }, workers } = this.#parts;
@@ -143,9 +159,13 @@ export class ThreadGroup {
 
   #ioReaches(phase: number): Promise<boolean> {
     const { thread: { control }, workers } = this.#parts;
-    const loading = control.ioPhase === WorkerPhase.starting;
-    const timeoutMs = loading ? START_TIMEOUT_MS : PHASE_TIMEOUT_MS;
-    return workers.until(() => hasReached(control.ioPhase, phase), timeoutMs);
+    return workers.until(() => hasReached(control.ioPhase, phase), this.#ioTimeoutMs);
+  }
+
+  /** Longer while it is still loading. */
+  get #ioTimeoutMs(): number {
+    const loading = this.#parts.thread.control.ioPhase === WorkerPhase.starting;
+    return loading ? START_TIMEOUT_MS : PHASE_TIMEOUT_MS;
   }
 }
 

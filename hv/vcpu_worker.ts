@@ -50,15 +50,19 @@ async function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): Promis
         return;
     }
   };
+  const park = async () => {
+    control.parkVcpu(index);
+    await pc.hotplug.follow();
+  };
   control.setThreadId(index, currentThreadId());
-  control.parkVcpu(index);
+  await park();
   for (;;) {
     const requested = control.requested;
     if (requested !== Request.run) {
       if (requested === Request.stop) break;
       // Stopped within an instruction, it could not be looked at, saved or reset.
       while (!vcpu.settle()) serve(vcpu.run());
-      control.parkVcpu(index);
+      await park();
       continue;
     }
     const exit = vcpu.run();

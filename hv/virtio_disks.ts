@@ -6,42 +6,50 @@ import type { DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { openTransfers } from "../devices/disk/open_transfers.ts";
 import type { Transfers } from "../devices/disk/transfers.ts";
-import type { MachineThread } from "./machine_thread.ts";
-import type { PcVirtioDisk } from "./pc/virtio.ts";
+import type { GuestMemory } from "./core/guest_memory.ts";
+import type { VirtioBlk } from "../devices/virtio/virtio_blk.ts";
 import type { DescriptorSet } from "./sys/mod.ts";
 
 /** See above. */
 export class VirtioDisks implements Disposable {
-  readonly #disks: readonly PcVirtioDisk[];
+  readonly #disks = new Set<VirtioBlk>();
+  readonly #memory: GuestMemory;
+  readonly #descriptors: DescriptorSet;
   readonly #transfers = new Map<AioKind, Transfers>();
 
-  /**
-   * @param media By their numbers, as main has opened them.
-   * @param images By the number of the medium.
-   * @param onError By the number of the medium: told of what the host failed with.
-   * @param descriptors What the thread waits for.
-   */
-  constructor(
-    { pc, memory }: MachineThread,
-    media: readonly (DiskHandle | undefined)[],
-    images: readonly (DiskImage | undefined)[],
-    onError: readonly ((error: Error) => void)[],
-    descriptors: DescriptorSet,
-  ) {
-    this.#disks = pc.virtio?.disks ?? [];
-    for (const { blk, medium } of this.#disks) {
-      const image = images[medium];
-      if (image === undefined) continue;
-      const transfers = this.#transfersBy(media[medium]?.aio ?? "threads", descriptors);
-      blk.engine = new AsyncEngine(image, memory, transfers, onError[medium]);
-    }
+  /** @param descriptors What the thread waits for. */
+  constructor(memory: GuestMemory, descriptors: DescriptorSet) {
+    this.#memory = memory;
+    this.#descriptors = descriptors;
   }
 
-  #transfersBy(kind: AioKind, descriptors: DescriptorSet): Transfers {
+  /**
+   * Serves a disk from now on.
+   *
+   * @param handle As main has opened it.
+   * @param onError Told of what the host failed with.
+   */
+  add(
+    blk: VirtioBlk,
+    { aio = "threads" }: DiskHandle,
+    image: DiskImage,
+    onError: (error: Error) => void,
+  ): void {
+    blk.engine = new AsyncEngine(image, this.#memory, this.#transfersBy(aio), onError);
+    this.#disks.add(blk);
+  }
+
+  /** Serves it no more; nothing of it is under way. */
+  remove(blk: VirtioBlk): void {
+    blk.engine = undefined;
+    this.#disks.delete(blk);
+  }
+
+  #transfersBy(kind: AioKind): Transfers {
     const known = this.#transfers.get(kind);
     if (known !== undefined) return known;
     const transfers = openTransfers(kind);
-    descriptors.add(transfers.engine.fd, () => {}).await({ readable: true });
+    this.#descriptors.add(transfers.engine.fd, () => {}).await({ readable: true });
     this.#transfers.set(kind, transfers);
     return transfers;
   }
@@ -67,6 +75,6 @@ export class VirtioDisks implements Disposable {
   }
 
   #signal(): void {
-    for (const { blk } of this.#disks) blk.signal();
+    for (const blk of this.#disks) blk.signal();
   }
 }

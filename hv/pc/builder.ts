@@ -14,7 +14,7 @@ import { type IrqLine, IrqLines } from "../core/irq.ts";
 import type { Lock } from "../core/lock.ts";
 import { RateLimit, RateLimitState, type Rates } from "../core/rate_limit.ts";
 import { type Fields, record, type RecordType, type RecordView, words } from "../core/record.ts";
-import { Timers } from "../core/timer.ts";
+import { type Timer, Timers } from "../core/timer.ts";
 import { makeInterrupts } from "./make_interrupts.ts";
 
 /** What the board is built on. */
@@ -40,6 +40,18 @@ export interface DriveSlot {
   readonly limit: RateLimit | undefined;
 }
 
+/** What a device is built with, wherever it is put. Every thread makes the same calls in order. */
+export interface DevicePlace {
+  /** A state record. */
+  state<F extends Fields>(type: RecordType<F>, name?: string): RecordView<F>;
+  /** A lock of the device `name`. */
+  lock(name: string): Lock;
+  /** A timer; `lock` is held while it fires. */
+  timer(name: string, lock: Lock): Timer;
+  /** Has a device reset with the board, in the order of the calls; gives it back. */
+  device<D extends Device>(device: D): D;
+}
+
 /** A reset of the machine: by switching it on, or by its reset line. */
 export type ResetKind = "powerOn" | "reset";
 
@@ -49,7 +61,7 @@ const PORTS = 0x1_0000;
 const ADDRESSES = 2 ** 52;
 
 /** See above. Every thread calls the same methods in the same order. */
-export class PcBuilder {
+export class PcBuilder implements DevicePlace {
   readonly config: BoardConfig;
   readonly arena: Arena;
   readonly memory: GuestMemory;
@@ -84,14 +96,16 @@ export class PcBuilder {
     this.irqs = new IrqLines(arena, this.interrupts ?? vm);
   }
 
-  /** A state record. */
   state<F extends Fields>(type: RecordType<F>, name = type.recordName): RecordView<F> {
     return this.arena.allocate(type, name);
   }
 
-  /** A lock of the device `name`. */
   lock(name: string): Lock {
     return this.arena.lock(name);
+  }
+
+  timer(name: string, lock: Lock): Timer {
+    return this.timers.create(name, lock);
   }
 
   /** A new source on an interrupt line. */
@@ -104,18 +118,21 @@ export class PcBuilder {
     (this.interrupts ?? this.vm).sendMsi(address, data);
   }
 
-  /** Has a device reset with the board, in the order of the calls; gives it back. */
   device<D extends Device>(device: D): D {
     this.#devices.push(device);
     return device;
   }
 
   /** What may be done with the medium of a drive in a second, where that is limited. */
-  rateLimit(name: string, rates: Rates | undefined): RateLimit | undefined {
+  rateLimit(
+    name: string,
+    rates: Rates | undefined,
+    place: DevicePlace = this,
+  ): RateLimit | undefined {
     if (rates === undefined) return undefined;
-    const timer = this.timers.create(`${name}.limit`, this.lock(`${name}.limit`));
-    const state = this.state(RateLimitState, `${name}.limit`);
-    return this.device(new RateLimit(rates, { state, clock: this.clock, timer }));
+    const timer = place.timer(`${name}.limit`, place.lock(`${name}.limit`));
+    const state = place.state(RateLimitState, `${name}.limit`);
+    return place.device(new RateLimit(rates, { state, clock: this.clock, timer }));
   }
 
   /** A controller's or the firmware's end of a medium. */

@@ -5,6 +5,7 @@
 
 import { f64, record } from "../core/record.ts";
 import type { PcBuilder } from "./builder.ts";
+import type { PciSlot } from "./pci_slot.ts";
 
 /** Guest-physical address at which it is attached; 0: it is not. */
 const DoorbellState = record("doorbell", 1, { address: f64 });
@@ -13,16 +14,17 @@ type DoorbellState = InstanceType<typeof DoorbellState>;
 /** See above. */
 export class PcDoorbells {
   readonly #builder: PcBuilder;
-  readonly #states: DoorbellState[] = [];
+  #states: readonly DoorbellState[] = [];
 
   constructor(builder: PcBuilder) {
     this.#builder = builder;
   }
 
-  /** A doorbell, to be told where it is from now on; under the PCI bus's lock. */
-  add(name: string): (address: number | undefined) => void {
-    const state = this.#builder.state(DoorbellState, `${name} doorbell`);
-    this.#states.push(state);
+  /** A doorbell of the device in `slot`, to be told where it is from now on; under the PCI bus's lock. */
+  add(name: string, slot: PciSlot): (address: number | undefined) => void {
+    const state = slot.state(DoorbellState, `${name} doorbell`);
+    this.#states = [...this.#states, state];
+    slot.onRemoval(() => this.#states = this.#states.filter((other) => other !== state));
     return (address) => this.#move(state, address ?? 0);
   }
 

@@ -3,7 +3,7 @@
 import { AcpiPm, AcpiPmState } from "../../devices/acpi_pm.ts";
 import { I440fx } from "../../devices/pci/i440fx.ts";
 import { PciBus, PciBusState } from "../../devices/pci/pci_bus.ts";
-import { type InterruptPin, PciFunctionState } from "../../devices/pci/pci_function.ts";
+import { PciFunctionState } from "../../devices/pci/pci_function.ts";
 import { Piix3 } from "../../devices/pci/piix3.ts";
 import { Piix3Ide } from "../../devices/pci/piix3_ide.ts";
 import { Piix4Smbus, Piix4SmbusState } from "../../devices/pci/piix4_smbus.ts";
@@ -12,8 +12,9 @@ import { PirqRouter, PirqRouterState } from "../../devices/pci/pirq_router.ts";
 import { ResetControl, ResetControlState } from "../../devices/reset_control.ts";
 import type { Lock } from "../core/lock.ts";
 import type { PcBuilder } from "./builder.ts";
-import { GPE0_PORT, SCI_IRQ, SMI_PORT } from "./layout.ts";
+import { GPE0_PORT, HOTPLUG_SLOTS, SCI_IRQ, SMI_PORT } from "./layout.ts";
 import type { PcMemory } from "./memory.ts";
+import { FixedSlot, type PciSlot, type SlotPlace } from "./pci_slot.ts";
 import type { PcStorage } from "./storage.ts";
 
 /** Slots of the chip set, as on QEMU's board, which SeaBIOS and OVMF know. */
@@ -42,6 +43,9 @@ export class PcPci {
   readonly lock: Lock;
   readonly hostBridge: I440fx;
   readonly pm: AcpiPm;
+  /** Guards power management, and what raises its events. */
+  readonly pmLock: Lock;
+  readonly #builder: PcBuilder;
   readonly #router: PirqRouter;
   #nextFree = FIRST_FREE;
 
@@ -51,6 +55,7 @@ export class PcPci {
     storage: PcStorage,
     { reset, cpuReset, powerOff }: PcPciRequests,
   ) {
+    this.#builder = b;
     const lock = this.lock = b.lock("pci");
     const resetControl = b.device(
       new ResetControl(
@@ -83,7 +88,7 @@ export class PcPci {
     });
     bus.attach(PIIX, IDE, b.device(ide).pci);
 
-    const pmLock = b.lock("acpi pm");
+    const pmLock = this.pmLock = b.lock("acpi pm");
     const pm = this.pm = b.device(
       new AcpiPm(b.state(AcpiPmState), {
         clock: b.clock,
@@ -110,11 +115,19 @@ export class PcPci {
   }
 
   /**
-   * The next slot for a device of one function, and where its INTA# leads.
-   * `PciBus.attach` throws when there are none left: whoever configures the board sees to that.
+   * The next slot for a device of one function.
+   *
+   * @throws {Error} When there is none left: whoever configures the board sees to that.
    */
-  freeSlot(): { slot: number; pin: InterruptPin } {
-    const slot = this.#nextFree++;
-    return { slot, pin: this.#router.pin(slot, 0, 1) };
+  freeSlot(): PciSlot {
+    if (this.#nextFree === HOTPLUG_SLOTS[0]) {
+      throw new Error("Cannot add a device: the bus is full");
+    }
+    return new FixedSlot(this.#builder, this.slot(this.#nextFree++));
+  }
+
+  /** Where a slot is. */
+  slot(number: number): SlotPlace {
+    return { bus: this.bus, number, pin: this.#router.pin(number, 0, 1) };
   }
 }

@@ -10,9 +10,12 @@ import { VirtioPci } from "../../devices/virtio/virtio_pci.ts";
 import { virtioPciState } from "../../devices/virtio/virtio_pci_state.ts";
 import { VirtioRng } from "../../devices/virtio/virtio_rng.ts";
 import { diskGeometry } from "../core/disk_geometry.ts";
+import type { RateLimit } from "../core/rate_limit.ts";
+import type { DriveConfig } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import { PcDoorbells } from "./doorbells.ts";
 import type { PcPci } from "./pci.ts";
+import type { PciSlot } from "./pci_slot.ts";
 import type { PcStorage } from "./storage.ts";
 
 /** Queues of a disk at most: more help nobody, and each costs a vector. */
@@ -33,7 +36,7 @@ export class PcVirtio {
   readonly #builder: PcBuilder;
   readonly #pci: PcPci;
   readonly #doorbells: PcDoorbells;
-  readonly #cores: VirtioCore[] = [];
+  #cores: readonly VirtioCore[] = [];
 
   constructor(builder: PcBuilder, pci: PcPci, storage: PcStorage) {
     this.#builder = builder;
@@ -50,32 +53,35 @@ export class PcVirtio {
     });
   }
 
-  /** Puts a device into the next slot. Every thread adds the same ones in the same order. */
-  add(name: string, device: VirtioDevice): VirtioCore {
+  /**
+   * Puts a device into `slot`; default: the next one. Every thread adds the same ones in the same
+   * order.
+   */
+  add(name: string, device: VirtioDevice, slot: PciSlot = this.#pci.freeSlot()): VirtioCore {
     const b = this.#builder;
     const queues = device.queueSizes.length;
     const core = new VirtioCore({
-      state: b.state(virtioState(queues), name),
-      lock: b.lock(name),
+      state: slot.state(virtioState(queues), name),
+      lock: slot.lock(name),
       memory: b.memory,
       device,
       ring: () => b.control.ringIo(),
       packed: b.config.virtioPacked,
     });
-    const { slot, pin } = this.#pci.freeSlot();
-    const transport = b.device(
+    const transport = slot.device(
       new VirtioPci({
         core,
-        state: b.state(virtioPciState(queues), `${name} transport`),
-        pciState: b.state(PciFunctionState, `${name} function`),
-        msixState: b.state(msixState(queues + 1), `${name} msi-x`),
-        pin,
+        state: slot.state(virtioPciState(queues), `${name} transport`),
+        pciState: slot.state(PciFunctionState, `${name} function`),
+        msixState: slot.state(msixState(queues + 1), `${name} msi-x`),
+        pin: slot.pin,
         sendMsi: (address, data) => b.sendMsi(address, data),
-        onNotifyMoved: this.#doorbells.add(name),
+        onNotifyMoved: this.#doorbells.add(name, slot),
       }),
     );
-    this.#pci.bus.attach(slot, 0, transport.pci);
-    this.#cores.push(core);
+    slot.attach(transport.pci);
+    this.#cores = [...this.#cores, core];
+    slot.onRemoval(() => this.#cores = this.#cores.filter((other) => other !== core));
     return core;
   }
 
@@ -93,25 +99,34 @@ export class PcVirtio {
     this.#doorbells.attachAll();
   }
 
+  /** Puts a disk into `slot`; default: the next one. */
+  addDisk(
+    drive: DriveConfig,
+    slot: PciSlot = this.#pci.freeSlot(),
+  ): { blk: VirtioBlk; limit: RateLimit | undefined } {
+    const { sizeBytes = 0, unit, readOnly, geometry, serial, rates } = drive;
+    const name = diskName(drive);
+    const limit = this.#builder.rateLimit(name, rates, slot);
+    const blk = new VirtioBlk(slot.state(VirtioBlkState, `${name} device`), {
+      sizeBytes,
+      readOnly,
+      geometry: geometry ?? diskGeometry(sizeBytes),
+      serial: serial ?? `HVV${String(unit).padStart(5, "0")}`,
+      queues: Math.min(this.#builder.config.cpus, MAX_DISK_QUEUES),
+    }, limit);
+    const core = this.add(name, blk, slot);
+    if (limit !== undefined) limit.timer.onExpire = () => core.revisitAll();
+    return { blk, limit };
+  }
+
   #addDisks(storage: PcStorage): PcVirtioDisk[] {
-    const { config } = this.#builder;
-    return config.drives.flatMap((drive, medium) => {
-      const { sizeBytes, unit, readOnly, geometry, serial, rates } = drive;
-      if (drive.interface !== "virtio" || sizeBytes === undefined) return [];
-      const name = `virtio disk${unit}`;
-      const limit = this.#builder.rateLimit(name, rates);
-      const state = this.#builder.state(VirtioBlkState, `${name} device`);
-      const blk = new VirtioBlk(state, {
-        sizeBytes,
-        readOnly,
-        geometry: geometry ?? diskGeometry(sizeBytes),
-        serial: serial ?? `HVV${String(unit).padStart(5, "0")}`,
-        queues: Math.min(config.cpus, MAX_DISK_QUEUES),
-      }, limit);
-      const core = this.add(name, blk);
-      if (limit !== undefined) limit.timer.onExpire = () => core.revisitAll();
-      storage.addFirmwareDrive(name, medium, limit);
+    return this.#builder.config.drives.flatMap((drive, medium) => {
+      if (drive.interface !== "virtio" || drive.sizeBytes === undefined) return [];
+      const { blk, limit } = this.addDisk(drive);
+      storage.addFirmwareDrive(diskName(drive), medium, limit);
       return [{ blk, medium }];
     });
   }
 }
+
+const diskName = ({ unit }: DriveConfig): string => `virtio disk${unit}`;

@@ -1,0 +1,248 @@
+/**
+ * Devices that come and go while the machine runs, as main leads them: images opened and claimed, put
+ * into a slot while all threads rest, announced to the guest; asked back from the guest, or pulled, and
+ * closed.
+ */
+
+import { closeDiskHandle } from "../devices/disk/disk_handle.ts";
+import { checkDrive, type DriveOptions } from "./drive_options.ts";
+import { HostError, UsageError } from "./errors.ts";
+import { describeDrive, openMedium } from "./media.ts";
+import { type NetworkOptions, resolveNetwork } from "./network_options.ts";
+import { Networks } from "./networks.ts";
+import type { HotDevice, PcHotplug } from "./pc/hotplug.ts";
+
+/** What to put into a running machine. */
+export type AttachOptions =
+  | {
+    /** A disk image; the guest sees a virtio disk. */
+    readonly disk: string | Omit<DriveOptions, "interface">;
+  }
+  | {
+    /** A network card and what it is connected to. */
+    readonly network: NetworkOptions;
+  };
+
+/** How to take a device out of a running machine. */
+export interface DetachOptions {
+  /** Take it out at once, as one pulls a card, whatever the guest is doing with it. Default: false. */
+  readonly force?: boolean;
+  /** How long the guest may take to let it go, ms. Default: 30 000. */
+  readonly timeoutMs?: number;
+}
+
+/** A device that was put into a running machine. */
+export interface Attachment {
+  /** What it is and where, e.g. `"disk in slot 24"`. */
+  readonly name: string;
+  /** Its PCI slot. */
+  readonly slot: number;
+  /**
+   * Resolves when it has left and its image is closed: by `detach`, because the guest let it go by
+   * itself, or with the machine.
+   */
+  readonly left: Promise<void>;
+}
+
+/** What the attachments need of their machine. */
+export interface AttachmentsParts {
+  readonly hotplug: PcHotplug;
+  /** Runs `change` in its turn, while all threads rest; never when the machine is disposed of. */
+  whileParked(change: () => Promise<void> | void): Promise<void>;
+  /** Has the I/O worker do its part, while all else rests. */
+  ioFollows(): Promise<void>;
+  /** Is the guest over? Then nobody is asked. */
+  guestIsOver(): boolean;
+  /** Resolves when it is. */
+  readonly guestEnds: Promise<unknown>;
+}
+
+interface Entry {
+  readonly attachment: Attachment;
+  readonly end: HostEnd;
+  readonly setLeft: () => void;
+}
+
+/** A device and its end of the host, which is open. */
+interface HostEnd extends Disposable {
+  /** What the user calls it. */
+  readonly name: string;
+  /** As the board knows it, in this slot. */
+  readonly device: (slot: number) => HotDevice;
+  readonly backEnd: unknown;
+}
+
+/** Longest that a guest may take to let a device go, ms, if nothing else was said. */
+const DETACH_TIMEOUT_MS = 30_000;
+
+/** See above. */
+export class Attachments implements Disposable {
+  readonly #parts: AttachmentsParts;
+  readonly #entries = new Map<number, Entry>();
+
+  constructor(parts: AttachmentsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Puts a device in and tells the guest.
+   *
+   * @throws {UsageError} When the guest is over or all slots are taken.
+   * @throws {DiskError} When its image cannot be used.
+   * @throws {HostError} When a thread fails to follow.
+   */
+  async attach(options: AttachOptions): Promise<Attachment> {
+    const { guestIsOver, whileParked } = this.#parts;
+    if (guestIsOver()) throw ended();
+    const end = "disk" in options ? openDisk(options.disk) : openNetwork(options.network);
+    let entry: Entry | undefined;
+    try {
+      await whileParked(async () => {
+        entry = this.#enter(end);
+        await this.#insert(entry);
+      });
+    } finally {
+      // From then on a thread may use it.
+      if (entry === undefined) end[Symbol.dispose]();
+    }
+    if (entry === undefined) throw ended();
+    return entry.attachment;
+  }
+
+  /**
+   * Takes a device out: asks the guest to let it go and waits for that, or pulls it. One that has left
+   * already is no error.
+   *
+   * @throws {HostError} When the guest has not let it go in time; then it stays.
+   */
+  async detach(
+    attachment: Attachment,
+    { force = false, timeoutMs = DETACH_TIMEOUT_MS }: DetachOptions = {},
+  ): Promise<void> {
+    const { slot } = attachment;
+    const isThere = () => this.#entries.get(slot)?.attachment === attachment;
+    if (!isThere()) return;
+    if (!force) await this.#askFor(attachment, timeoutMs);
+    await this.#parts.whileParked(async () => {
+      if (isThere()) await this.#remove(slot);
+    });
+  }
+
+  /** Takes out what the guest has let go. */
+  async takeEjected(): Promise<void> {
+    await this.#parts.whileParked(async () => {
+      for (const slot of this.#parts.hotplug.takeEjected()) await this.#remove(slot);
+    });
+  }
+
+  /** Closes all images; the threads have ended. */
+  [Symbol.dispose](): void {
+    for (const entry of this.#entries.values()) close(entry);
+    this.#entries.clear();
+  }
+
+  /** Returns when the guest has let the device go, or there is no guest to ask. */
+  async #askFor({ slot, name, left }: Attachment, timeoutMs: number): Promise<void> {
+    const { hotplug, guestEnds, guestIsOver, whileParked } = this.#parts;
+    if (guestIsOver()) return;
+    await whileParked(() => hotplug.requestEject(slot));
+    if (await settled(Promise.race([left, guestEnds]), timeoutMs)) return;
+    await whileParked(() => hotplug.withdrawEject(slot));
+    const why = hotplug.guestListens ? "" : ", and does not use ACPI, by which it is asked";
+    throw new HostError(
+      `Cannot detach the ${name}: the guest has not let it go in ${timeoutMs} ms${why}; ` +
+        "detach it by force, or try again",
+    );
+  }
+
+  #enter(end: HostEnd): Entry {
+    const slot = this.#parts.hotplug.freeSlot;
+    if (slot === undefined) {
+      throw new UsageError(
+        `Cannot attach ${end.name}: every slot for devices that come and go is taken; ` +
+          "detach one first",
+      );
+    }
+    const left = Promise.withResolvers<void>();
+    const { kind } = end.device(slot);
+    const attachment = { name: `${kind} in slot ${slot}`, slot, left: left.promise };
+    const entry = { attachment, end, setLeft: left.resolve };
+    this.#entries.set(slot, entry);
+    return entry;
+  }
+
+  async #insert({ attachment: { slot }, end }: Entry): Promise<void> {
+    const { hotplug, ioFollows } = this.#parts;
+    try {
+      await hotplug.insert(slot, end.device(slot), end.backEnd);
+      await ioFollows();
+      if (hotplug.failure !== "") throw new Error(hotplug.failure);
+      hotplug.announce(slot);
+    } catch (error) {
+      await this.#remove(slot);
+      throw new HostError(`Cannot attach ${end.name}: ${(error as Error).message}`);
+    }
+  }
+
+  async #remove(slot: number): Promise<void> {
+    const entry = this.#entries.get(slot);
+    if (entry === undefined) return;
+    await this.#parts.hotplug.remove(slot);
+    // What was written is brought onto the medium there, and before the image is closed.
+    await this.#parts.ioFollows();
+    this.#entries.delete(slot);
+    close(entry);
+  }
+}
+
+function close({ end, setLeft }: Entry): void {
+  end[Symbol.dispose]();
+  setLeft();
+}
+
+const ended = () => new UsageError("Cannot attach a device: the guest has ended");
+
+/** @throws {DiskError} */
+function openDisk(disk: string | Omit<DriveOptions, "interface">): HostEnd {
+  const checked = checkDrive(typeof disk === "string" ? { path: disk } : disk);
+  const drive = { ...checked, kind: "disk", interface: "virtio", unit: 0 } as const;
+  const handle = openMedium(drive);
+  try {
+    const config = describeDrive(drive, handle);
+    return {
+      name: drive.path,
+      device: (slot) => ({ kind: "disk", drive: { ...config, unit: slot } }),
+      backEnd: handle,
+      [Symbol.dispose]: () => closeDiskHandle(handle),
+    };
+  } catch (error) {
+    closeDiskHandle(handle);
+    throw error;
+  }
+}
+
+/** @throws {HostError} */
+function openNetwork(options: NetworkOptions): HostEnd {
+  const network = resolveNetwork(options);
+  const { model, mac, end } = network;
+  const networks = new Networks([network]);
+  return {
+    name: `the network ${"tap" in end ? end.tap : end.socket}`,
+    device: () => ({ kind: "network", card: { model, mac } }),
+    backEnd: networks.handles[0],
+    [Symbol.dispose]: () => networks[Symbol.dispose](),
+  };
+}
+
+/** Has `promise` resolved before `timeoutMs` are over? */
+async function settled(promise: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), timeoutMs);
+  });
+  try {
+    return await Promise.race([promise.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

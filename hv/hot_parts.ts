@@ -1,0 +1,90 @@
+/** The I/O worker's part of devices that come and go: it opens and closes what they have of the host. */
+
+import { attachDisk, type DiskHandle } from "../devices/disk/disk_handle.ts";
+import type { DiskImage } from "../devices/disk/disk_image.ts";
+import type { NetworkHandle } from "../devices/net/network_handle.ts";
+import type { NetworkLink } from "../devices/net/network_link.ts";
+import type { PcHotplug, PluggedDevice } from "./pc/hotplug.ts";
+import type { DescriptorSet } from "./sys/mod.ts";
+import type { VirtioDisks } from "./virtio_disks.ts";
+
+/** What the worker has for its parts. */
+export interface HotPartsContext {
+  readonly hotplug: PcHotplug;
+  /** Where disks are served, having loaded what that takes. */
+  readonly loadDisks: () => Promise<VirtioDisks>;
+  /** The networks that are served. */
+  readonly links: NetworkLink[];
+  readonly descriptors: DescriptorSet;
+  /** A line for the user. */
+  readonly warn: (line: string) => void;
+  /** Told of what the host failed with while the guest goes on. */
+  readonly failed: (path: string, error: Error) => void;
+  /** Brings all that was written onto the medium. */
+  readonly flush: (image: DiskImage, path: string) => void;
+}
+
+/** See above. */
+export class HotParts {
+  readonly #context: HotPartsContext;
+  /** What closes each device's end of the host. */
+  readonly #open = new Map<PluggedDevice, () => void>();
+
+  constructor(context: HotPartsContext) {
+    this.#context = context;
+  }
+
+  /** Opens and closes what has changed, and says so; at the start and after every rest. */
+  async follow(): Promise<void> {
+    const { hotplug } = this.#context;
+    await hotplug.follow();
+    const { devices } = hotplug;
+    for (const [device, close] of this.#open) {
+      if (devices.includes(device)) continue;
+      this.#open.delete(device);
+      close();
+    }
+    let failure = "";
+    for (const device of devices) {
+      if (this.#open.has(device)) continue;
+      try {
+        this.#open.set(device, await this.#openEnd(device));
+      } catch (error) {
+        failure = (error as Error).message;
+      }
+    }
+    hotplug.ioFollowed(failure);
+  }
+
+  /** Closes everything, at the end. */
+  close(): void {
+    for (const close of this.#open.values()) close();
+  }
+
+  async #openEnd(device: PluggedDevice): Promise<() => void> {
+    const { loadDisks, links, descriptors, warn, failed, flush } = this.#context;
+    switch (device.kind) {
+      case "disk": {
+        const handle = device.backEnd as DiskHandle;
+        const { path } = handle;
+        const disks = await loadDisks();
+        const image = attachDisk(handle);
+        disks.add(device.blk, handle, image, (error) => failed(path, error));
+        return () => {
+          disks.remove(device.blk);
+          flush(image, path);
+        };
+      }
+      case "network": {
+        const handle = device.backEnd as NetworkHandle;
+        const { linkNetworks } = await import("../devices/net/link_networks.ts");
+        const [link] = linkNetworks([device.card], [handle], { descriptors, warn });
+        links.push(link);
+        return () => {
+          links.splice(links.indexOf(link), 1);
+          link[Symbol.dispose]();
+        };
+      }
+    }
+  }
+}
