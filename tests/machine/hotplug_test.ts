@@ -31,6 +31,9 @@ const LET_GO = 0x704;
 const LEFT_BEHIND = 0x708;
 /** The host sets this to 1 for a guest that lets nothing go. */
 const STUBBORN = 0x70c;
+/** Vendor and device in the slot, as an onlooker sees them. */
+const SEEN = 0x710;
+const E1000 = 0x100e_8086;
 const DISK_BYTES = 1 << 20;
 const ROUNDS = 20;
 const timeoutMs = 60_000;
@@ -90,6 +93,19 @@ function guest(p: Payload): void {
   interruptHandler(p);
 }
 
+/** It keeps looking what is in the slot. */
+function onlooker(p: Payload): void {
+  p.realMode();
+  p.mov("eax", 0x8000_0000 + (SLOT << 11));
+  p.mov("dx", 0xcf8);
+  p.out("dx", "eax");
+  p.mov("dx", 0xcfc);
+  p.forever(() => {
+    p.in("eax", "dx");
+    p.mov(dword(SEEN), "eax");
+  });
+}
+
 const word32 = (m: Machine, address: number) =>
   new DataView(m.readMemory(address, 4)!.buffer).getUint32(0, true);
 
@@ -119,9 +135,12 @@ interface Stage extends AsyncDisposable {
   readonly folder: string;
 }
 
-async function start(accelerator: "kvm" | "soft", cpus = 1): Promise<Stage> {
+async function start(
+  accelerator: "kvm" | "soft",
+  { cpus = 1, program = guest }: { cpus?: number; program?: (p: Payload) => void } = {},
+): Promise<Stage> {
   const folder = Deno.makeTempDirSync({ prefix: "hv-test-" });
-  const image: RomFile = rom(guest);
+  const image: RomFile = rom(program);
   const disk = `${folder}/disk.img`;
   Deno.writeFileSync(disk, new Uint8Array(DISK_BYTES));
   const machine = await Machine.start({ accelerator, memory: "2M", cpus, bios: image.path });
@@ -138,7 +157,7 @@ async function start(accelerator: "kvm" | "soft", cpus = 1): Promise<Stage> {
 }
 
 onEach(`${ROUNDS} disks come and go, by request and by force, and nothing leaks`, async (accel) => {
-  await using stage = await start(accel, 2);
+  await using stage = await start(accel, { cpus: 2 });
   const { machine: m, disk } = stage;
   let open = 0;
   let letGo = 0;
@@ -260,11 +279,36 @@ onEach("a machine that is disposed of lets go of everything, also in the middle"
   await stage[Symbol.asyncDispose]();
 });
 
+onEach("a network card comes and goes with its other end", async (accelerator) => {
+  await using stage = await start(accelerator, { program: onlooker });
+  const { machine: m, folder } = stage;
+  const socket = `${folder}/network`;
+  await counted(m, SEEN, 0xffff_ffff);
+  for (let round = 0; round < 3; round++) {
+    const attachment = await m.attach({ network: { end: { socket, listen: true } } });
+    assert.equal(attachment.name, "network in slot 24");
+    await counted(m, SEEN, E1000);
+    using other = await Deno.connect({ transport: "unix", path: socket });
+    // It may not even have been taken yet.
+    const ended = other.read(new Uint8Array(1)).catch((error) =>
+      error instanceof Deno.errors.ConnectionReset ? null : error
+    );
+    await m.detach(attachment, { force: true });
+    assert.equal(await ended, null, "the other end is told");
+    assert.throws(() => Deno.statSync(socket), Deno.errors.NotFound);
+    await counted(m, SEEN, 0xffff_ffff);
+  }
+  await assert.rejects(
+    m.attach({ network: { end: { socket } } }),
+    (error) => error instanceof HostError && /start its other end first/.test(error.message),
+  );
+});
+
 Deno.test({
   name: "what is attached goes along to the other accelerator and back",
   ignore: noKvm !== "",
   async fn() {
-    await using stage = await start("soft", 2);
+    await using stage = await start("soft", { cpus: 2 });
     const { machine: m, disk } = stage;
     let served = 0;
     for (const to of ["kvm", "soft", "kvm"] as const) {
