@@ -159,6 +159,8 @@ export class Mc146818 implements Device, IoHandler {
     this.#catchUp();
     const value = this.#registerC();
     s.flags = 0;
+    // A period that ends from here on is an edge of its own: controllers see edges alone.
+    this.#wiring.irq.set(false);
     this.#refresh();
     return value;
   }

@@ -140,6 +140,22 @@ Deno.test("mc146818 interrupts at the rate of register A and again once C was re
   assert.equal(irq.raised, 2);
 });
 
+Deno.test("mc146818 gives an edge for a period that ends while C is being read (register C)", () => {
+  const { bench, irq, read, write } = start();
+  write(A, 0x26);
+  write(B, 0x42);
+  bench.advance(2 * MS);
+  assert.ok(irq.level);
+  // Time goes on with every look at the clock.
+  const { nowNs } = bench.clock;
+  bench.clock.nowNs = () => bench.clock.ns += MS;
+  const before = irq.raised;
+  read(C);
+  bench.clock.nowNs = nowNs;
+  assert.ok(irq.level, "the next period has ended");
+  assert.ok(irq.raised > before, "and it was seen to begin");
+});
+
 Deno.test("mc146818 knows the periods of all rates (table 5, 32.768 kHz)", () => {
   const { bench, read, write } = start();
   const countsIn = (ms: number) => {
