@@ -10,6 +10,7 @@
  */
 
 import type { GuestMemory } from "../../hv/core/guest_memory.ts";
+import { alignUp } from "../../hv/core/align.ts";
 import { DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
 import { DESCRIPTOR_BYTES, readDescriptors } from "./descriptor_table.ts";
 import type { QueueRules, Ring } from "./ring.ts";
@@ -29,6 +30,16 @@ const AVAIL_ALIGNMENT = 2;
 const USED_ALIGNMENT = 4;
 
 const wrap = (index: number): number => index & 0xffff;
+
+/** Pages of legacy queues, and what their used ring is aligned to (2.7.2). */
+export const LEGACY_PAGE = 4096;
+
+/** Offsets of the available and the used ring behind the table of a legacy queue (2.7.2). */
+export function legacyRings(size: number): { driverArea: number; deviceArea: number } {
+  const driverArea = size * DESCRIPTOR_BYTES;
+  const end = driverArea + RING + size * HEAD_BYTES + 2;
+  return { driverArea, deviceArea: alignUp(end, LEGACY_PAGE) };
+}
 
 /** See above. */
 export class SplitRing implements Ring {

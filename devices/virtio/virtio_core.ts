@@ -20,11 +20,11 @@ import { flag, list, record, u32s, u8, words } from "../../hv/core/record.ts";
 import { VirtqueueFault } from "./descriptor_chain.ts";
 import { PackedRing } from "./packed_ring.ts";
 import type { Ring } from "./ring.ts";
-import { SplitRing } from "./split_ring.ts";
+import { LEGACY_PAGE, legacyRings, SplitRing } from "./split_ring.ts";
 import { FEATURE_WORDS, featureWords, VirtioFeature, VirtioStatus } from "./virtio_bits.ts";
 import type { VirtioDevice, VirtioTransport } from "./virtio_device.ts";
 import { Virtqueue } from "./virtqueue.ts";
-import { resetVirtqueue, VirtqueueState } from "./virtqueue_state.ts";
+import { addressOf, resetVirtqueue, setAddress, VirtqueueState } from "./virtqueue_state.ts";
 
 /** The state of a device with so many queues. */
 // deno-lint-ignore explicit-module-boundary-types
@@ -180,7 +180,11 @@ export class VirtioCore implements Device {
       added &= ~VirtioStatus.FEATURES_OK;
     }
     state.status |= added;
-    if ((added & VirtioStatus.FEATURES_OK) !== 0) {
+    // A legacy driver is ready without having said so (3.1.2).
+    const settles = (state.status & VirtioStatus.FEATURES_OK) === 0
+      ? VirtioStatus.DRIVER_OK
+      : VirtioStatus.FEATURES_OK;
+    if ((added & settles) !== 0) {
       this.device.negotiated?.((bit) => this.accepted(bit));
     }
     if ((added & VirtioStatus.DRIVER_OK) !== 0) {
@@ -260,12 +264,40 @@ export class VirtioCore implements Device {
     queue.enabled = true;
   }
 
+  /**
+   * A legacy driver puts a queue, in one piece and of its largest size, on a page; 0 takes it back
+   * (4.1.4.10, 2.7.2).
+   */
+  placeLegacyQueue(index: number, page: number): void {
+    const queue = this.#state.queues[index];
+    if (queue === undefined) return;
+    if (page === 0) return this.#takeQueueBack(index);
+    if (queue.enabled) return;
+    const base = page * LEGACY_PAGE;
+    const { driverArea, deviceArea } = legacyRings(queue.size);
+    setAddress(queue.descriptors, base);
+    setAddress(queue.driverArea, base + driverArea);
+    setAddress(queue.deviceArea, base + deviceArea);
+    this.enableQueue(index);
+  }
+
+  /** The page of a queue; 0: it is nowhere. */
+  legacyQueuePage(index: number): number {
+    const queue = this.#state.queues[index];
+    if (queue === undefined || !queue.enabled) return 0;
+    return Math.floor(addressOf(queue.descriptors) / LEGACY_PAGE) % 2 ** 32;
+  }
+
+  #takeQueueBack(index: number): void {
+    const queue = this.#state.queues[index];
+    if (queue.inFlight > 0) queue.resetting = true;
+    else this.#resetQueue(index);
+  }
+
   /** The driver resets one queue (2.6.1); it is over when the queue is not enabled any more. */
   resetQueue(index: number): void {
     const queue = this.#state.queues[index];
-    if (!queue?.enabled || !this.accepted(VirtioFeature.RING_RESET)) return;
-    if (queue.inFlight > 0) queue.resetting = true;
-    else this.#resetQueue(index);
+    if (queue?.enabled && this.accepted(VirtioFeature.RING_RESET)) this.#takeQueueBack(index);
   }
 
   /** The driver has made buffers available in a queue. On any thread, the lock may be held or not. */

@@ -2,7 +2,8 @@
  * Virtio over PCI: a function whose vendor capabilities say where in its BAR the structures of the
  * transport lie, with MSI-X or, for drivers without, the interrupt pin and the ISR status.
  *
- * All queues are notified at one address (notify_off_multiplier 0). Left out: shared memory and
+ * Devices that were there before virtio 1.0 are transitional: legacy drivers find theirs, too
+ * (virtio_pci_legacy.ts). All queues are notified at one address (notify_off_multiplier 0). Left out: shared memory and
  * notification-data capabilities.
  *
  * The structures in BARs are guarded by the device's lock, the configuration space by the bus's, which
@@ -14,6 +15,7 @@
 import type { Device, IoHandler } from "../../hv/core/device.ts";
 import type { Lock } from "../../hv/core/lock.ts";
 import type { ConfigRegister } from "../pci/config_space.ts";
+import type { Bar } from "../pci/pci_bar.ts";
 import { Msix, type MsixState, type SendMsi } from "../pci/msix.ts";
 import {
   type InterruptPin,
@@ -24,6 +26,7 @@ import {
 import type { VirtioCore } from "./virtio_core.ts";
 import { VirtioDeviceId, type VirtioTransport } from "./virtio_device.ts";
 import { COMMON_CONFIG_BYTES, commonConfig } from "./virtio_pci_common.ts";
+import { legacyBytes, LegacyRegister, LegacyRegisters } from "./virtio_pci_legacy.ts";
 import { NO_VECTOR, type VirtioPciState } from "./virtio_pci_state.ts";
 
 const VENDOR = 0x1af4;
@@ -32,6 +35,15 @@ const MODERN_DEVICE = 0x1040;
 /** "1 or higher" for devices that are not transitional, and subsystems of 40h or more. */
 const REVISION = 1;
 const SUBSYSTEM = 0x40;
+/** Transitional devices, which legacy drivers know as well: their device IDs (4.1.2.1). */
+const TRANSITIONAL: Readonly<Record<number, number>> = {
+  [VirtioDeviceId.net]: 0x1000,
+  [VirtioDeviceId.block]: 0x1001,
+  [VirtioDeviceId.balloon]: 0x1002,
+  [VirtioDeviceId.console]: 0x1003,
+  [VirtioDeviceId.entropy]: 0x1005,
+  [VirtioDeviceId.p9]: 0x1009,
+};
 
 /** Class, subclass and interface by device number: what drivers that do not know virtio show. */
 const CLASS_CODES: Readonly<Record<number, number>> = {
@@ -44,6 +56,7 @@ const CLASS_CODES: Readonly<Record<number, number>> = {
 const OTHER_CLASS = 0xff_00_00;
 
 /** BARs: as QEMU numbers them. */
+const LEGACY_BAR = 0;
 const MSIX_BAR = 1;
 const MODERN_BAR = 4;
 const MODERN_BYTES = 0x4000;
@@ -76,6 +89,8 @@ export interface VirtioPciOptions {
   readonly sendMsi: SendMsi;
   /** Told where queues are notified from now on; undefined: nowhere. */
   readonly onNotifyMoved?: (address: number | undefined) => void;
+  /** The same for the port of the legacy interface. */
+  readonly onLegacyNotifyMoved?: (port: number | undefined) => void;
 }
 
 /** See above. */
@@ -97,18 +112,19 @@ export class VirtioPci implements Device, VirtioTransport {
     this.#msix = new Msix({ state: msixState, lock, sendMsi, barIndex: MSIX_BAR, offset: 0x40 });
     this.#common = commonConfig(core, state, this.#msix.vectors);
     const { id, config } = core.device;
+    const transitional = TRANSITIONAL[id];
     this.pci = new PciFunction(pciState, {
       identity: {
         vendor: VENDOR,
-        device: MODERN_DEVICE + id,
-        revision: REVISION,
+        device: transitional ?? MODERN_DEVICE + id,
+        revision: transitional === undefined ? REVISION : 0,
         classCode: CLASS_CODES[id] ?? OTHER_CLASS,
         subsystemVendor: VENDOR,
-        subsystem: SUBSYSTEM + id,
+        subsystem: transitional === undefined ? SUBSYSTEM + id : id,
         pin: 1,
       },
       pin,
-      bars: [this.#msix.bar, {
+      bars: [...(transitional === undefined ? [] : [this.#legacyBar(options)]), this.#msix.bar, {
         name: "virtio",
         index: MODERN_BAR,
         kind: "mem32",
@@ -159,6 +175,25 @@ export class VirtioPci implements Device, VirtioTransport {
     state.isr = 0;
     this.pci.setInterrupt(false);
     for (let vector = 0; vector < this.#msix.vectors; vector++) this.#msix.withdraw(vector);
+  }
+
+  #legacyBar({ core, state, onLegacyNotifyMoved }: VirtioPciOptions): Bar {
+    return {
+      name: "virtio legacy",
+      index: LEGACY_BAR,
+      kind: "io",
+      size: legacyBytes(core.device.config.length),
+      device: new LegacyRegisters({
+        core,
+        state,
+        vectors: this.#msix.vectors,
+        msixEnabled: () => this.#msix.enabled,
+        takeIsr: () => this.#takeIsr(),
+      }),
+      widths: { max: 4 },
+      lock: core.lock,
+      onMoved: (range) => onLegacyNotifyMoved?.(range && range.base + LegacyRegister.queue_notify),
+    };
   }
 
   #interrupt(cause: number, vector: number): void {

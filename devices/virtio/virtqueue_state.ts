@@ -39,6 +39,12 @@ export type VirtqueueState = InstanceType<typeof VirtqueueState>;
 /** An address from its halves; beyond 2^53 it is rounded, and no RAM. */
 export const addressOf = (halves: Uint32Array): number => halves[0] + halves[1] * 2 ** 32;
 
+/** The reverse of `addressOf`. */
+export function setAddress(halves: Uint32Array, address: number): void {
+  halves[0] = address % 2 ** 32;
+  halves[1] = Math.floor(address / 2 ** 32);
+}
+
 /** A queue's state to what it is before a driver sets it up. */
 export function resetVirtqueue(state: VirtqueueState, maxSize: number): void {
   state.size = maxSize;

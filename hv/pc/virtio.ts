@@ -77,6 +77,7 @@ export class PcVirtio {
         pin: slot.pin,
         sendMsi: (address, data) => b.sendMsi(address, data),
         onNotifyMoved: this.#doorbells.add(name, slot),
+        onLegacyNotifyMoved: this.#doorbells.add(name, slot, "port"),
       }),
     );
     slot.attach(transport.pci);

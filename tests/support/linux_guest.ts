@@ -28,7 +28,7 @@ const BEGIN = "<begin>\n";
 export interface LinuxGuestParts {
   /** Default: Debian's for virtual machines. */
   readonly kernelPackage?: Package;
-  /** Kernel modules, loaded in this order with what they need. */
+  /** Kernel modules, loaded in this order with what they need; parameters may follow a name. */
   readonly modules?: readonly string[];
   /** Programs of the host, by path, which come with their libraries. */
   readonly programs?: readonly string[];
@@ -106,7 +106,7 @@ function archive(
   const system = initramfs({
     busybox: Deno.readFileSync(BUSYBOX_FILE),
     release,
-    modules: selectModules(`${folder}/${release}`, modules),
+    modules: selectModules(`${folder}/${release}`, modules.map((one) => one.split(" ")[0])),
     init: `#!/bin/busybox sh
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin:/usr/sbin HOME=/root ENV=/etc/profile TERM=dumb

@@ -114,7 +114,8 @@ const EchoState = record("test.echo", 1, { config: bytes(8) });
 
 /** A device that writes what it reads, as far as there is room, in capitals. */
 export class Echo implements VirtioDevice {
-  readonly id = 4;
+  /** An entropy device's, which is a transitional one. */
+  readonly id: number = 4;
   readonly features = [3];
   readonly queueSizes = [8, 8];
   readonly config: Uint8Array;

@@ -10,6 +10,7 @@ import { TestBench } from "../../support/test_bench.ts";
 import { configPort } from "../pci/support.ts";
 import { SplitDriver } from "./split_driver.ts";
 import { ACKNOWLEDGE, DRIVER, DRIVER_OK, Echo, FEATURES_OK } from "./support.ts";
+import type { VirtioDevice } from "../../../devices/virtio/virtio_device.ts";
 
 /** Capabilities by cfg_type (4.1.4). */
 const COMMON = 1;
@@ -20,10 +21,9 @@ const PCI = 5;
 
 const ProbeState = record("test.probe", 1, { messages: u32, data: u32, notifyAt: f64 });
 
-function pciOn(bench: TestBench) {
+function pciOn(bench: TestBench, device: VirtioDevice = new Echo(bench)) {
   const probe = bench.arena.allocate(ProbeState, "bench.probe");
   const line = bench.irq("pin");
-  const device = new Echo(bench);
   const queues = device.queueSizes.length;
   const core = new VirtioCore({
     state: bench.state(virtioState(queues)),
@@ -45,8 +45,9 @@ function pciOn(bench: TestBench) {
     onNotifyMoved: (address) => probe.notifyAt = address ?? 0,
   });
   const { pci } = transport;
-  const [msix, structures] = pci.bars.map(({ device }) => device!);
-  return { probe, line, core, transport, pci, msix, structures, device };
+  const bar = (number: number) => pci.bars.find(({ index }) => index === number)?.device;
+  const [legacy, msix, structures] = [bar(0), bar(1)!, bar(4)!];
+  return { probe, line, core, transport, pci, legacy: legacy!, msix, structures };
 }
 
 /** Where the capability of a type says that its structure lies. */
@@ -106,7 +107,7 @@ const started = () => {
 };
 
 deviceContract("virtio pci", (bench) => {
-  const { transport, core, pci, msix, structures } = pciOn(bench);
+  const { transport, core, pci, legacy, msix, structures } = pciOn(bench);
   const locked = (handler: typeof structures) => ({
     read: (offset: number, size: number) => core.lock.with(() => handler.read(offset, size)),
     write: (offset: number, size: number, value: number) =>
@@ -119,6 +120,7 @@ deviceContract("virtio pci", (bench) => {
       { handler: msix, length: 0x1000, sizes: [4] },
       { handler: locked(structures), length: 0x4000, sizes: [1, 2, 4] },
       { handler: locked(structures), length: 0x3c, sizes: [1, 2, 4] },
+      { handler: locked(legacy), length: 0x40, sizes: [1, 2, 4] },
     ],
     events: [() => void core.serve(true), (random) => core.notify(random.below(4))],
     likely: [
@@ -135,16 +137,26 @@ deviceContract("virtio pci", (bench) => {
       { port: 3, offset: 0x24, size: 4, values: [0] },
       { port: 3, offset: 0x2c, size: 4, values: [0] },
       { port: 3, offset: 0x34, size: 4, values: [0] },
+      { port: 4, offset: 0x08, size: 4, values: [0, 2, 5, 0xffff_ffff] },
+      { port: 4, offset: 0x12, size: 1, values: [0, 3, 7] },
       { port: 0, offset: 0x42, size: 2, values: [0, 0x8000] },
       { port: 0, offset: 0x04, size: 2, values: [0, 7] },
     ],
   };
 });
 
+/** A device that no legacy driver knows. */
+class Modern extends Echo {
+  override readonly id = 19;
+}
+
 Deno.test("a modern device has vendor 1AF4h and device 1040h plus its number (4.1.2)", () => {
-  const { pci } = started();
-  assert.equal(pci.configRead(0, 4), 0x1044_1af4);
+  const bench = new TestBench();
+  const { pci, transport } = pciOn(bench, new Modern(bench));
+  transport.reset();
+  assert.equal(pci.configRead(0, 4), 0x1053_1af4);
   assert.equal(pci.configRead(8, 1), 1, "revision 1 or higher: no transitional device");
+  assert.equal(pci.configRead(0x10, 4), 0, "and no legacy interface");
   assert.equal(pci.configRead(0x3d, 1), 1, "INTA#");
 });
 
@@ -273,4 +285,97 @@ Deno.test("queue_reset takes a queue back, queue_enable tells when (4.1.4.3.2)",
   write(0x3a, 2, 1);
   assert.equal(read(0x3a, 2), 0, "there was nothing in flight");
   assert.equal(read(0x1c, 2), 0);
+});
+
+// --- the legacy interface ------------------------------------------------------------------------
+
+/** A queue of eight entries as legacy drivers lay it out: the used ring on the next page (2.7.2). */
+class LegacyQueue extends SplitDriver {
+  override readonly used: number;
+  constructor(memory: SplitDriver["memory"], base: number) {
+    super(memory, base, 8);
+    this.used = base + 0x1000;
+  }
+}
+
+const legacyStarted = () => {
+  const made = started();
+  const { legacy, core, bench } = made;
+  const read = (offset: number, size: number) => core.lock.with(() => legacy.read(offset, size));
+  const write = (offset: number, size: number, value: number) =>
+    core.lock.with(() => legacy.write(offset, size, value));
+  /** Initialises the device as 3.1.2 and 4.1.5.1.1 say, with queue 0 at 2000h. */
+  const start = () => {
+    write(0x12, 1, 0);
+    write(0x12, 1, ACKNOWLEDGE);
+    write(0x12, 1, ACKNOWLEDGE | DRIVER);
+    write(0x04, 4, read(0x00, 4) & 1 << 28);
+    write(0x0e, 2, 0);
+    assert.equal(read(0x0c, 2), 8);
+    const driver = new LegacyQueue(bench.memory, 0x2000);
+    write(0x08, 4, 2);
+    write(0x12, 1, ACKNOWLEDGE | DRIVER | DRIVER_OK);
+    return driver;
+  };
+  const notify = () => {
+    write(0x10, 2, 0);
+    core.serve(false);
+  };
+  return { ...made, read, write, start, notify };
+};
+
+Deno.test("a transitional device has its old ID, revision 0 and its number as subsystem (4.1.2.1)", () => {
+  const { pci } = started();
+  assert.equal(pci.configRead(0, 4), 0x1005_1af4);
+  assert.equal(pci.configRead(8, 1), 0);
+  assert.equal(pci.configRead(0x2e, 2), 4);
+  assert.equal(pci.configRead(0x10, 4) & 1, 1, "BAR 0 is in port space");
+});
+
+Deno.test("a legacy driver uses a queue on a page, and is interrupted by the pin (4.1.4.10)", () => {
+  const { read, start, notify, line, core } = legacyStarted();
+  const driver = start();
+  assert.equal(read(0x08, 4), 2);
+  const head = driver.add({ address: 0x9000, length: 1, write: true });
+  notify();
+  assert.deepEqual(driver.takeUsed(), [{ id: head, length: 0 }]);
+  assert.equal(line.level, true);
+  assert.equal(read(0x13, 1), 1, "ISR status");
+  assert.equal(line.level, false);
+  assert.ok(core.accepted(28) && !core.accepted(32));
+});
+
+Deno.test("legacy registers of vectors are there with MSI-X only, and the configuration behind", () => {
+  const { read, write, start, pci, core } = legacyStarted();
+  start();
+  core.lock.with(() => core.writeConfig(0, 4, 0x1234_5678));
+  assert.equal(read(0x14, 4), 0x1234_5678);
+  write(0x15, 1, 0xaa);
+  pci.configWrite(0x42, 2, 0x8000);
+  assert.equal(read(0x14, 2), 0xffff);
+  write(0x14, 2, 0);
+  write(0x16, 2, 7);
+  assert.deepEqual([read(0x14, 2), read(0x16, 2)], [0, 0xffff], "there is no vector 7");
+  assert.equal(read(0x18, 4), 0x1234_aa78);
+});
+
+Deno.test("a legacy driver takes a queue back with address 0, and resets by status 0", () => {
+  const { read, write, start, notify } = legacyStarted();
+  const driver = start();
+  write(0x08, 4, 0);
+  assert.equal(read(0x08, 4), 0);
+  driver.add({ address: 0x9000, length: 1, write: true });
+  notify();
+  assert.equal(driver.usedIndex, 0);
+  write(0x08, 4, 2);
+  write(0x12, 1, 0);
+  assert.deepEqual([read(0x12, 1), read(0x08, 4)], [0, 0]);
+});
+
+Deno.test("a legacy queue beyond RAM is not enabled: the device needs a reset", () => {
+  const { read, write } = legacyStarted();
+  write(0x12, 1, ACKNOWLEDGE | DRIVER);
+  write(0x08, 4, 0xffff_ffff);
+  assert.equal(read(0x08, 4), 0);
+  assert.equal(read(0x12, 1) & 64, 64);
 });
