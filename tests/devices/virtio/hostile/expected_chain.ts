@@ -11,6 +11,8 @@ import type { VirtqueueState } from "../../../../devices/virtio/virtqueue_state.
 /** A buffer as the device must see it; descriptors without bytes are left out. */
 export interface ExpectedChain {
   readonly id: number;
+  /** Entries of a packed ring that it takes up. */
+  descriptors: number;
   readonly readable: GuestRange[];
   readonly writable: GuestRange[];
 }
@@ -22,21 +24,28 @@ const NEXT = 1;
 const WRITE = 2;
 const INDIRECT = 4;
 
-const addressOf = ([low, high]: Uint32Array): number => low + high * 2 ** 32;
+/** What the queue allows. */
+export interface Rules {
+  readonly maxSize: number;
+  readonly indirect: boolean;
+}
+
+/** An address from its halves. */
+export const addressOfParts = ([low, high]: Uint32Array): number => low + high * 2 ** 32;
 
 /** @param ram All of guest RAM, from address 0. */
-export function expectedNext(
+export function expectedInSplit(
   ram: DataView,
   queue: VirtqueueState,
-  { maxSize, indirect }: { maxSize: number; indirect: boolean },
+  { maxSize, indirect }: Rules,
 ): Expected {
-  const available = addressOf(queue.driverArea);
+  const available = addressOfParts(queue.driverArea);
   const waiting = (ram.getUint16(available + 2, true) - queue.next) & 0xffff;
   if (waiting === 0) return "none";
   if (waiting > queue.size) return "malformed";
   const id = ram.getUint16(available + 4 + (queue.next % queue.size) * 2, true);
-  const chain: ExpectedChain = { id, readable: [], writable: [] };
-  const table = { at: addressOf(queue.descriptors), entries: queue.size };
+  const chain: ExpectedChain = { id, descriptors: 0, readable: [], writable: [] };
+  const table = { at: addressOfParts(queue.descriptors), entries: queue.size };
   return follow(ram, chain, { ...table, first: id, limit: maxSize, indirect })
     ? chain
     : "malformed";

@@ -21,6 +21,7 @@ export interface GuestTransport {
   accept(word: number, bits: number): void;
   setQueue(index: number, place: QueuePlace): void;
   enableQueue(index: number): void;
+  resetQueue(index: number): void;
   notify(index: number): void;
   /** Tells the device that an interrupt has been seen. */
   acknowledge(): void;

@@ -84,11 +84,14 @@ export class HostileBench {
     return to;
   }
 
-  /** The state of everything, and guest RAM. */
-  get image(): { readonly state: Uint8Array; readonly ram: Uint8Array } {
+  /** Guest RAM, and each record of state by its name. */
+  get images(): Readonly<Record<string, Uint8Array>> {
+    const { buffer, sections } = this.arena;
     return {
-      state: new Uint8Array(this.arena.buffer, 0, this.arena.usedBytes),
-      ram: this.#all.subarray(0, RAM_BYTES),
+      "guest memory": this.#all.subarray(0, RAM_BYTES),
+      ...Object.fromEntries(
+        sections.map(({ name, offset, length }) => [name, new Uint8Array(buffer, offset, length)]),
+      ),
     };
   }
 

@@ -41,11 +41,14 @@ export class PciGuest implements GuestTransport {
     this.#bars = bars;
     this.#config = configCycles(bench.ports);
     const read = (offset: number, size: number) => this.#config.read(SLOT, 0, offset, size);
+    // Looking leaves no trace: a twin's guest looks, too.
+    const selected = bench.ports.read(0xcf8, 4);
     for (let at = read(0x34, 1); at !== 0; at = read(at + 1, 1)) {
       if (read(at, 1) !== VENDOR_CAPABILITY) continue;
       this.#structures.set(read(at + 3, 1), barBase(read(at + 4, 1)) + read(at + 8, 4));
     }
     this.#vectors = (read(MSIX_CONTROL, 2) & 0x7ff) + 1;
+    bench.ports.write(0xcf8, 4, selected);
   }
 
   place(random: Random): void {
@@ -96,6 +99,11 @@ export class PciGuest implements GuestTransport {
   enableQueue(index: number): void {
     this.#write(this.#common(CommonConfig.queue_select), 2, index);
     this.#write(this.#common(CommonConfig.queue_enable), 2, 1);
+  }
+
+  resetQueue(index: number): void {
+    this.#write(this.#common(CommonConfig.queue_select), 2, index);
+    this.#write(this.#common(CommonConfig.queue_reset), 2, 1);
   }
 
   notify(index: number): void {

@@ -4,10 +4,11 @@
  * compared.
  */
 
+import { DescriptorFlag } from "../../../../devices/virtio/descriptor_table.ts";
 import { VirtioFeature } from "../../../../devices/virtio/virtio_bits.ts";
 import type { Random } from "../../../support/random.ts";
 import { anyValue } from "./guest_transport.ts";
-import { anyAddress, descriptorsOf, type HostileRing, spoil } from "./hostile_ring.ts";
+import { anyAddress, descriptorsOf, spoil } from "./descriptors.ts";
 import type { HostileRig } from "./hostile_rig.ts";
 
 /** See above. */
@@ -69,8 +70,10 @@ const request: Step = (rig, random) => {
     if (buffers.length === 0) continue;
     const indirect = core.accepted(VirtioFeature.INDIRECT_DESC) &&
       (random.chance(40) || buffers.length > ring.place.size);
-    const chain = descriptorsOf(buffers, indirect, requests);
-    for (let wrong = random.below(20) - 17; wrong > 0; wrong--) spoil(chain, random, requests);
+    const chain = descriptorsOf(buffers, ring.form, indirect, requests);
+    for (let wrong = random.below(20) - 17; wrong > 0; wrong--) {
+      spoil(chain, ring.form, random, requests);
+    }
     ring.add(ram, chain);
     if (random.chance(80)) guest.notify(ring.index);
   }
@@ -78,35 +81,13 @@ const request: Step = (rig, random) => {
 };
 
 /** Indices that jump and go backwards, heads that are none, interrupts wished for at any index. */
-const index: Step = (rig, random) => {
-  const { bench: { ram }, guest } = rig;
+const disturb: Step = (rig, random) => {
   if (rig.rings.length === 0) return 0;
   const ring = random.pick(rig.rings);
-  const at = ring.available(ram);
-  const { size } = ring.place;
-  switch (random.below(5)) {
-    case 0:
-      ring.publish(ram, random.chance(50) ? random.below(size + 2) : random.u32());
-      break;
-    case 1:
-      ring.setAvailable(ram, at + random.below(size + 2));
-      break;
-    case 2:
-      ring.setAvailable(ram, at - 1 - random.below(size));
-      break;
-    case 3:
-      ring.setAvailable(ram, random.u32());
-      break;
-    default:
-      scribble(ring, ram, random);
-  }
-  guest.notify(ring.index);
+  ring.disturb(rig.bench.ram, random);
+  rig.guest.notify(ring.index);
   return serve(rig, random);
 };
-
-function scribble(ring: HostileRing, ram: DataView, random: Random): void {
-  for (let count = random.below(6); count >= 0; count--) ring.scribble(ram, random);
-}
 
 /** The I/O worker comes by. */
 const serve: Step = (rig, random) => random.chance(80) && rig.serve(random.chance(40)) ? 1 : 0;
@@ -124,6 +105,23 @@ const reset: Step = (rig, random) => {
   if (random.chance(50)) rig.watch.act(() => guest.status = random.pick([1, 3, 7, 15]));
   if (random.chance(50)) rig.watch.act(() => guest.enableQueue(0));
   return guest.status + serve(rig, random);
+};
+
+/** One queue is reset in the middle and set up again, or not (2.6.1). */
+const resetQueue: Step = (rig, random) => {
+  const { guest, watch, rings } = rig;
+  if (rings.length === 0) return 0;
+  const ring = random.pick(rings);
+  watch.act(() => guest.resetQueue(ring.index));
+  if (random.chance(50)) rig.settle();
+  const again = rig.placeRing(ring.index, random.pick(SIZES));
+  rig.rings = rings.map((one) => one === ring ? again : one);
+  again.clear(rig.bench.ram);
+  watch.act(() => {
+    guest.setQueue(again.index, again.place);
+    guest.enableQueue(again.index);
+  });
+  return guest.status;
 };
 
 /** Any register, any width, any value. */
@@ -198,15 +196,14 @@ const flood: Step = (rig, random) => {
   const ring = random.pick(rig.rings);
   const buffers = subject.request(random, ring.index, requests);
   if (buffers.length === 0) return 0;
-  for (let i = 0; i < ring.place.size; i++) {
-    ring.next = 0;
-    ring.add(ram, descriptorsOf(buffers, false, requests));
-  }
+  const indirect = core.accepted(VirtioFeature.INDIRECT_DESC);
+  const [one] = descriptorsOf(buffers, ring.form, indirect, requests);
+  one.flags &= ~DescriptorFlag.NEXT;
+  for (let i = 0; i < ring.place.size; i++) ring.add(ram, [one]);
   rig.guest.notify(ring.index);
   memory.onRead = () => {
-    const available = (core.queueState(ring.index)!.next + 1) & 0xffff;
-    watch.guestWrites(ring.place.driverArea + 2, available & 0xff);
-    watch.guestWrites(ring.place.driverArea + 3, available >> 8);
+    const bytes = ring.refill(core.queueState(ring.index)!, one);
+    for (const [at, byte] of bytes) watch.guestWrites(at, byte);
   };
   watch.racing = true;
   try {
@@ -223,10 +220,11 @@ const STEPS_BY_WEIGHT: readonly (readonly [weight: number, step: Step])[] = [
   [4, misinitialise],
   [35, request],
   [1, flood],
-  [10, index],
+  [10, disturb],
   [10, host],
-  [4, reset],
-  [8, register],
+  [3, reset],
+  [3, resetQueue],
+  [6, register],
   [6, configuration],
   [6, notify],
   [8, race],

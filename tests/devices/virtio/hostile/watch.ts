@@ -2,8 +2,9 @@
  * What a device may do and what it must: watched at every step that a hostile driver takes.
  *
  * - Guest memory changes only in used rings and in buffers that the device may write and has not given
- *   back; whoever runs guest code has been told of it; nothing behind guest memory changes.
- * - A buffer is what the descriptors say, read a second time; it is given back once.
+ *   back (memory_watch.ts).
+ * - A buffer is what the descriptors say, read a second time; it is given back once, and the driver
+ *   finds it in the ring.
  * - The device needs a reset exactly where a ring is malformed, or not in RAM, or the device has no
  *   answer (2.1.2); ready drivers are interrupted then. Before DRIVER_OK there are no interrupts.
  * - Work comes to an end, and the number of buffers in flight is what it is.
@@ -17,38 +18,35 @@ import type { Virtqueue } from "../../../../devices/virtio/virtqueue.ts";
 import type { VirtqueueState } from "../../../../devices/virtio/virtqueue_state.ts";
 import type { GuestRange } from "../../../../hv/core/block_engine.ts";
 import type { CheckedLock } from "./checked_memory.ts";
-import { type Expected, expectedNext } from "./expected_chain.ts";
+import { addressOfParts, type Expected, expectedInSplit } from "./expected_chain.ts";
+import { expectedInPacked } from "./expected_packed.ts";
 import { type HostileBench, RAM_BYTES } from "./hostile_bench.ts";
+import { MemoryWatch } from "./memory_watch.ts";
 import type { Subject } from "./subject.ts";
+import { checkGiven, ringParts, usedMark } from "./used_ring.ts";
 
+/** A buffer that the device has; `written` once it has given it back. */
 interface Flight {
-  readonly queue: number;
+  readonly chain: DescriptorChain;
   readonly writable: readonly GuestRange[];
+  written?: number;
 }
 
 /** See above. */
 export class Watch {
   /** Does another thread of the guest's write meanwhile? Then nobody can say what must be found. */
   racing = false;
-  /** Steps in which the device had to ask for a reset, and buffers taken and given back. */
+  /** Why the device had to ask for a reset, how often, and buffers taken and given back. */
   readonly counts = { malformed: 0, unanswerable: 0, badRings: 0, taken: 0, given: 0 };
   readonly #bench: HostileBench;
   readonly #core: VirtioCore;
   readonly #lock: CheckedLock;
   readonly #subject: Subject;
-  readonly #before = new Uint8Array(RAM_BYTES);
-  readonly #beforeWords = new BigUint64Array(this.#before.buffer);
-  readonly #ram: Uint8Array;
-  readonly #ramWords: BigUint64Array;
-  /** Of each byte of memory, used when some have changed. */
-  readonly #mayWrite = new Uint8Array(RAM_BYTES);
-  readonly #wasTold = new Uint8Array(RAM_BYTES);
-  readonly #flights = new Map<DescriptorChain, Flight>();
+  readonly #memory: MemoryWatch;
+  /** By queue: buffers that the device has, and behind such ones, if in order, those it has had. */
+  readonly #flights: Flight[][];
   readonly #budgets: number[];
-  #acts = 0;
   /** Of this step. */
-  #writable: GuestRange[] = [];
-  #touched: GuestRange[] = [];
   #explained = false;
   #configInterrupts = 0;
 
@@ -57,11 +55,10 @@ export class Watch {
     this.#core = core;
     this.#lock = lock;
     this.#subject = subject;
-    this.#ram = bench.image.ram;
-    this.#ramWords = new BigUint64Array(bench.memory.memory.buffer, 0, RAM_BYTES / 8);
+    this.#memory = new MemoryWatch(bench);
     this.#budgets = core.queues.map(() => 0);
-    bench.memory.onTouch = (address, length) => this.#touched.push({ address, length });
-    core.queues.forEach((queue) => this.#watchQueue(queue));
+    this.#flights = core.queues.map(() => []);
+    for (const queue of core.queues) this.#watchQueue(queue);
     this.#watchRings();
     this.#watchInterrupts();
   }
@@ -69,53 +66,58 @@ export class Watch {
   /** Does something to the device, and looks at what comes of it. */
   act<T>(body: () => T): T {
     const { memory } = this.#bench;
-    this.#before.set(this.#ram);
-    this.#touched = [];
-    this.#writable = [...this.#flights.values()].flatMap(({ writable }) => writable);
-    for (const state of this.#states) if (state.enabled) this.#allowRing(state);
+    this.#memory.begin();
+    for (const flight of this.#flights.flat()) this.#memory.allow(...flight.writable);
+    for (const { index } of this.#core.queues) {
+      if (this.#state(index).enabled) this.#allowRing(index);
+    }
     this.#explained = false;
     this.#configInterrupts = 0;
     const { status } = this.#core;
     memory.allowance = this.#workBound;
     const result = body();
     memory.allowance = Infinity;
-    // Where nobody has been told of a write, it is looked for every now and then.
-    if (this.#touched.length > 0 || this.#acts++ % 8 === 0) this.#checkWrites();
+    this.#memory.end();
     this.#checkStatus(status);
-    const flying = this.#budgets.map(() => 0);
-    for (const { queue } of this.#flights.values()) flying[queue]++;
-    for (const [index, count] of flying.entries()) {
-      assert.equal(this.#core.queueState(index)!.inFlight, count, "buffers in flight");
+    for (const { index } of this.#core.queues) {
+      assert.equal(this.#state(index).inFlight, this.#flying(index), "buffers in flight");
     }
     assert.ok(!this.#lock.isHeld, "the lock is free again");
     return result;
   }
 
-  /** Another thread of the guest's writes one byte of memory while the device works. */
+  /** Another thread of the guest's writes a byte of memory while the device works. */
   guestWrites(address: number, value: number): void {
-    this.#bench.ram.setUint8(address, value);
-    this.#before[address] = value;
+    this.#memory.guestWrites(address, value);
   }
 
   /** Buffers that the device has. */
   get inFlight(): number {
-    return this.#flights.size;
+    return this.#core.queues.reduce((sum, { index }) => sum + this.#flying(index), 0);
   }
 
-  get #states(): VirtqueueState[] {
-    return this.#core.queues.map(({ index }) => this.#core.queueState(index)!);
+  #state(index: number): VirtqueueState {
+    return this.#core.queueState(index)!;
+  }
+
+  #flying(index: number): number {
+    return this.#flights[index].filter(({ written }) => written === undefined).length;
   }
 
   /** Accesses to memory in a step: every entry of every queue with the longest chains. */
   get #workBound(): number {
-    return this.#states.reduce(
-      (sum, { size }, i) => sum + size * (this.#core.queueMaxSize(i) * 2 + 4) * 8,
+    return this.#core.queues.reduce(
+      (sum, { index }) => sum + this.#state(index).size * (this.#core.queueMaxSize(index) + 2) * 16,
       50_000,
     );
   }
 
-  #allowRing({ size, deviceArea }: VirtqueueState): void {
-    this.#writable.push({ address: place(deviceArea), length: 6 + size * 8 });
+  get #isPacked(): boolean {
+    return this.#core.accepted(VirtioFeature.RING_PACKED);
+  }
+
+  #allowRing(index: number): void {
+    this.#memory.allow(...ringParts(this.#state(index), this.#isPacked).written);
   }
 
   #watchQueue(queue: Virtqueue): void {
@@ -123,7 +125,7 @@ export class Watch {
     const { beginTurn, pop, push, reject } = queue;
     queue.beginTurn = () => {
       beginTurn.call(queue);
-      this.#budgets[index] = this.#core.queueState(index)!.size;
+      this.#budgets[index] = this.#state(index).size;
     };
     queue.pop = () => {
       const expected = this.#expected(index);
@@ -137,24 +139,22 @@ export class Watch {
       return chain;
     };
     queue.push = (chain, written) => {
-      this.#landed(index, chain);
+      const flight = this.#flight(index, chain);
       assert.ok(written >= 0 && written <= chain.writableBytes, `${written} bytes were written`);
       this.counts.given++;
-      const { used, enabled, deviceArea } = this.#core.queueState(index)!;
-      const isGiven = this.#core.isLive && enabled;
-      // A reset forgets where it is.
-      const at = place(deviceArea) + 2;
-      const inMemory = this.#usedIndex(at);
+      flight.written = written;
+      const before = usedMark(this.#state(index), this.#bench.ram, this.#isPacked);
+      const given = this.#isUsable(index) ? this.#given(index, flight) : [];
       push.call(queue, chain, written);
-      if (!this.racing) {
-        this.#checkUsed(index, isGiven ? { chain, written, used } : { at, inMemory });
-      }
+      if (!this.racing) checkGiven(before, given, this.#bench.ram);
+      this.#forget(index);
     };
     queue.reject = (chain) => {
-      this.#landed(index, chain);
+      this.#flight(index, chain).written = 0;
       assert.ok(this.#subject.mayReject(index, chain), "there would have been an answer");
       const { isLive } = this.#core;
       reject.call(queue, chain);
+      this.#forget(index);
       if (!isLive) return;
       this.counts.unanswerable++;
       this.#explained = true;
@@ -162,69 +162,77 @@ export class Watch {
     };
   }
 
-  /** The driver finds what has been given back, and nothing of what it has forgotten (2.7.8). */
-  #checkUsed(
-    index: number,
-    given: { chain: DescriptorChain; written: number; used: number } | {
-      at: number;
-      inMemory: number;
-    },
-  ): void {
-    if ("inMemory" in given) {
-      return assert.equal(this.#usedIndex(given.at), given.inMemory, "nothing is given back");
-    }
-    const { chain, written, used } = given;
-    const { deviceArea, size } = this.#core.queueState(index)!;
-    const area = place(deviceArea);
-    const at = area + 4 + (used % size) * 8;
-    const { ram } = this.#bench;
-    assert.equal(this.#usedIndex(area + 2), (used + 1) & 0xffff, "the used index");
-    assert.equal(ram.getUint32(at, true), chain.id, "the buffer that is given back");
-    assert.equal(ram.getUint32(at + 4, true), written, "the bytes that were written");
+  #isUsable(index: number): boolean {
+    const { enabled, resetting } = this.#state(index);
+    return this.#core.isLive && enabled && !resetting;
   }
 
-  #usedIndex(at: number): number {
-    return at + 2 > RAM_BYTES ? 0 : this.#bench.ram.getUint16(at, true);
-  }
-
-  /** What the queue must give; undefined: it is not being served, or nobody knows. */
+  /** What the queue must give; undefined: nobody can say. */
   #expected(index: number): Expected | undefined {
-    const state = this.#core.queueState(index)!;
-    if (!this.#core.isLive || !state.enabled || this.#budgets[index] === 0) return "none";
-    const [driver, device] = [place(state.driverArea), place(state.deviceArea)];
+    const state = this.#state(index);
+    if (!this.#isUsable(index) || this.#budgets[index] === 0) return "none";
     const { size } = state;
-    // Where they overlap, asking for notifications makes buffers available.
-    if (driver < device + 6 + size * 8 && device < driver + 6 + size * 2) return undefined;
-    return expectedNext(this.#bench.ram, state, {
+    const rules = {
       maxSize: this.#core.queueMaxSize(index),
       indirect: this.#core.accepted(VirtioFeature.INDIRECT_DESC),
-    });
+    };
+    const { written, read } = ringParts(state, this.#isPacked);
+    // Where these overlap, asking for notifications makes buffers available.
+    const event = written.at(-1)!;
+    for (const part of read) {
+      const isApart = part.address + part.length <= event.address ||
+        event.address + event.length <= part.address;
+      if (!isApart) return undefined;
+    }
+    if (!this.#isPacked && (size & (size - 1)) !== 0) return undefined;
+    const { ram } = this.#bench;
+    const expected = this.#isPacked
+      ? expectedInPacked(ram, state, rules)
+      : expectedInSplit(ram, state, rules);
+    // More than the ring has entries cannot be on the way.
+    const isFull = expected !== "none" && state.inFlight >= size;
+    return isFull ? "malformed" : expected;
   }
 
   #popped(index: number, chain: DescriptorChain | undefined, expected: Expected | undefined): void {
-    if (!this.racing && expected !== undefined) {
-      const wanted = typeof expected === "string" ? undefined : expected;
-      assert.deepEqual(
-        chain && { id: chain.id, readable: chain.readable, writable: chain.writable },
-        wanted,
-      );
-    }
-    if (expected === "malformed" || this.racing || expected === undefined) {
-      this.#explained = true;
+    if (this.racing || expected === undefined) this.#explained = true;
+    else if (typeof expected === "string") {
+      assert.equal(chain, undefined, `a buffer out of a ring that is ${expected}`);
+      this.#explained ||= expected === "malformed";
       if (expected === "malformed") this.counts.malformed++;
+    } else {
+      const { id, readable, writable } = chain!;
+      const { descriptors, ...wanted } = expected;
+      assert.deepEqual({ id, readable, writable }, wanted);
+      if (this.#isPacked) assert.equal(chain!.descriptors, descriptors);
     }
     if (chain === undefined) return;
     this.counts.taken++;
     this.#budgets[index]--;
-    this.#flights.set(chain, { queue: index, writable: [...chain.writable] });
-    this.#writable.push(...chain.writable);
+    this.#flights[index].push({ chain, writable: [...chain.writable] });
+    this.#memory.allow(...chain.writable);
   }
 
-  #landed(index: number, chain: DescriptorChain): void {
-    const flight = this.#flights.get(chain);
-    assert.ok(flight !== undefined, "a buffer is given back that the device does not have");
-    assert.equal(flight.queue, index, "a buffer is given back to its queue");
-    this.#flights.delete(chain);
+  #flight(index: number, chain: DescriptorChain): Flight {
+    const flight = this.#flights[index].find((one) => one.chain === chain);
+    assert.ok(flight?.written === undefined && flight, "a buffer that the device does not have");
+    return flight;
+  }
+
+  /** What the driver finds when this is given back: in order, what waited for it, or not yet. */
+  #given(index: number, flight: Flight): Flight[] {
+    if (!this.#core.accepted(VirtioFeature.IN_ORDER)) return [flight];
+    const flights = this.#flights[index];
+    const end = flights.findIndex(({ written }) => written === undefined);
+    return flights.splice(0, end < 0 ? flights.length : end);
+  }
+
+  /** What has been given back is the guest's again. */
+  #forget(index: number): void {
+    const inOrder = this.#core.accepted(VirtioFeature.IN_ORDER) && this.#flying(index) > 0;
+    if (inOrder) return;
+    const flights = this.#flights[index];
+    this.#flights[index] = flights.filter(({ written }) => written === undefined);
   }
 
   #watchRings(): void {
@@ -235,12 +243,21 @@ export class Watch {
       const isNew = state !== undefined && !state.enabled;
       enableQueue.call(core, index);
       if (!isNew) return;
-      if (state.enabled) this.#allowRing(state);
-      if (liesInRam(state)) return;
+      if (state.enabled) this.#allowRing(index);
+      if (this.#liesInRam(state)) return;
       assert.ok(!state.enabled, "a ring outside of memory is not used");
       this.counts.badRings++;
       this.#explained = true;
     };
+  }
+
+  #liesInRam(state: VirtqueueState): boolean {
+    const { descriptors, driverArea, deviceArea } = state;
+    const alignments = this.#isPacked ? [16, 4, 4] : [16, 2, 4];
+    const { written, read } = ringParts(state, this.#isPacked);
+    return [descriptors, driverArea, deviceArea].every((part, i) =>
+      addressOfParts(part) % alignments[i] === 0
+    ) && [...written, ...read].every(({ address, length }) => address + length <= RAM_BYTES);
   }
 
   #watchInterrupts(): void {
@@ -272,46 +289,4 @@ export class Watch {
       assert.ok(this.#configInterrupts > 0, "the driver hears that the device needs a reset");
     }
   }
-
-  #checkWrites(): void {
-    const ram = this.#ram;
-    assert.ok(this.#bench.behindIsIntact, "memory of the host's behind guest memory was written");
-    let marked = false;
-    for (let word = 0; word < this.#ramWords.length; word++) {
-      if (this.#ramWords[word] === this.#beforeWords[word]) continue;
-      if (!marked) this.#mark();
-      marked = true;
-      for (let at = word * 8; at < word * 8 + 8; at++) {
-        if (ram[at] === this.#before[at]) continue;
-        const where = `guest memory at ${at.toString(16)}h`;
-        assert.ok(this.#mayWrite[at], `${where} was written, and nobody said it may be`);
-        assert.ok(this.#wasTold[at], `${where} was written without telling processors`);
-      }
-    }
-  }
-
-  #mark(): void {
-    this.#mayWrite.fill(0);
-    for (const { address, length } of this.#writable) {
-      this.#mayWrite.fill(1, address, address + length);
-    }
-    this.#wasTold.fill(0);
-    for (const { address, length } of this.#touched) {
-      this.#wasTold.fill(1, address, address + length);
-    }
-  }
-}
-
-const place = ([low, high]: Uint32Array): number => low + high * 2 ** 32;
-
-/** The three parts of a split virtqueue (2.7), aligned and in memory. */
-function liesInRam({ size, descriptors, driverArea, deviceArea }: VirtqueueState): boolean {
-  const parts = [[descriptors, 16 * size, 16], [driverArea, 6 + 2 * size, 2], [
-    deviceArea,
-    6 + 8 * size,
-    4,
-  ]] as const;
-  return parts.every(([halves, length, alignment]) =>
-    place(halves) % alignment === 0 && place(halves) + length <= RAM_BYTES
-  );
 }
