@@ -8,7 +8,7 @@ import { closeDiskHandle } from "../devices/disk/disk_handle.ts";
 import { checkDrive, type DriveOptions } from "./drive_options.ts";
 import { HostError, UsageError } from "./errors.ts";
 import { describeDrive, openMedium } from "./media.ts";
-import { type NetworkOptions, resolveNetwork } from "./network_options.ts";
+import { networkName, type NetworkOptions, resolveNetwork } from "./network_options.ts";
 import { Networks } from "./networks.ts";
 import type { HotDevice, PcHotplug } from "./pc/hotplug.ts";
 
@@ -227,7 +227,7 @@ function openNetwork(options: NetworkOptions): HostEnd {
   const { model, mac, end } = network;
   const networks = new Networks([network]);
   return {
-    name: `the network ${"tap" in end ? end.tap : end.socket}`,
+    name: `the network ${networkName(end)}`,
     device: () => ({ kind: "network", card: { model, mac } }),
     backEnd: networks.handles[0],
     [Symbol.dispose]: () => networks[Symbol.dispose](),

@@ -33,7 +33,7 @@ export const needsIo = (
 /** See above. */
 export class IoParts implements Disposable {
   readonly media: Media;
-  readonly #networks: Networks;
+  readonly networks: Networks;
   readonly #shares: Shares;
   readonly #opened: DisposableStack;
 
@@ -47,14 +47,14 @@ export class IoParts implements Disposable {
   constructor({ drives, networks, shares }: ResolvedConfig) {
     using opened = new DisposableStack();
     this.media = opened.use(new Media(drives));
-    this.#networks = opened.use(new Networks(networks));
+    this.networks = opened.use(new Networks(networks));
     this.#shares = opened.use(new Shares(shares));
     this.#opened = opened.move();
   }
 
   /** What to post to the worker. */
   get handles(): IoHandles {
-    const [media, networks] = [this.media.handles, this.#networks.handles];
+    const [media, networks] = [this.media.handles, this.networks.handles];
     return { media, networks, shares: this.#shares.handles };
   }
 

@@ -50,6 +50,7 @@ import {
   type MachineParts,
   release,
 } from "./machine_parts.ts";
+import type { PortForward } from "./network_options.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "./screen.ts";
 import { createEventFd, EventFd } from "./sys/mod.ts";
@@ -234,6 +235,11 @@ export class Machine implements AsyncDisposable {
     this.keyboard = new Keyboard(pc.keyboard, this.#waiter);
     this.#resetBoard("powerOn");
     this.#pump();
+  }
+
+  /** The host's ports that lead to the guest, with their numbers where the kernel has chosen them. */
+  get forwards(): readonly PortForward[] {
+    return this.#io.networks.forwards;
   }
 
   /** Which accelerator runs the guest, and why. */

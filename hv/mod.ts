@@ -30,6 +30,6 @@ export { Machine } from "./machine.ts";
 export { Screen } from "./screen.ts";
 export type { ShareOptions } from "./share_options.ts";
 export { VERSION } from "./version.ts";
-export type { NetworkOptions } from "./network_options.ts";
+export type { NetworkOptions, PortForward, UserNetworkOptions } from "./network_options.ts";
 export type { NetworkModel } from "./pc/board_config.ts";
 export type { WaitOptions } from "./waiter.ts";

@@ -1,34 +1,76 @@
 /** A machine's networks as a user says them, checked and filled in. */
 
+import { parseAddress } from "./core/ip_address.ts";
 import { UsageError } from "./errors.ts";
 import { MAX_NETWORKS, type NetworkModel } from "./pc/board_config.ts";
 
 /** A network card and what it is connected to. */
 export interface NetworkOptions {
   /**
-   * The other end: a TAP interface of the host by its name, or a Unix socket by its path, which carries
-   * frames with their length in front (QEMU's `-netdev stream`, passt).
+   * The other end: `"user"`, a network of its own that reaches what the host's programs reach; a TAP
+   * interface of the host by its name; or a Unix socket by its path, which carries frames with their
+   * length in front (QEMU's `-netdev stream`, passt).
    */
-  readonly end: { readonly tap: string } | {
+  readonly end: "user" | { readonly user: UserNetworkOptions } | { readonly tap: string } | {
     readonly socket: string;
     /** Wait there for the other end rather than connect to it. */
     readonly listen?: boolean;
   };
   /** The card. Default `"e1000"`. */
   readonly model?: NetworkModel;
-  /** Its Ethernet address, e.g. `"52:54:00:12:34:56"`. Default: a random one. */
+  /**
+   * Its Ethernet address, e.g. `"52:54:00:12:34:56"`. Default: a random one; on a user network, which
+   * nobody else is in, the same every time.
+   */
   readonly mac?: string;
   /** Write all frames to this file, which Wireshark and tcpdump read. */
   readonly pcap?: string;
 }
 
+/**
+ * A network that needs no privileges: the guest is 10.0.2.15 (DHCP), the gateway 10.0.2.2 is the host's
+ * loopback, the name server 10.0.2.3 the host's; IPv6 likewise in fd68:7600::/64.
+ */
+export interface UserNetworkOptions {
+  /**
+   * Ports of the host that lead to ports of the guest: `tcp:2222:22`, `udp:127.0.0.1:5353:53`. Without an
+   * address the host's loopback; port 0: a free one, which `Machine.forwards` tells.
+   */
+  readonly forwards?: readonly string[];
+  /** The guest reaches neither the host nor anything beyond; forwards stay. Default false. */
+  readonly restrict?: boolean;
+}
+
+/** A port of the host that leads to one of the guest. */
+export interface PortForward {
+  /** Connections or datagrams. */
+  readonly protocol: "tcp" | "udp";
+  /** Of the host, 4 or 16 bytes. */
+  readonly address: Uint8Array;
+  /** Of the host, 1 to 65535. */
+  readonly hostPort: number;
+  /** Of the guest, 1 to 65535. */
+  readonly guestPort: number;
+}
+
 /** `NetworkOptions` with everything decided that does not need the host. */
 export interface ResolvedNetwork {
-  readonly end: NetworkOptions["end"];
+  readonly end: ResolvedEnd;
   readonly model: NetworkModel;
   /** Six bytes. */
   readonly mac: Uint8Array;
   readonly pcap: string | undefined;
+}
+
+/** The other end, checked. */
+export type ResolvedEnd =
+  | { readonly kind: "user"; readonly forwards: readonly PortForward[]; readonly restrict: boolean }
+  | { readonly kind: "tap"; readonly name: string }
+  | { readonly kind: "socket"; readonly path: string; readonly listens: boolean };
+
+/** What the user calls it. */
+export function networkName(end: ResolvedEnd): string {
+  return end.kind === "user" ? "user" : end.kind === "tap" ? end.name : end.path;
 }
 
 /** Every model, for messages and the command line. */
@@ -44,7 +86,7 @@ export function resolveNetworks(
       `Cannot attach ${list.length} network cards: the board has room for ${MAX_NETWORKS}`,
     );
   }
-  const networks = list.map(resolveNetwork);
+  const networks = list.map((network: NetworkOptions, i) => resolveNetwork(network, i));
   const macs = networks.map(({ mac }) => mac.join(":"));
   if (new Set(macs).size < macs.length) {
     throw new UsageError("Cannot attach two network cards with the same address: leave mac out");
@@ -52,16 +94,49 @@ export function resolveNetworks(
   return networks;
 }
 
-/** @throws {UsageError} When something cannot be. */
+/**
+ * @param index Of the card among those that the machine starts with.
+ * @throws {UsageError} When something cannot be.
+ */
 export function resolveNetwork(
   { end, model = "e1000", mac, pcap }: NetworkOptions,
+  index?: number,
 ): ResolvedNetwork {
   if (!NETWORK_MODELS.includes(model)) {
     throw new UsageError(
       `Cannot use the network card "${model}": ${NETWORK_MODELS.join(" or ")} is possible`,
     );
   }
-  return { end, model, mac: mac === undefined ? randomMac() : parseMac(mac), pcap };
+  const resolved = resolveEnd(end);
+  const address = mac !== undefined
+    ? parseMac(mac)
+    : resolved.kind === "user" && index !== undefined
+    ? Uint8Array.of(0x52, 0x54, 0x00, 0x68, 0x76, index)
+    : randomMac();
+  return { end: resolved, model, mac: address, pcap };
+}
+
+function resolveEnd(end: NetworkOptions["end"]): ResolvedEnd {
+  if (end === "user") return { kind: "user", forwards: [], restrict: false };
+  if ("tap" in end) return { kind: "tap", name: end.tap };
+  if ("socket" in end) return { kind: "socket", path: end.socket, listens: end.listen ?? false };
+  const { forwards = [], restrict = false } = end.user;
+  return { kind: "user", forwards: forwards.map(parseForward), restrict };
+}
+
+/** @throws {UsageError} */
+function parseForward(text: string): PortForward {
+  const match = /^(tcp|udp):(?:(\[[^\]]*\]|[^:[\]]*):)?(\d{1,5}):(\d{1,5})$/.exec(text);
+  const address = match && parseAddress(match[2] ?? "127.0.0.1");
+  const hostPort = Number(match?.[3]);
+  const guestPort = Number(match?.[4]);
+  if (!match || !address || !(hostPort <= 65_535) || !(guestPort >= 1 && guestPort <= 65_535)) {
+    throw new UsageError(
+      `Cannot forward "${text}": write tcp:HOSTPORT:GUESTPORT or udp:ADDRESS:HOSTPORT:GUESTPORT, ` +
+        "with an IPv6 address in brackets",
+    );
+  }
+  return { protocol: match[1] as "tcp" | "udp", address, hostPort, guestPort };
 }
 
 /** @throws {UsageError} */

@@ -2,14 +2,20 @@
 
 import { closeNetworkHandle, type NetworkHandle } from "../devices/net/network_handle.ts";
 import { pcapHeader } from "../devices/net/pcap_end.ts";
+import type { Forward } from "../devices/net/user/user_end.ts";
 import { fileProblem } from "./core/file_problem.ts";
+import { parseAddress } from "./core/ip_address.ts";
 import { HostError, UsageError } from "./errors.ts";
-import type { ResolvedNetwork } from "./network_options.ts";
+import type { PortForward, ResolvedEnd, ResolvedNetwork } from "./network_options.ts";
 import {
+  AF_INET,
+  AF_INET6,
   AF_UNIX,
+  closeDescriptor,
   Errno,
   FileHandle,
   openTap,
+  SOCK_DGRAM,
   SOCK_STREAM,
   Socket,
   socketError,
@@ -20,6 +26,7 @@ import {
 export class Networks implements Disposable {
   /** In the order of the configuration. */
   readonly handles: readonly NetworkHandle[];
+  readonly #forwards: PortForward[] = [];
   readonly #paths: string[] = [];
 
   /** @throws {HostError} When one cannot be had; those opened before are closed. */
@@ -37,6 +44,11 @@ export class Networks implements Disposable {
     }
   }
 
+  /** The ports that lead to the guest, with their numbers where the kernel has chosen them. */
+  get forwards(): readonly PortForward[] {
+    return this.#forwards;
+  }
+
   [Symbol.dispose](): void {
     this.handles.forEach(closeNetworkHandle);
     for (const path of this.#paths) {
@@ -49,8 +61,8 @@ export class Networks implements Disposable {
     this.#paths.length = 0;
   }
 
-  #open({ end, pcap }: ResolvedNetwork): NetworkHandle {
-    const handle: NetworkHandle = { end: this.#openEnd(end) };
+  #open({ end, mac, pcap }: ResolvedNetwork): NetworkHandle {
+    const handle: NetworkHandle = { end: this.#openEnd(end, mac) };
     if (pcap === undefined) return handle;
     try {
       const file = FileHandle.open(pcap, { write: true, create: true, truncate: true });
@@ -62,11 +74,35 @@ export class Networks implements Disposable {
     }
   }
 
-  #openEnd(end: ResolvedNetwork["end"]): NetworkHandle["end"] {
-    if ("tap" in end) return { kind: "tap", fd: openTap(end.tap) };
-    const { socket: path, listen = false } = end;
-    const { fd } = listen ? this.#listen(path) : connectTo(path);
-    return { kind: "stream", fd, listens: listen, name: path };
+  #openEnd(end: ResolvedEnd, mac: Uint8Array): NetworkHandle["end"] {
+    switch (end.kind) {
+      case "tap":
+        return { kind: "tap", fd: openTap(end.name) };
+      case "socket": {
+        const { path, listens } = end;
+        const { fd } = listens ? this.#listen(path) : connectTo(path);
+        return { kind: "stream", fd, listens, name: path };
+      }
+      case "user": {
+        const forwards = this.#openForwards(end.forwards);
+        return { kind: "user", restrict: end.restrict, dns: hostNameServer(), forwards, mac };
+      }
+    }
+  }
+
+  #openForwards(ports: readonly PortForward[]): Forward[] {
+    const forwards: Forward[] = [];
+    try {
+      for (const port of ports) {
+        const socket = openPort(port);
+        forwards.push({ protocol: port.protocol, fd: socket.fd, guestPort: port.guestPort });
+        this.#forwards.push({ ...port, hostPort: socket.localAddress()!.port });
+      }
+      return forwards;
+    } catch (error) {
+      for (const { fd } of forwards) closeDescriptor(fd);
+      throw error;
+    }
   }
 
   #listen(path: string): Socket {
@@ -82,6 +118,33 @@ export class Networks implements Disposable {
       throw error;
     }
   }
+}
+
+function openPort({ protocol, address, hostPort }: PortForward): Socket {
+  const family = address.length === 4 ? AF_INET : AF_INET6;
+  const socket = Socket.open(family, protocol === "tcp" ? SOCK_STREAM : SOCK_DGRAM);
+  try {
+    socket.bind({ address, port: hostPort });
+    if (protocol === "tcp") socket.listen();
+    return socket;
+  } catch (error) {
+    socket[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** The first name server of the host's, if it says one (resolv.conf(5)). */
+function hostNameServer(): Uint8Array | undefined {
+  try {
+    const text = Deno.readTextFileSync("/etc/resolv.conf");
+    for (const [, address] of text.matchAll(/^\s*nameserver\s+(\S+)/gm)) {
+      const bytes = parseAddress(address);
+      if (bytes !== undefined) return bytes;
+    }
+  } catch {
+    // Then it has none.
+  }
+  return undefined;
 }
 
 function connectTo(path: string): Socket {

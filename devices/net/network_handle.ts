@@ -5,10 +5,11 @@ import { closeDescriptor, type DescriptorSet, FileHandle } from "../../hv/sys/mo
 import { PcapEnd } from "./pcap_end.ts";
 import { StreamEnd } from "./stream_end.ts";
 import { TapEnd } from "./tap_end.ts";
+import { type Forward, UserEnd } from "./user/user_end.ts";
 
 /** Cloneable; made by main, which also closes it. */
 export interface NetworkHandle {
-  readonly end: TapHandle | StreamHandle;
+  readonly end: TapHandle | StreamHandle | UserHandle;
   /** A capture file, begun. */
   readonly pcap?: { readonly fd: number; readonly path: string };
 }
@@ -26,6 +27,17 @@ export interface StreamHandle {
   readonly listens: boolean;
   /** What the user calls it. */
   readonly name: string;
+}
+
+/** The network without privileges. */
+export interface UserHandle {
+  readonly kind: "user";
+  readonly restrict: boolean;
+  /** The host's name server, 4 or 16 bytes. */
+  readonly dns: Uint8Array | undefined;
+  readonly forwards: readonly Forward[];
+  /** Of the card. */
+  readonly mac: Uint8Array;
 }
 
 /** What the thread has for its ends. */
@@ -48,11 +60,14 @@ function attachEnd(end: NetworkHandle["end"], { descriptors, warn }: EndContext)
       return new TapEnd(end.fd, descriptors);
     case "stream":
       return new StreamEnd({ ...end, descriptors, warn });
+    case "user":
+      return new UserEnd({ ...end, descriptors });
   }
 }
 
 /** Closes what a handle holds. */
 export function closeNetworkHandle({ end, pcap }: NetworkHandle): void {
-  closeDescriptor(end.fd);
+  if (end.kind === "user") { for (const { fd } of end.forwards) closeDescriptor(fd); }
+  else closeDescriptor(end.fd);
   if (pcap !== undefined) closeDescriptor(pcap.fd);
 }

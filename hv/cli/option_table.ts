@@ -68,9 +68,9 @@ export const RUN: CommandSpec = {
     },
     {
       name: "net",
-      value: "tap=NAME|socket=PATH[,listen][,model=e1000][,mac=M][,pcap=F]",
+      value: "user[,forward=tcp:2222:22][,restrict]|tap=NAME|socket=PATH[,listen]",
       multiple: true,
-      help: "a network card and its other end",
+      help: "a network card and its other end; also ,model=e1000,mac=ADDRESS,pcap=FILE",
     },
     { name: "boot", value: "ORDER", help: "e.g. cdrom,disk (default floppy,disk,cdrom)" },
     { name: "bios", value: "builtin|FILE", help: "firmware (default builtin), e.g. SeaBIOS" },

@@ -5,46 +5,71 @@ import { NETWORK_MODELS, type NetworkOptions } from "../network_options.ts";
 import type { NetworkModel } from "../pc/board_config.ts";
 import { splitAtCommas } from "./commas.ts";
 
-/** What each other end may be followed by. */
-const FLAGS = { tap: [], socket: ["listen"] } as const satisfies Record<string, readonly string[]>;
-const COMMON = ["model", "mac", "pcap"];
+/** What may follow any other end. */
+const COMMON = ["model=", "mac=", "pcap="];
+/** What may follow each: with `=` it has a value. */
+const POSSIBLE: Readonly<Record<string, readonly string[]>> = {
+  user: ["forward=", "restrict", ...COMMON],
+  tap: COMMON,
+  socket: ["listen", ...COMMON],
+};
+
+/** A word behind a comma: its name, with `=` if it has a value. */
+interface Word {
+  readonly name: string;
+  readonly value: string;
+}
 
 /**
- * `tap=NAME` or `socket=PATH`, and more behind commas; a comma in a name is written twice.
+ * `user`, `tap=NAME` or `socket=PATH`, and more behind commas; a comma in a name is written twice.
  *
  * @throws {UsageError}
  */
 export function parseNetwork(value: string): NetworkOptions {
-  const [first, ...rest] = splitAtCommas(value).map((part) => {
-    const [name, ...text] = part.split("=");
-    return { name, text: text.length === 0 ? undefined : text.join("=") };
-  });
-  const kind = first.name as keyof typeof FLAGS;
-  if (!Object.hasOwn(FLAGS, kind) || !first.text) {
-    throw new UsageError(`Cannot use --net ${value}: tap=NAME or socket=PATH is possible`);
+  const [first, ...rest] = splitAtCommas(value).map(readWord);
+  const kind = first.name.replace("=", "");
+  const isWhole = kind === "user" ? first.name === "user" : first.value !== "";
+  if (!Object.hasOwn(POSSIBLE, kind) || !isWhole) {
+    throw new UsageError(`Cannot use --net ${value}: user, tap=NAME or socket=PATH is possible`);
   }
-  const possible: readonly string[] = [...FLAGS[kind], ...COMMON];
-  const given = new Map<string, string | undefined>();
-  for (const { name, text } of rest) {
-    const isFlag = (FLAGS[kind] as readonly string[]).includes(name);
-    if (!possible.includes(name) || (text === undefined) !== isFlag || text === "") {
-      throw new UsageError(
-        `Cannot use "${name}${text === undefined ? "" : `=${text}`}" in --net ${value}: ` +
-          `${kind} takes ${possible.map((p) => COMMON.includes(p) ? `${p}=…` : p).join(", ")}`,
-      );
-    }
-    given.set(name, text);
+  for (const { name, value: text } of rest) {
+    if (POSSIBLE[kind].includes(name) && name.endsWith("=") === (text !== "")) continue;
+    throw new UsageError(
+      `Cannot use "${name}${text}" in --net ${value}: ` +
+        `${kind} takes ${POSSIBLE[kind].map((p) => p.replace("=", "=…")).join(", ")}`,
+    );
   }
-  const model = given.get("model");
+  const all = (name: string) => rest.filter((word) => word.name === name).map(({ value }) => value);
+  const model = all("model=").at(-1);
   if (model !== undefined && !(NETWORK_MODELS as readonly string[]).includes(model)) {
     throw new UsageError(
       `Cannot use model=${model} in --net ${value}: ${NETWORK_MODELS.join(" or ")} is possible`,
     );
   }
   return {
-    end: kind === "tap" ? { tap: first.text } : { socket: first.text, listen: given.has("listen") },
+    end: endOf(kind, first.value, all),
     model: model as NetworkModel | undefined,
-    mac: given.get("mac"),
-    pcap: given.get("pcap"),
+    mac: all("mac=").at(-1),
+    pcap: all("pcap=").at(-1),
   };
+}
+
+function endOf(
+  kind: string,
+  name: string,
+  all: (name: string) => string[],
+): NetworkOptions["end"] {
+  switch (kind) {
+    case "tap":
+      return { tap: name };
+    case "socket":
+      return { socket: name, listen: all("listen").length > 0 };
+    default:
+      return { user: { forwards: all("forward="), restrict: all("restrict").length > 0 } };
+  }
+}
+
+function readWord(text: string): Word {
+  const at = text.indexOf("=") + 1;
+  return at === 0 ? { name: text, value: "" } : { name: text.slice(0, at), value: text.slice(at) };
 }

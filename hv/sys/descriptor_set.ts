@@ -10,9 +10,12 @@ export interface Readiness {
   readonly writable: boolean;
 }
 
-/** A descriptor in the set; disposing of it takes it out and leaves it open. */
+/** A descriptor in the set; disposing of it, before it is closed, takes it out and leaves it open. */
 export interface Watched extends Disposable {
-  /** Says what to wait for from now on; nothing at all keeps it from being reported. */
+  /**
+   * Says what to wait for from now on; nothing at all keeps it from being reported. Does nothing once
+   * it was taken out.
+   */
   await(what: Partial<Readiness>): void;
 }
 
@@ -65,8 +68,10 @@ export class DescriptorSet extends Descriptor {
       events = wanted;
     };
     return {
-      await: ({ readable = false, writable = false }) =>
-        change((readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0)),
+      await: ({ readable = false, writable = false }) => {
+        if (!this.#handlers.has(token)) return;
+        change((readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0));
+      },
       [Symbol.dispose]: () => {
         if (!this.#handlers.delete(token)) return;
         change(0);

@@ -8,6 +8,16 @@ const HOST = 4;
 Deno.test("networks that cannot be are refused, with what can", async () => {
   await allRefused([
     ["run --net bridge", USAGE, /--net bridge: .*tap=NAME.*socket=PATH/],
+    ["run --net user=x", USAGE, /--net user=x: user, tap=NAME or socket=PATH/],
+    [
+      "run --net user,listen",
+      USAGE,
+      /"listen" in --net user,listen: user takes forward=…, restrict/,
+    ],
+    ["run --net user,forward=22", USAGE, /Cannot forward "22": write tcp:HOSTPORT:GUESTPORT/],
+    ["run --net user,forward=tcp:x:1:2", USAGE, /Cannot forward "tcp:x:1:2"/],
+    ["run --net user,forward=tcp:70000:2", USAGE, /Cannot forward "tcp:70000:2"/],
+    ["run --net user,forward=tcp:1:0", USAGE, /Cannot forward "tcp:1:0"/],
     ["run --net tap", USAGE, /--net tap: /],
     ["run --net tap=", USAGE, /--net tap=: /],
     ["run --net tap=x,listen", USAGE, /"listen" in --net tap=x,listen: tap takes /],
@@ -33,5 +43,11 @@ Deno.test("ends that are not there, or not to be had, are refused", async () => 
     [`run --net socket=${file},listen`, HOST, /use the address .*plain: address already in use/],
     [`run --net socket=${long},listen`, USAGE, /at most 107 bytes/],
   ];
+  const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = taken.addr as Deno.NetAddr;
+  const used = new RegExp(`use the address 127.0.0.1:${port}: address already in use`);
+  refusals.push([`run --net user,forward=tcp:${port}:22`, HOST, used]);
+  refusals.push([`run --net user,forward=tcp:203.0.113.7:${port}:22`, HOST, /not of this host/]);
   await allRefused(refusals);
+  taken.close();
 });
