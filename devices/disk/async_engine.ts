@@ -24,6 +24,9 @@ import type { Transfers } from "./transfers.ts";
 type Transfer = Extract<BlockRequest, { op: "read" | "write" }>;
 type Done = (result: BlockResult) => void;
 
+/** Pieces of one request that are under way at once. */
+const MAX_PARTS = 64;
+
 /** See above. */
 export class AsyncEngine implements BlockEngine {
   readonly #image: DiskImage;
@@ -58,7 +61,7 @@ export class AsyncEngine implements BlockEngine {
     }
     const extent = this.#extent(request);
     if (extent === undefined) return this.#serial.start(request, done);
-    if (extent.length < request.length) return this.#split(request, extent.length, done);
+    if (extent.length < request.length) return this.#split(request, done);
     this.#transfer(request, extent, done);
   }
 
@@ -88,16 +91,38 @@ export class AsyncEngine implements BlockEngine {
     return image.extent?.(offset, length, isWrite);
   }
 
-  /** The first `length` bytes of a request, and the rest, end together. */
-  #split(request: Transfer, length: number, done: Done): void {
-    let left = 2;
+  /**
+   * Carries a request out piece by piece, each as long as it lies plainly in one place; they end
+   * together. Only so many are under way at once, one after the other and not one within the other: a
+   * guest can have a request of as many pieces as its gigabytes have clusters.
+   */
+  #split(request: Transfer, done: Done): void {
+    let at = 0;
+    let underWay = 0;
     let worst: BlockResult = BlockResult.ok;
+    let isBeginning = false;
+    const goOn = () => {
+      if (isBeginning) return;
+      isBeginning = true;
+      while (at < request.length && underWay < MAX_PARTS) {
+        const rest = part(request, at, request.length - at);
+        const extent = this.#extent(rest);
+        const length = Math.min(extent?.length ?? rest.length, rest.length);
+        const piece = part(rest, 0, length);
+        at += length;
+        underWay++;
+        if (extent === undefined) this.#serial.start(piece, ended);
+        else this.#transfer(piece, extent, ended);
+      }
+      isBeginning = false;
+      if (underWay === 0) done(worst);
+    };
     const ended = (result: BlockResult) => {
       if (result !== BlockResult.ok) worst = result;
-      if (--left === 0) done(worst);
+      underWay--;
+      goOn();
     };
-    this.start(part(request, 0, length), ended);
-    this.start(part(request, length, request.length - length), ended);
+    goOn();
   }
 
   #transfer(request: Transfer, { fd, position }: HostRange, done: Done): void {

@@ -215,3 +215,43 @@ engineTest("decoded code is dropped when data have come, not before", (make) => 
   b.run(transfer("read", 0, [0x1000, 512], [0x8000, 1024]));
   assert.deepEqual(touched.slice(-2), [[0x1000, 512], [0x8000, 1024]]);
 });
+
+Deno.test("a request of as many pieces as sectors ends, and no stack with it", () => {
+  const SECTORS = 32768;
+  const path = Deno.makeTempFileSync({ prefix: "hv-test-" });
+  const memory = GuestMemory.allocate(RAM_BYTES, 0);
+  const sizeBytes = SECTORS * 512;
+  Deno.truncateSync(path, sizeBytes);
+  using raw = new RawImage(FileHandle.open(path, { write: true }), sizeBytes);
+  // Each sector lies in a place of its own, as the clusters of an image do that a guest has seen to.
+  const image = new Proxy(raw as DiskImage, {
+    get: (target, name) =>
+      name === "extent"
+        ? (offset: number, length: number, write: boolean) =>
+          target.extent!(offset, Math.min(length, 512), write)
+        : Reflect.get(target, name).bind?.(target) ?? Reflect.get(target, name),
+  });
+  const transfers = openTransfers("threads");
+  try {
+    let most = 0;
+    const start = transfers.start.bind(transfers);
+    let underWay = 0;
+    transfers.start = (request) => {
+      most = Math.max(most, ++underWay);
+      start({ ...request, done: (result) => (underWay--, request.done(result)) });
+    };
+    const engine = new AsyncEngine(image, memory, transfers, (error) => {
+      throw error;
+    });
+    // All of guest memory, again and again.
+    const ranges = Array.from({ length: sizeBytes / RAM_BYTES }, () => [0, RAM_BYTES] as const);
+    const results: BlockResult[] = [];
+    engine.start(transfer("read", 0, ...ranges), (result) => results.push(result));
+    transfers.drain();
+    assert.deepEqual(results, [BlockResult.ok]);
+    assert.ok(most <= 64, `${most} pieces were under way`);
+  } finally {
+    transfers[Symbol.dispose]();
+    Deno.removeSync(path);
+  }
+});
