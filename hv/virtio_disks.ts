@@ -59,8 +59,10 @@ export class VirtioDisks implements Disposable {
     for (const transfers of this.#transfers.values()) {
       if (!transfers.busy) continue;
       transfers.submit();
-      if (transfers.serve() > 0) this.#signal();
+      transfers.serve();
     }
+    // Also of what has ended while a request waited for all others.
+    this.#signal();
   }
 
   /** Returns when nothing is under way. */
