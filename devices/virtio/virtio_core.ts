@@ -202,9 +202,13 @@ export class VirtioCore implements Device {
     return this.#state.driverFeatures[word] ?? 0;
   }
 
-  /** The driver accepts features, until it has said that these are all (3.1.1). */
+  /**
+   * The driver accepts features, until it has said that these are all (3.1.1). One that has not, and
+   * goes on, cannot change the form of its queues while they are in use.
+   */
   acceptFeatures(word: number, bits: number): void {
-    if ((this.#state.status & VirtioStatus.FEATURES_OK) !== 0 || word >= FEATURE_WORDS) return;
+    const settled = VirtioStatus.FEATURES_OK | VirtioStatus.DRIVER_OK;
+    if ((this.#state.status & settled) !== 0 || word >= FEATURE_WORDS) return;
     this.#state.driverFeatures[word] = bits;
   }
 

@@ -254,3 +254,12 @@ Deno.test("a packed queue may have any size (2.8.10.1)", () => {
   core.setQueueSize(0, 6);
   assert.equal(core.queueState(0)!.size, 6);
 });
+
+Deno.test("a driver that skips FEATURES_OK cannot change its queues' form while they are used", () => {
+  const { core } = fresh();
+  core.status = ACKNOWLEDGE | DRIVER;
+  core.acceptFeatures(1, 1);
+  core.status = ACKNOWLEDGE | DRIVER | DRIVER_OK;
+  core.acceptFeatures(1, 1 | (1 << (RING_PACKED - 32)));
+  assert.equal(core.driverFeatures(1), 1);
+});
