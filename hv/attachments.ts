@@ -25,7 +25,11 @@ export type AttachOptions =
 
 /** How to take a device out of a running machine. */
 export interface DetachOptions {
-  /** Take it out at once, as one pulls a card, whatever the guest is doing with it. Default: false. */
+  /**
+   * Take it out at once, as one pulls a card, whatever the guest is doing with it: what it has not
+   * written yet is lost, and a system that is not made for that (Linux is not, for PCI) goes on
+   * believing in it. Default: false.
+   */
   readonly force?: boolean;
   /** How long the guest may take to let it go, ms. Default: 30 000. */
   readonly timeoutMs?: number;

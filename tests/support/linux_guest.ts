@@ -60,8 +60,9 @@ export class LinuxGuest implements AsyncDisposable {
         ...options,
       });
       try {
-        await machine.console.expect(PROMPT, { timeoutMs: PATIENCE_MS });
-        return new LinuxGuest(machine);
+        const guest = new LinuxGuest(machine);
+        await guest.isUp();
+        return guest;
       } catch (error) {
         await machine[Symbol.asyncDispose]();
         throw error;
@@ -69,6 +70,11 @@ export class LinuxGuest implements AsyncDisposable {
     } finally {
       await Deno.remove(initrd);
     }
+  }
+
+  /** Waits for its shell, after a start. */
+  async isUp(): Promise<void> {
+    await this.machine.console.expect(PROMPT, { timeoutMs: PATIENCE_MS });
   }
 
   /** Runs a command; what it printed. A status other than 0 fails the test. */

@@ -1,0 +1,118 @@
+/** Debian's kernel, as it is, when disks come and go: it notices by itself, by ACPI. */
+
+import assert from "node:assert/strict";
+import { openDisk } from "../../devices/disk/open_disk.ts";
+import type { Attachment } from "../../hv/mod.ts";
+import { guestTest, PATIENCE_MS } from "../support/guests.ts";
+import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
+
+const MKFS = "/usr/sbin/mkfs.ext4";
+const FSCK = "/usr/sbin/e2fsck";
+const DEBUGFS = "/usr/sbin/debugfs";
+const DISK_BYTES = 64 << 20;
+const ROUNDS = 20;
+const MODULES = ["virtio_pci", "virtio_blk", "ext4"];
+const timeoutMs = PATIENCE_MS;
+
+async function withImage(body: (path: string) => Promise<void>): Promise<void> {
+  const path = await Deno.makeTempFile({ prefix: "hv-test-disk-" });
+  try {
+    await Deno.truncate(path, DISK_BYTES);
+    await body(path);
+  } finally {
+    await Deno.remove(path);
+  }
+}
+
+/** What a program of the host says. */
+async function host(program: string, ...args: string[]): Promise<string> {
+  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
+  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  assert.ok(success, text(stdout) + text(stderr));
+  return text(stdout);
+}
+
+const comes = "until [ -b /dev/vda ]; do sleep 0.05; done";
+const goes = "while [ -b /dev/vda ]; do sleep 0.05; done";
+
+/** The disk is on the image as the guest left it, and nobody has that open. */
+async function isClean(path: string, file: string): Promise<void> {
+  openDisk({ path })[Symbol.dispose]();
+  await host(FSCK, "-fn", path);
+  assert.equal(await host(DEBUGFS, "-R", "cat /file", path), `${file}\n`);
+}
+
+guestTest("a stock Linux kernel when disks come and go", [
+  {
+    name: "it finds a disk by itself, fills it, and lets it go, when asked or of its own accord",
+    needs: [...LINUX_GUEST, MKFS, FSCK, DEBUGFS],
+    accelerator: "soft",
+    body: () =>
+      withImage(async (path) => {
+        await using guest = await LinuxGuest.start({
+          cpus: 2,
+          modules: MODULES,
+          programs: [MKFS],
+        });
+        const m = guest.machine;
+        assert.equal(await guest.run("ls /sys/bus/pci/slots | wc -l"), "8");
+        let disk: Attachment = await m.attach({ disk: { path, serial: "HOT" } });
+        await guest.run(comes);
+        assert.equal(await guest.run("cat /sys/block/vda/serial"), "HOT");
+        assert.match(await guest.run("ls -l /sys/block/vda"), /0000:00:18\.0/);
+        assert.match(await guest.run("cat /proc/interrupts"), /PCI-MSI.*virtio0-req\.1/);
+        await guest.run("mkfs.ext4 -q /dev/vda && mount -t ext4 /dev/vda /mnt");
+        await guest.run("echo first > /mnt/file && umount /mnt");
+        await m.detach(disk, { timeoutMs });
+        await guest.run(goes);
+        await isClean(path, "first");
+
+        // The guest's own user takes it out, and then it is asked for.
+        disk = await m.attach({ disk: path });
+        await guest.run(comes);
+        await guest.run("mount -t ext4 /dev/vda /mnt && echo second > /mnt/file && umount /mnt");
+        await guest.run("echo 1 > /sys/bus/pci/devices/0000:00:18.0/remove");
+        await m.detach(disk, { timeoutMs });
+        await isClean(path, "second");
+
+        // The guest's own user switches the slot off: that is all it takes.
+        disk = await m.attach({ disk: path });
+        await guest.run(comes);
+        await guest.run("mount -t ext4 /dev/vda /mnt && echo third > /mnt/file && umount /mnt");
+        await guest.run("echo 0 > /sys/bus/pci/slots/24/power");
+        await disk.left;
+        await isClean(path, "third");
+
+        // What is attached across a reset is there from the start.
+        disk = await m.attach({ disk: path });
+        await guest.run(comes);
+        await m.reset();
+        await guest.isUp();
+        assert.equal(await guest.run("mount -t ext4 /dev/vda /mnt && cat /mnt/file"), "third");
+        await guest.run("umount /mnt");
+        await m.detach(disk, { timeoutMs });
+        await guest.powerOff();
+      }),
+  },
+  {
+    name: `${ROUNDS} disks come and go: each is found, written to, and on the image afterwards`,
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    body: () =>
+      withImage(async (path) => {
+        await using guest = await LinuxGuest.start({ modules: MODULES });
+        const m = guest.machine;
+        for (let round = 0; round < ROUNDS; round++) {
+          const disk = await m.attach({ disk: path });
+          await guest.run(comes);
+          const text = `round ${round} `;
+          await guest.run(`echo "${text}" | dd of=/dev/vda conv=fsync 2>/dev/null`);
+          await m.detach(disk, { timeoutMs });
+          await guest.run(goes);
+          const written = new TextDecoder().decode(Deno.readFileSync(path).subarray(0, 512));
+          assert.ok(written.startsWith(text), `round ${round}: ${written}`);
+        }
+        await guest.powerOff();
+      }),
+  },
+]);
