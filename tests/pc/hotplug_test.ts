@@ -6,6 +6,7 @@ import { Event } from "../../hv/control.ts";
 import type { HotDevice } from "../../hv/pc/hotplug.ts";
 import { HOTPLUG_SLOTS } from "../../hv/pc/layout.ts";
 import { configCycles } from "../devices/pci/support.ts";
+import { Random, seed } from "../support/random.ts";
 import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
 
 const [SLOT] = HOTPLUG_SLOTS;
@@ -134,4 +135,45 @@ Deno.test("a description beyond the slot's room is refused, and the slot stays e
   await assert.rejects(hotplug.insert(SLOT, DISK, { path: "x".repeat(1 << 20) }), RangeError);
   assert.equal(hotplug.freeSlot, SLOT);
   assert.deepEqual(hotplug.devices, []);
+});
+
+Deno.test(`whatever the guest does while devices come and go, nothing is left (HV_SEED=${seed()})`, async () => {
+  const { board: made, pc, ports, hotplug, read, write } = board();
+  const random = new Random(seed());
+  const { stateBytes } = made;
+  const seen = () => ({ ports: pc.ports.ranges.length, memory: pc.mmio.ranges.length });
+  const before = seen();
+  const value = () => random.chance(50) ? random.u32() : (1 << random.below(32)) >>> 0;
+  for (let step = 0; step < 5000; step++) {
+    const slot = random.pick(HOTPLUG_SLOTS);
+    switch (random.below(8)) {
+      case 0:
+        if (hotplug.freeSlot !== undefined) await hotplug.insert(hotplug.freeSlot, DISK);
+        break;
+      case 1:
+        await hotplug.remove(slot);
+        break;
+      case 2:
+        if (read(slot, 0, 0, 2) !== 0xffff) hotplug.announce(slot);
+        break;
+      case 3:
+        hotplug.requestEject(slot);
+        break;
+      case 4:
+        for (const ejected of hotplug.takeEjected()) await hotplug.remove(ejected);
+        break;
+      case 5:
+        ports.write(random.pick([PCIU, PCID, B0EJ, 0xae0c, 0xafe0]), random.pick([1, 4]), value());
+        break;
+      case 6:
+        write(slot, 0, random.pick([4, 0x10, 0x14, 0x20, 0x40]), 4, value());
+        break;
+      default:
+        pc.mmio.write(random.pick([0xc000_0000, 0xfebf_0000]) + random.below(0x4000), 4, value());
+    }
+    made.serveIo();
+  }
+  for (const slot of HOTPLUG_SLOTS) await hotplug.remove(slot);
+  assert.deepEqual(seen(), before);
+  assert.equal(made.stateBytes, stateBytes);
 });
