@@ -4,6 +4,7 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 2.7 "Split Virtqueues".
  */
 
+import { alignUp } from "../../../hv/core/align.ts";
 import type { GuestMemory } from "../../../hv/core/guest_memory.ts";
 
 /** A buffer of a chain. */
@@ -31,13 +32,16 @@ export class SplitDriver {
   #nextDescriptor = 0;
   #seen = 0;
 
-  /** @param base Where it may use 26 bytes an entry and a few more, 16-byte aligned. */
-  constructor(memory: GuestMemory, base: number, size: number) {
+  /**
+   * @param base Where it may use 26 bytes an entry and a few more, 16-byte aligned.
+   * @param usedAlignment Of the used ring; a page for legacy devices (2.7.2).
+   */
+  constructor(memory: GuestMemory, base: number, size: number, usedAlignment = 4) {
     this.memory = memory;
     this.size = size;
     this.descriptors = base;
     this.available = base + size * 16;
-    this.used = (this.available + 6 + size * 2 + 3) & ~3;
+    this.used = alignUp(this.available + 6 + size * 2, usedAlignment);
     for (let at = base; at < this.used + 6 + size * 8; at++) memory.writeU8(at, 0);
   }
 

@@ -12,6 +12,8 @@ export interface QueuePlace {
 
 /** See above. */
 export interface GuestTransport {
+  /** Is it the interface of before virtio 1.0? */
+  readonly isLegacy: boolean;
   /** Brings the registers to where this driver expects them, whatever has been done to them. */
   place(random: Random): void;
   /** The device status field. */

@@ -3,10 +3,12 @@
 import assert from "node:assert/strict";
 import { msixState } from "../../../../devices/pci/msix.ts";
 import { PciFunctionState } from "../../../../devices/pci/pci_function.ts";
+import { LEGACY_PAGE as PAGE, legacyRings } from "../../../../devices/virtio/split_ring.ts";
 import { VirtioFeature } from "../../../../devices/virtio/virtio_bits.ts";
 import { VirtioCore, virtioState } from "../../../../devices/virtio/virtio_core.ts";
 import { VirtioPci } from "../../../../devices/virtio/virtio_pci.ts";
 import { virtioPciState } from "../../../../devices/virtio/virtio_pci_state.ts";
+import { alignUp } from "../../../../hv/core/align.ts";
 import type { Random } from "../../../support/random.ts";
 import { PackedDriver } from "../packed_driver.ts";
 import { SplitDriver } from "../split_driver.ts";
@@ -15,14 +17,15 @@ import { CheckedLock } from "./checked_memory.ts";
 import type { GuestTransport } from "./guest_transport.ts";
 import { HostileBench } from "./hostile_bench.ts";
 import { HostilePackedRing, type HostileRing, HostileSplitRing } from "./hostile_ring.ts";
+import { LegacyGuest } from "./legacy_guest.ts";
 import { PciGuest, SLOT } from "./pci_guest.ts";
-import { RequestMemory } from "./request_memory.ts";
+import { BUFFERS, RequestMemory } from "./request_memory.ts";
 import type { Exchange, MakeSubject, Subject } from "./subject.ts";
 import { Watch } from "./watch.ts";
 
 /** Room for a ring of 16 entries, and for others that a step puts there. */
 const RING_BYTES = 0x400;
-const READY = ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK;
+const SETTLED = ACKNOWLEDGE | DRIVER | FEATURES_OK;
 
 /** See above. */
 export class HostileRig {
@@ -30,11 +33,14 @@ export class HostileRig {
   readonly subject: Subject;
   readonly core: VirtioCore;
   readonly lock: CheckedLock;
-  readonly guest: GuestTransport;
+  /** How the guest reaches the device; the legacy interface of a transitional device comes second. */
+  readonly guests: readonly GuestTransport[];
   readonly requests: RequestMemory;
   readonly watch: Watch;
   /** Where the guest has its queues. */
   rings: HostileRing[] = [];
+  /** Which of the guests it is at present. */
+  #guest = 0;
   /** Messages that have been sent, of which nothing can be wrong but that there are none. */
   messages = 0;
   readonly #transport: VirtioPci;
@@ -75,8 +81,13 @@ export class HostileRig {
       b.bus.reset();
       this.#transport.reset();
     }
-    const bars = this.#transport.pci.bars.filter(({ kind }) => kind !== "io");
-    this.guest = new PciGuest(b, bars.map(({ index }) => index));
+    const { bars } = this.#transport.pci;
+    const memoryBars = bars.filter(({ kind }) => kind !== "io").map(({ index }) => index);
+    const isTransitional = memoryBars.length < bars.length;
+    this.guests = [
+      new PciGuest(b, memoryBars),
+      ...(isTransitional ? [new LegacyGuest(b, memoryBars)] : []),
+    ];
     this.requests = new RequestMemory(b.ram);
   }
 
@@ -85,7 +96,19 @@ export class HostileRig {
     const twin = new HostileRig(this.#make, new HostileBench(this.bench.copy()));
     twin.rings = this.rings.map((ring) => ring.copy());
     twin.requests.restart(this.requests);
+    twin.#guest = this.#guest;
     return twin;
+  }
+
+  /** The guest's way to the registers. */
+  get guest(): GuestTransport {
+    return this.guests[this.#guest];
+  }
+
+  /** The guest takes one of its ways from now on. */
+  chooseGuest(random: Random): void {
+    this.#guest = random.chance(75) ? 0 : this.guests.length - 1;
+    if (this.guest.isLegacy && this.#legacyBytes > BUFFERS) this.#guest = 0;
   }
 
   /** Is nothing under way of which a copy of the bytes knows nothing? */
@@ -114,22 +137,24 @@ export class HostileRig {
 
   /** Brings the device to where a driver has set it up (3.1.1), with `size` entries a queue. */
   initialise(random: Random, size: number): void {
+    this.chooseGuest(random);
     const { guest } = this;
     guest.place(random);
     this.reset();
     guest.status = ACKNOWLEDGE;
     guest.status = ACKNOWLEDGE | DRIVER;
     this.someFeatures(random).forEach((word, i) => guest.accept(i, word));
-    guest.status = READY & ~DRIVER_OK;
-    assert.equal(guest.status, READY & ~DRIVER_OK, "the device takes the features that it offers");
+    if (!guest.isLegacy) guest.status = SETTLED;
+    const settled = guest.isLegacy ? ACKNOWLEDGE | DRIVER : SETTLED;
+    assert.equal(guest.status, settled, "the device takes the features that it offers");
     this.rings = this.core.queues.map(({ index }) => this.placeRing(index, size));
     for (const ring of this.rings) {
       ring.clear(this.bench.ram);
       guest.setQueue(ring.index, ring.place);
       guest.enableQueue(ring.index);
     }
-    guest.status = READY;
-    assert.equal(guest.status, READY);
+    guest.status = settled | DRIVER_OK;
+    assert.equal(guest.status, settled | DRIVER_OK);
   }
 
   /** A driver's reset, for which it waits (2.4). */
@@ -144,6 +169,7 @@ export class HostileRig {
 
   /** A ring at a place of its own, with the largest size that the queue has up to `size`. */
   placeRing(index: number, size: number): HostileRing {
+    if (this.guest.isLegacy) return this.#placeLegacyRing(index);
     const entries = Math.min(size, this.core.queueMaxSize(index));
     const base = index * RING_BYTES;
     const driverArea = base + entries * 16;
@@ -161,10 +187,35 @@ export class HostileRig {
     });
   }
 
+  /** In one piece, with all entries that there are (2.7.2), behind those of the queues before it. */
+  #placeLegacyRing(index: number): HostileRing {
+    const size = this.core.queueMaxSize(index);
+    const { driverArea, deviceArea } = legacyRings(size);
+    const before = this.core.queues.slice(0, index);
+    // Page 0 is none.
+    const base = PAGE + before.reduce((sum, queue) => sum + this.#legacyRingBytes(queue.index), 0);
+    return new HostileSplitRing(index, {
+      size,
+      descriptors: base,
+      driverArea: base + driverArea,
+      deviceArea: base + deviceArea,
+    });
+  }
+
+  #legacyRingBytes(index: number): number {
+    const size = this.core.queueMaxSize(index);
+    return alignUp(legacyRings(size).deviceArea + 6 + size * 8, PAGE);
+  }
+
+  get #legacyBytes(): number {
+    return this.core.queues.reduce((sum, { index }) => sum + this.#legacyRingBytes(index), PAGE);
+  }
+
   /** Features that may be accepted, some of those that are offered. */
   someFeatures(random: Random): number[] {
     const version = VirtioFeature.VERSION_1;
     return [0, 1].map((word) => {
+      if (this.guest.isLegacy) return (this.guest.offered(word) & random.u32()) >>> 0;
       const taken = this.guest.offered(word) & (random.chance(30) ? 0xffff_ffff : random.u32());
       return (word === version >>> 5 ? taken | (1 << (version & 31)) : taken) >>> 0;
     });
@@ -174,12 +225,14 @@ export class HostileRig {
   check(random: Random): void {
     this.initialise(random, random.pick([8, 16]));
     const { memory } = this.bench;
+    const alignment = this.guest.isLegacy ? PAGE : 4;
     const drivers = this.rings.map(({ place: { descriptors, size }, form }) =>
       form === "split"
-        ? new SplitDriver(memory, descriptors, size)
+        ? new SplitDriver(memory, descriptors, size, alignment)
         : new PackedDriver(memory, descriptors, size)
     );
     this.requests.restart();
+    const { status } = this.guest;
     const exchange: Exchange = (queue, ...buffers) => {
       const driver = drivers[queue];
       const head = driver.add(...buffers);
@@ -192,6 +245,6 @@ export class HostileRig {
     };
     // Often enough to come round the ring.
     for (let i = 0; i < 9; i++) this.subject.check(exchange, this.requests);
-    assert.equal(this.guest.status, READY, "the device is sound");
+    assert.equal(this.guest.status, status, "the device is sound");
   }
 }

@@ -18,8 +18,9 @@ const BAR0 = 0x10;
 const COMMAND = 0x04;
 const MSIX_CONTROL = 0x42;
 const VENDOR_CAPABILITY = 0x09;
-/** Where this guest puts BAR n. */
+/** Where this guest puts memory BAR n, and the legacy registers, which are BAR 0. */
 const barBase = (index: number) => 0xd000_0000 + index * 0x1_0000;
+export const LEGACY_BASE = 0x6000;
 const COMMON = 1;
 const NOTIFY = 2;
 const ISR = 3;
@@ -28,6 +29,7 @@ const SIZES = [1, 2, 4] as const;
 
 /** See above. */
 export class PciGuest implements GuestTransport {
+  readonly isLegacy: boolean = false;
   readonly #bench: HostileBench;
   readonly #config;
   /** Addresses of the transport's structures by cfg_type. */
@@ -56,7 +58,8 @@ export class PciGuest implements GuestTransport {
       this.#config.write(SLOT, 0, offset, size, value);
     write(COMMAND, 2, 0);
     for (const index of this.#bars) write(BAR0 + index * 4, 4, barBase(index));
-    write(COMMAND, 2, 6);
+    write(BAR0, 4, LEGACY_BASE);
+    write(COMMAND, 2, 7);
     write(MSIX_CONTROL, 2, random.chance(60) ? 0x8000 : 0);
     for (let vector = 0; vector < this.#vectors; vector++) {
       const values = [0xfee0_0000, 0, 0x40 + vector, random.chance(80) ? 0 : 1];
@@ -126,6 +129,12 @@ export class PciGuest implements GuestTransport {
     const value = anyValue(random, size);
     const isRead = random.chance(40);
     if (random.chance(30)) return this.#scribbleConfig(random, size, isRead, value);
+    if (random.chance(20)) {
+      const port = LEGACY_BASE + random.below(0x20);
+      if (isRead) return this.#bench.ports.read(port, size);
+      this.#bench.ports.write(port, size, value);
+      return 0;
+    }
     const at = random.chance(60)
       ? this.#common(random.below(0x40))
       : random.chance(30)
@@ -139,7 +148,7 @@ export class PciGuest implements GuestTransport {
   /** Base addresses on each other and anywhere, decoding off, MSI-X off, the access capability. */
   #scribbleConfig(random: Random, size: number, isRead: boolean, value: number): number {
     const offset = random.chance(50)
-      ? random.pick([COMMAND, BAR0 + 4, BAR0 + 16, MSIX_CONTROL])
+      ? random.pick([COMMAND, BAR0, BAR0 + 4, BAR0 + 16, MSIX_CONTROL])
       : random.chance(50)
       ? 0x98 + random.below(20)
       : random.below(256);

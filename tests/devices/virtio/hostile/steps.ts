@@ -24,6 +24,7 @@ const initialise: Step = (rig, random) => {
 
 /** Set up with something wrong: rings, sizes, features, order. */
 const misinitialise: Step = (rig, random) => {
+  rig.chooseGuest(random);
   const { guest, bench: { ram } } = rig;
   guest.place(random);
   if (random.chance(80)) rig.reset();
