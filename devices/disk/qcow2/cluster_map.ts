@@ -75,11 +75,7 @@ export class ClusterMap {
 
   /** Is there anything that has not been written? */
   get dirty(): boolean {
-    return this.#cache.dirty || this.l1IsDirty;
-  }
-
-  get l1IsDirty(): boolean {
-    return this.#dirtyL1.size > 0;
+    return this.#cache.dirty || this.#dirtyL1.size > 0;
   }
 
   /** Entries of L1. */

@@ -5,9 +5,10 @@
  * external data files, subclusters.
  *
  * A crash at any moment leaves an image without errors (clusters may be lost, "leaked") that has
- * everything flushed. For that, what refers to something is written when that is on the medium:
- * data and refcounts, then L2 tables, then L1 (`#commit`). What is overwritten or discarded is given
- * free when nothing on the medium refers to it any more. All of it is on one thread.
+ * everything flushed. For that, what refers to something is written when that is on the medium: data,
+ * refcounts and new L2 tables as they were made (empty, or a copy), then entries of L2 and L1
+ * (`#commit`). What is overwritten or discarded is given free when nothing on the medium refers to it
+ * any more. All of it is on one thread.
  */
 
 import { DiskError, type DiskImage, type HostRange } from "../disk_image.ts";
@@ -343,10 +344,7 @@ export class Qcow2Image implements DiskImage {
     if (map.dirty) {
       file.sync();
       map.writeL2();
-      if (map.l1IsDirty) {
-        file.sync();
-        map.writeL1();
-      }
+      map.writeL1();
     }
     file.sync();
     map.settle();
