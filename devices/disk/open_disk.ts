@@ -15,6 +15,7 @@ import { imageHolders } from "./image_holders.ts";
 import { BackingChain } from "./backing_chain.ts";
 import { attachDisk, closeDiskHandle, type DiskHandle } from "./disk_handle.ts";
 import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
+import { repairQcow2 } from "./qcow2/check.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
 
 /** What to open, and how. */
@@ -96,7 +97,7 @@ function openImage(path: string, opening: Opening): DiskHandle {
     let diskBytes = file.size;
     if (format === "qcow2") {
       const header = readHeader(file);
-      if (write) checkWritable(path, header);
+      if (write) mendForWriting(file, header);
       backing = openBacking(path, header, opening);
       diskBytes = header.sizeBytes;
     }
@@ -135,20 +136,21 @@ function openBacking(
   }
 }
 
-function checkWritable(path: string, { incompatible }: Qcow2Header): void {
-  if (incompatible & Incompatible.dirty) {
+/** Makes sure that an image can be written: what an unclean end has left is mended. */
+function mendForWriting(file: FileHandle, { incompatible }: Qcow2Header): void {
+  const refuse = (problem: string): never => {
     throw new DiskError(
-      path,
+      file.path,
       "corrupt",
-      "its refcounts were not written in the end; repair it with qemu-img check -r all",
+      `${problem}; repair it with hv disk check --repair, or attach it read-only`,
     );
+  };
+  if (incompatible & Incompatible.corrupt) refuse("it is marked as corrupt");
+  if ((incompatible & Incompatible.dirty) === 0) return;
+  repairQcow2(file);
+  if (readHeader(file).incompatible & Incompatible.dirty) {
+    refuse("it was not closed, and has errors");
   }
-  if ((incompatible & Incompatible.corrupt) === 0) return;
-  throw new DiskError(
-    path,
-    "corrupt",
-    "it is marked as corrupt; repair it with qemu-img check -r all, or attach it read-only",
-  );
 }
 
 /**

@@ -1,15 +1,9 @@
 /** A new qcow2 image, version 3, that has nothing in it yet. */
 
 import { type ImageFile, writeZeros } from "../image_file.ts";
-import {
-  Extension,
-  Field,
-  Incompatible,
-  l1EntriesFor,
-  LAZY_REFCOUNTS,
-  MAGIC,
-  MAX_L1_BYTES,
-} from "./header.ts";
+import { Extension, Field, l1EntriesFor, LAZY_REFCOUNTS, MAGIC, MAX_L1_BYTES } from "./header.ts";
+
+import { writeCount } from "./refcount_width.ts";
 
 /** What the image is to be. */
 export interface NewQcow2 {
@@ -20,8 +14,6 @@ export interface NewQcow2 {
   /** Bits of a refcount, a power of two from 1 to 64; default 16. */
   readonly refcountBits?: number;
   readonly lazyRefcounts?: boolean;
-  /** How clusters will be compressed, if any will; default zlib. */
-  readonly compression?: "zlib" | "zstd";
   /** Read where the image has nothing: as its name is to be in the header, and its format. */
   readonly backing?: { readonly file: string; readonly format: string };
 }
@@ -57,14 +49,15 @@ export function createQcow2(file: ImageFile, options: NewQcow2): void {
   }
   const firstBlock = 1 + tableClusters;
   const l1 = firstBlock + blocks;
-  const used = l1 + l1Clusters;
 
   const table = new DataView(new ArrayBuffer(tableClusters * clusterBytes));
   for (let i = 0; i < blocks; i++) {
     table.setBigUint64(i * 8, BigInt((firstBlock + i) * clusterBytes));
   }
   file.write(new Uint8Array(table.buffer), clusterBytes);
-  file.write(usedOnce(used, refcountBits, blocks * clusterBytes), firstBlock * clusterBytes);
+  const counts = new DataView(new ArrayBuffer(blocks * clusterBytes));
+  for (let i = 0; i < l1 + l1Clusters; i++) writeCount(counts, i, refcountBits, 1);
+  file.write(new Uint8Array(counts.buffer), firstBlock * clusterBytes);
   writeZeros(file, l1 * clusterBytes, l1Clusters * clusterBytes);
   file.sync();
   const header = headerCluster(options, clusterBytes, {
@@ -75,21 +68,6 @@ export function createQcow2(file: ImageFile, options: NewQcow2): void {
   });
   file.write(header, 0);
   file.sync();
-}
-
-/** Blocks of refcounts, `bytes` long, that say 1 for each of the first `clusters` clusters. */
-export function usedOnce(clusters: number, refcountBits: number, bytes: number): Uint8Array {
-  const counts = new Uint8Array(bytes);
-  for (let cluster = 0; cluster < clusters; cluster++) {
-    if (refcountBits >= 8) {
-      // Big-endian: the last byte of each.
-      counts[(cluster + 1) * refcountBits / 8 - 1] = 1;
-    } else {
-      const bit = cluster * refcountBits;
-      counts[bit >> 3] |= 1 << (bit & 7);
-    }
-  }
-  return counts;
 }
 
 function headerCluster(
@@ -107,10 +85,6 @@ function headerCluster(
   view.setBigUint64(Field.l1Position, BigInt(tables.l1Position));
   view.setBigUint64(Field.refcountTablePosition, BigInt(clusterBytes));
   view.setUint32(Field.refcountTableClusters, tables.tableClusters);
-  if (options.compression === "zstd") {
-    view.setUint32(Field.incompatible + 4, Incompatible.compressionType);
-    view.setUint8(Field.compressionType, 1);
-  }
   if (options.lazyRefcounts) view.setUint32(Field.compatible + 4, LAZY_REFCOUNTS);
   view.setUint32(Field.refcountOrder, Math.log2(tables.refcountBits));
   view.setUint32(Field.headerLength, HEADER_BYTES);

@@ -50,11 +50,15 @@ const SUPPORTED = Incompatible.dirty | Incompatible.corrupt | Incompatible.compr
 /** Bit of `compatible`: refcounts may be written late while the dirty bit is set. */
 export const LAZY_REFCOUNTS = 1;
 
+/** Bit of `autoclear`. */
+const AUTOCLEAR_BITMAPS = 1;
+
 /** Types of header extensions. */
 export const Extension = {
   end: 0,
   backingFormat: 0xe2792aca,
   featureNames: 0x6803f857,
+  bitmaps: 0x23852875,
 } as const;
 /** An entry of the feature name table: type, bit, name. */
 const FEATURE_NAME_BYTES = 48;
@@ -63,7 +67,7 @@ export const MIN_CLUSTER_BITS = 9;
 export const MAX_CLUSTER_BITS = 21;
 /** Largest active mapping table, bytes: 2 PiB of disk with clusters of 64 KiB. */
 export const MAX_L1_BYTES = 32 << 20;
-const MAX_REFCOUNT_TABLE_BYTES = 8 << 20;
+export const MAX_REFCOUNT_TABLE_BYTES = 8 << 20;
 const MAX_SNAPSHOTS = 65536;
 const MAX_NAME_BYTES = 1023;
 /** Positions in the file that entries can name. */
@@ -92,6 +96,8 @@ export interface Qcow2Header {
   /** Whether any bit is set that whoever writes without knowing it has to clear. */
   readonly autoclear: boolean;
   readonly compression: "zlib" | "zstd";
+  /** The directory of dirty bitmaps, if they are said to be consistent. */
+  readonly bitmaps: { readonly position: number; readonly bytes: number } | undefined;
 }
 
 /** Entries that an L1 table needs for a disk of `sizeBytes`. */
@@ -159,6 +165,7 @@ export function readHeader(file: ImageFile): Qcow2Header {
     incompatible,
     lazyRefcounts: v3 && (fixed.getUint32(Field.compatible + 4) & LAZY_REFCOUNTS) !== 0,
     autoclear: v3 && fixed.getBigUint64(Field.autoclear) !== 0n,
+    bitmaps: v3 ? bitmapsOf(fixed, extensions) : undefined,
     compression: compressionOf(fixed, incompatible, headerLength, refuse),
   };
   checkTables(header, file.size, refuse);
@@ -260,6 +267,15 @@ function textOf(bytes: Uint8Array | undefined): string | undefined {
   const end = bytes.indexOf(0);
   const text = new TextDecoder().decode(bytes.slice(0, end < 0 ? bytes.length : end));
   return text.replaceAll(/\p{Cc}/gu, "?");
+}
+
+/** "Bitmaps extension": u32 number, u32 reserved, u64 size of the directory, u64 position. */
+function bitmapsOf(fixed: DataView, extensions: Map<number, Uint8Array>) {
+  const data = extensions.get(Extension.bitmaps);
+  if (data === undefined || data.length < 24) return undefined;
+  if ((fixed.getUint32(Field.autoclear + 4) & AUTOCLEAR_BITMAPS) === 0) return undefined;
+  const view = new DataView(data.buffer, data.byteOffset, data.length);
+  return { position: Number(view.getBigUint64(16)), bytes: Number(view.getBigUint64(8)) };
 }
 
 function backingName(

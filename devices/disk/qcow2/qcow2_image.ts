@@ -442,7 +442,7 @@ export class Qcow2Image implements DiskImage {
 
   /** From now on nothing is written: that could only make it worse. */
   #corrupt(problem: string): DiskError {
-    const advice = "look at it with qemu-img check";
+    const advice = "look at it with hv disk check";
     const error = new DiskError(this.#file.path, "corrupt", `it is corrupt: ${problem}; ${advice}`);
     if (this.#writer === undefined || this.#broken !== undefined) return error;
     this.#broken = error;

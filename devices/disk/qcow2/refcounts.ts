@@ -10,6 +10,7 @@
 import { readPadded, writeZeros } from "../image_file.ts";
 import type { GrowingFile } from "./growing_file.ts";
 import { Field, type Qcow2Header } from "./header.ts";
+import { readCount, writeCount } from "./refcount_width.ts";
 import type { ReservedClusters } from "./reserved_clusters.ts";
 import { TableCache } from "./table_cache.ts";
 
@@ -225,57 +226,26 @@ export class Refcounts {
     for (let i = 0; i < oldClusters; i++) this.release(old.position / size + i);
   }
 
+  /** The slice of a block that has the count number `index`. */
   #slice(block: number, index: number) {
-    const at = Math.floor(index * this.#bits / 8);
-    return this.#cache.get(block + at - at % this.#sliceBytes);
+    const inSlice = this.#sliceBytes * 8 / this.#bits;
+    return this.#cache.get(block + Math.floor(index / inSlice) * this.#sliceBytes);
   }
 
   #read(block: number, index: number): number {
-    const { view } = this.#slice(block, index);
-    const at = Math.floor(index * this.#bits / 8) % this.#sliceBytes;
-    switch (this.#bits) {
-      case 64:
-        return Number(view.getBigUint64(at));
-      case 32:
-        return view.getUint32(at);
-      case 16:
-        return view.getUint16(at);
-      case 8:
-        return view.getUint8(at);
-    }
-    // Narrower ones begin at the least significant bit of a byte.
-    const shift = index * this.#bits % 8;
-    return (view.getUint8(at) >> shift) & (2 ** this.#bits - 1);
+    const inSlice = this.#sliceBytes * 8 / this.#bits;
+    return readCount(this.#slice(block, index).view, index % inSlice, this.#bits);
+  }
+
+  #write(block: number, index: number, value: number): void {
+    const inSlice = this.#sliceBytes * 8 / this.#bits;
+    const slice = this.#slice(block, index);
+    writeCount(slice.view, index % inSlice, this.#bits, value);
+    this.#cache.changed(slice);
   }
 
   #set(cluster: number, value: number): void {
     const block = this.#blockAt(Math.floor(cluster / this.#blockEntries));
     this.#write(block, cluster % this.#blockEntries, value);
-  }
-
-  #write(block: number, index: number, value: number): void {
-    const slice = this.#slice(block, index);
-    const { view } = slice;
-    const at = Math.floor(index * this.#bits / 8) % this.#sliceBytes;
-    switch (this.#bits) {
-      case 64:
-        view.setBigUint64(at, BigInt(value));
-        break;
-      case 32:
-        view.setUint32(at, value);
-        break;
-      case 16:
-        view.setUint16(at, value);
-        break;
-      case 8:
-        view.setUint8(at, value);
-        break;
-      default: {
-        const shift = index * this.#bits % 8;
-        const mask = (2 ** this.#bits - 1) << shift;
-        view.setUint8(at, (view.getUint8(at) & ~mask) | (value << shift));
-      }
-    }
-    this.#cache.changed(slice);
   }
 }

@@ -9,9 +9,11 @@
 import assert from "node:assert/strict";
 import type { DiskImage } from "../../../devices/disk/disk_image.ts";
 import type { ImageFile } from "../../../devices/disk/image_file.ts";
+import { checkQcow2 } from "../../../devices/disk/qcow2/check.ts";
 import { readHeader } from "../../../devices/disk/qcow2/header.ts";
 import { Qcow2Image } from "../../../devices/disk/qcow2/qcow2_image.ts";
 import { openDisk } from "../../../devices/disk/open_disk.ts";
+import { FileHandle } from "../../../hv/sys/mod.ts";
 import { qemuCheck, qemuImg } from "../../support/qemu_img.ts";
 import type { Random } from "../../support/random.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
@@ -199,6 +201,10 @@ export function crashOnce(
   const path = `${directory}/crashed.qcow2`;
   Deno.writeFileSync(path, file.crash(at, random));
   qemuCheck(path, { leaks: true });
+  {
+    using crashed = FileHandle.open(path);
+    assert.deepEqual(checkQcow2(crashed).errors, []);
+  }
   const sectors = allowedAt(file.events, at, subject.content);
   const image = openDisk({ path });
   const disk = new Uint8Array(image.sizeBytes);
