@@ -13,8 +13,11 @@ export interface DriveOptions {
   readonly path: string;
   /** Refuse the guest's writes. Default: false; CD-ROMs always are. */
   readonly readOnly?: boolean;
-  /** Keep the guest's writes in a scratch file that goes with the machine. Default: false. */
-  readonly overlay?: boolean;
+  /**
+   * Keep the guest's writes in a scratch file that goes with the machine, or in the qcow2 image that is
+   * named, which is made where it is not there yet. Default: false.
+   */
+  readonly overlay?: boolean | string;
   /** What a hard disk is behind; default: `"ide"`, which every system knows. Not for other drives. */
   readonly interface?: DiskInterface;
   /** What a hard disk calls itself, 1 to 20 characters of ASCII; default: one made of its place. */
@@ -28,6 +31,8 @@ export interface DriveOptions {
    * would make it look like another format the next time.
    */
   readonly format?: ImageFormat;
+  /** A folder where backing files of the image may be, besides its own. */
+  readonly backingFolder?: string;
   /** How a virtio disk's image is read and written; default: by io_uring where the host has it. */
   readonly aio?: AioKind;
 }
@@ -36,9 +41,10 @@ export interface DriveOptions {
 export interface CheckedDrive {
   readonly path: string;
   readonly readOnly: boolean;
-  readonly overlay: boolean;
+  readonly overlay: boolean | string;
   readonly interface: DiskInterface;
   readonly format?: ImageFormat;
+  readonly backingFolder?: string;
   readonly serial?: string;
   readonly rates?: Rates;
   readonly aio?: AioKind;
@@ -125,7 +131,8 @@ function driveList(drives: DriveLists["disk"]): CheckedDrive[] {
 
 /** @throws {UsageError} When something cannot be. */
 export function checkDrive(drive: DriveOptions): CheckedDrive {
-  const { path, readOnly = false, overlay = false, format, serial, iops, bps, aio } = drive;
+  const { path, readOnly = false, overlay = false, format, serial, iops, bps, aio, backingFolder } =
+    drive;
   if (path === "") throw new UsageError("Cannot attach an image: its file name is empty");
   if (serial !== undefined && !SERIAL.test(serial)) {
     throw new UsageError(
@@ -151,6 +158,7 @@ export function checkDrive(drive: DriveOptions): CheckedDrive {
     overlay,
     interface: drive.interface ?? "ide",
     ...(format === undefined ? {} : { format }),
+    ...(backingFolder === undefined ? {} : { backingFolder }),
     ...(serial === undefined ? {} : { serial }),
     ...(rates === undefined ? {} : { rates }),
     ...(aio === undefined ? {} : { aio }),

@@ -71,13 +71,11 @@ export function openMedium(
 function openDrive(
   kind: DriveKind,
   path: string,
-  { readOnly, overlay, format }: Pick<ResolvedDrive, "readOnly" | "overlay" | "format">,
+  drive: Pick<ResolvedDrive, "readOnly" | "overlay" | "format" | "backingFolder">,
 ): DiskHandle {
   const handle = openDiskHandle({
     path,
-    readOnly,
-    overlay,
-    format,
+    ...drive,
     sectorBytes: kind === "cdrom" ? 2048 : 512,
   });
   try {

@@ -2,8 +2,14 @@
 
 import { UsageError } from "./errors.ts";
 
-const UNITS: Record<string, number> = { "": 2 ** 20, k: 2 ** 10, m: 2 ** 20, g: 2 ** 30 };
-const NUMBER = /^(\d+(?:\.\d+)?)([kmg]?)(?:i?b)?$/i;
+const UNITS: Record<string, number> = {
+  "": 2 ** 20,
+  k: 2 ** 10,
+  m: 2 ** 20,
+  g: 2 ** 30,
+  t: 2 ** 40,
+};
+const NUMBER = /^(\d+(?:\.\d+)?)([kmgt]?)(?:i?b)?$/i;
 const MIN_RAM = 2 ** 20;
 /** What one memory of the host's WebAssembly engine holds, less room for ROM and video memory. */
 const MAX_RAM = 15 * 2 ** 30;

@@ -38,6 +38,12 @@ export class BackingChain {
     this.#seen.add(id);
   }
 
+  /** Whether the backing file that the image at `path` calls `name` is the file `other`. */
+  isBehind(path: string, name: string, other: string): boolean {
+    const target = realPath(pathOf(path, name));
+    return target !== undefined && target === realPath(other);
+  }
+
   /**
    * The path of the backing file that the image at `path` calls `name`.
    *
@@ -46,9 +52,8 @@ export class BackingChain {
   resolve(path: string, name: string): string {
     const refuse = (why: string, cause?: unknown) =>
       new DiskError(path, "backing", `its backing file ${name} ${why}`, { cause });
-    const plain = name.startsWith("file:") ? name.slice(5) : name;
-    if (/^[^/]*:/.test(plain)) throw refuse("is no file, and nothing else is supported");
-    const target = plain.startsWith("/") ? plain : `${folderOf(path)}/${plain}`;
+    if (/^(?!file:)[^/]*:/.test(name)) throw refuse("is no file, and nothing else is supported");
+    const target = pathOf(path, name);
     let real: string;
     try {
       real = Deno.realPathSync(target);
@@ -65,6 +70,11 @@ export class BackingChain {
         `backing=${folderOf(real)}`,
     );
   }
+}
+
+function pathOf(path: string, name: string): string {
+  const plain = name.startsWith("file:") ? name.slice(5) : name;
+  return plain.startsWith("/") ? plain : `${folderOf(path)}/${plain}`;
 }
 
 function folderOf(path: string): string {

@@ -16,6 +16,7 @@ import { BackingChain } from "./backing_chain.ts";
 import { attachDisk, closeDiskHandle, type DiskHandle } from "./disk_handle.ts";
 import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
 import { repairQcow2 } from "./qcow2/check.ts";
+import { createQcow2 } from "./qcow2/create.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
 
 /** What to open, and how. */
@@ -23,8 +24,11 @@ export interface DiskOptions {
   readonly path: string;
   /** The guest cannot write. */
   readonly readOnly?: boolean;
-  /** What the guest writes goes to a scratch file that is gone afterwards. */
-  readonly overlay?: boolean;
+  /**
+   * What the guest writes goes to a scratch file that is gone afterwards, or to the qcow2 image of this
+   * path, which is made where there is none.
+   */
+  readonly overlay?: boolean | string;
   /** Where the scratch file is made; default `TMPDIR`, else `/var/tmp`. */
   readonly scratchDirectory?: string;
   /** Bytes a sector: 512 for disks (the default), 2048 for discs. */
@@ -63,17 +67,67 @@ export function openDisk(options: DiskOptions): DiskImage {
  */
 export function openDiskHandle(options: DiskOptions): DiskHandle {
   const { path, readOnly = false, overlay = false, format, sectorBytes = 512 } = options;
-  if (readOnly && overlay) {
+  if (readOnly && overlay !== false) {
     throw new DiskError(path, "host", "an overlay is there to be written; leave out read-only");
   }
   const chain = new BackingChain(path, options.backingFolder);
-  const image = openImage(path, { write: !readOnly && !overlay, format, sectorBytes, chain });
-  if (!overlay) return image;
+  const write = !readOnly && overlay === false;
+  const image = openImage(path, { write, format, sectorBytes, chain });
+  if (overlay === false) return image;
   try {
+    if (typeof overlay === "string") return openOverlay(overlay, image, chain);
     return { ...image, scratch: openScratch(path, options.scratchDirectory).fd };
   } catch (error) {
     closeDiskHandle(image);
     throw error;
+  }
+}
+
+/** The qcow2 image at `path` over `base`, made if it is not there. */
+function openOverlay(path: string, base: DiskHandle, chain: BackingChain): DiskHandle {
+  let isNew = false;
+  try {
+    Deno.lstatSync(path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw hostProblem(path, error);
+    isNew = true;
+  }
+  if (isNew) makeOverlay(path, base);
+  checkKind(path);
+  chain.enter(path);
+  const file = openFile(path, true);
+  try {
+    claim(file, path);
+    const header = readHeader(file);
+    mendForWriting(file, header);
+    if (header.backingFile === undefined || !chain.isBehind(path, header.backingFile, base.path)) {
+      const behind = header.backingFile ?? "nothing";
+      throw new DiskError(path, "backing", `it is an overlay of ${behind}, not of ${base.path}`);
+    }
+    const sizeBytes = alignUp(header.sizeBytes, 512);
+    const { fd } = file;
+    return { ...base, path, fd, writable: true, format: "qcow2", sizeBytes, backing: base };
+  } catch (error) {
+    file[Symbol.dispose]();
+    throw error instanceof SysError ? hostError(path, error) : error;
+  }
+}
+
+function makeOverlay(path: string, { path: base, format, sizeBytes }: DiskHandle): void {
+  let file: FileHandle;
+  try {
+    file = FileHandle.open(path, { write: true, create: true, exclusive: true });
+  } catch (error) {
+    throw error instanceof SysError ? hostError(path, error) : error;
+  }
+  try {
+    // By its whole path: from wherever the overlay is looked at, it is that file.
+    createQcow2(file, { sizeBytes, backing: { file: Deno.realPathSync(base), format } });
+  } catch (error) {
+    Deno.removeSync(path);
+    throw error instanceof SysError ? hostError(path, error) : error;
+  } finally {
+    file[Symbol.dispose]();
   }
 }
 
@@ -186,7 +240,7 @@ function checkKind(path: string): void {
     if (cause instanceof Deno.errors.NotADirectory) {
       throw new DiskError(path, "missing", "a part of the path is not a directory", { cause });
     }
-    throw new DiskError(path, "host", fileProblem(cause), { cause });
+    throw hostProblem(path, cause);
   }
   if (info.isDirectory) {
     throw new DiskError(path, "not a disk", "it is a directory; name an image in it");
@@ -256,6 +310,10 @@ function openScratch(path: string, directory?: string): FileHandle {
       "set TMPDIR to a directory with room";
     throw new DiskError(path, "scratch", problem, { cause });
   }
+}
+
+function hostProblem(path: string, cause: unknown): DiskError {
+  return new DiskError(path, "host", fileProblem(cause), { cause });
 }
 
 function hostError(path: string, cause: SysError): DiskError {

@@ -35,6 +35,10 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
       const { info } = await import("./info.ts");
       return await info();
     }
+    case "disk": {
+      const { disk } = await import("./disk.ts");
+      return await disk(rest);
+    }
     case "--version":
     case "-V":
       console.log(`hv ${VERSION}`);
@@ -42,6 +46,7 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
     case "--help":
     case "-h":
     case "help":
+      if (rest[0] === "disk") return await dispatch(["disk", ...rest.slice(1), "--help"]);
       if (rest.length > 0 && COMMANDS.some(({ name }) => name === rest[0])) return help(rest[0]);
       console.log(programHelp(VERSION));
       return ExitCode.ok;

@@ -16,7 +16,7 @@ export interface OptionSpec {
 export interface CommandSpec {
   readonly name: string;
   readonly summary: string;
-  /** Positional arguments as the usage line shows them; at most one is taken. */
+  /** Positional arguments as the usage line shows them, with spaces between; as many are taken. */
   readonly positional?: string;
   readonly options: readonly OptionSpec[];
   readonly examples: readonly string[];
@@ -55,7 +55,7 @@ export const RUN: CommandSpec = {
     {
       name: "disk",
       value:
-        "FILE[,readonly][,overlay][,format=raw|qcow2][,if=ide|virtio][,aio=io_uring|threads][,serial=S][,iops=N][,bps=N]",
+        "FILE[,readonly][,overlay[=FILE]][,format=raw|qcow2][,backing=DIR][,if=ide|virtio][,aio=io_uring|threads][,serial=S][,iops=N][,bps=N]",
       multiple: true,
       help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
     },
@@ -120,8 +120,16 @@ export const INFO: CommandSpec = {
   examples: ["hv info"],
 };
 
+/** `hv disk`, whose own commands are in disk_options.ts. */
+const DISK: CommandSpec = {
+  name: "disk",
+  summary: "make, look at, copy, check and resize images of disks",
+  options: [HELP],
+  examples: [],
+};
+
 /** Every command. */
-export const COMMANDS: readonly CommandSpec[] = [RUN, BOOT, INFO];
+export const COMMANDS: readonly CommandSpec[] = [RUN, BOOT, DISK, INFO];
 
 /** Exit codes; what isa-debug-exit gives is always odd, so ours are even. */
 export const ExitCode = {
@@ -130,6 +138,8 @@ export const ExitCode = {
   hostError: 4,
   guestFailed: 6,
   tripleFault: 8,
+  imageErrors: 10,
+  imageLeaks: 12,
   timeout: 124,
   interrupted: 130,
 } as const;

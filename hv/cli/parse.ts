@@ -15,7 +15,7 @@ import { parseShare } from "./parse_share.ts";
 /** Values of a command's options. */
 export interface ParsedCommand {
   readonly values: { readonly [name: string]: string | boolean | string[] | undefined };
-  readonly positional: string | undefined;
+  readonly positionals: readonly string[];
 }
 
 /** Where a character device goes. */
@@ -77,11 +77,11 @@ export function parseCommand(spec: CommandSpec, words: readonly string[]): Parse
     }
     seen.add(option.name);
   }
-  if (positionals.length > (spec.positional === undefined ? 0 : 1)) {
-    const unexpected = positionals[spec.positional === undefined ? 0 : 1];
-    throw new UsageError(`hv ${spec.name} does not know what to do with "${unexpected}"`);
+  const most = spec.positional?.split(" ").length ?? 0;
+  if (positionals.length > most) {
+    throw new UsageError(`hv ${spec.name} does not know what to do with "${positionals[most]}"`);
   }
-  return { values: values as ParsedCommand["values"], positional: positionals[0] };
+  return { values: values as ParsedCommand["values"], positionals };
 }
 
 /**
@@ -93,7 +93,7 @@ export function parseRun(
   words: readonly string[],
   command: CommandSpec = RUN,
 ): RunRequest & { help: boolean } {
-  const { values, positional } = parseCommand(command, words);
+  const { values, positionals: [positional] } = parseCommand(command, words);
   const text = (name: string) => values[name] as string | undefined;
   const texts = (name: string) => values[name] as string[] | undefined;
   const drives = (name: string) => texts(name)?.map((value) => parseDrive(name, value));

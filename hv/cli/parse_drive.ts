@@ -13,6 +13,8 @@ type Setting = (value: string, where: string) => Partial<DriveOptions>;
 
 /** What any drive may have, and what hard disks alone may. */
 const SETTINGS: Record<string, Setting> = {
+  overlay: (value) => ({ overlay: value }),
+  backing: (value) => ({ backingFolder: value }),
   format: (value, where) => ({ format: oneOf(where, value, IMAGE_FORMATS) }),
   iops: (value, where) => ({ iops: rate(value, where) }),
   bps: (value, where) => ({ bps: rate(value, where) }),
@@ -40,7 +42,8 @@ export function parseDrive(option: string, text: string): DriveOptions {
     else if (value !== undefined && Object.hasOwn(settings, name)) {
       drive = { ...drive, ...settings[name](value, `${option} ${path},${name}=`) };
     } else {
-      const possible = ["readonly", "overlay", ...Object.keys(settings).map((key) => `${key}=`)];
+      const values = Object.keys(settings).filter((key) => key !== "overlay");
+      const possible = ["readonly", "overlay", ...values.map((key) => `${key}=`)];
       throw new UsageError(
         `Cannot use "${part}" in --${option} ${text}: ${possible.join(", ")} are possible ` +
           "(write a comma in a file name as two)",

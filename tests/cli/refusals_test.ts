@@ -104,7 +104,7 @@ Deno.test("files that are no images are refused, of every kind and for every use
     [
       "run --disk floppy.img,foo",
       USAGE,
-      /"foo" in --disk floppy.img,foo: readonly, overlay, format=, iops=, bps=, if=, serial=, aio= are/,
+      /"foo" in --disk floppy.img,foo: readonly, overlay, backing=, format=, iops=, bps=, if=, serial=, aio= are/,
     ],
     ["run --disk floppy.img,if=scsi", USAGE, /if=scsi: ide, virtio is possible/],
     ["run --disk floppy.img,if=virtio,aio=native", USAGE, /aio=native: io_uring, threads is/],

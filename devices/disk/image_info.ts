@@ -1,0 +1,44 @@
+/** What an image is, without claiming it: a machine that runs may have it. */
+
+import { FileHandle } from "../../hv/sys/mod.ts";
+import { detectFormat, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
+import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
+import { readSnapshots, type Snapshot } from "./qcow2/snapshots.ts";
+
+/** See above. Sizes are in bytes. */
+export interface ImageInfo {
+  readonly path: string;
+  /** By the name that people know it by; not all can be opened. */
+  readonly format: string;
+  /** Of the disk. */
+  readonly sizeBytes: number;
+  /** What the file takes on the host. */
+  readonly hostBytes: number;
+  readonly qcow2?: {
+    readonly header: Qcow2Header;
+    readonly snapshots: readonly Snapshot[];
+    readonly isDirty: boolean;
+    readonly isCorrupt: boolean;
+  };
+}
+
+/**
+ * Looks at the image at `path`, at nothing behind it.
+ *
+ * @throws SysError, DiskError
+ */
+export function imageInfo(path: string, wanted?: ImageFormat): ImageInfo {
+  using file = FileHandle.open(path);
+  const head = new Uint8Array(MAGIC_BYTES);
+  file.read(head, 0);
+  const format = wanted ?? detectFormat(head);
+  const { isFile, blocks } = Deno.statSync(path);
+  const hostBytes = isFile && blocks !== null ? blocks * 512 : file.size;
+  if (format !== "qcow2") return { path, format, sizeBytes: file.size, hostBytes };
+  const header = readHeader(file);
+  const { snapshots } = readSnapshots(file, header);
+  const isDirty = (header.incompatible & Incompatible.dirty) !== 0;
+  const isCorrupt = (header.incompatible & Incompatible.corrupt) !== 0;
+  const qcow2 = { header, snapshots, isDirty, isCorrupt };
+  return { path, format, sizeBytes: header.sizeBytes, hostBytes, qcow2 };
+}
