@@ -8,7 +8,12 @@ import { closeDiskHandle } from "../devices/disk/disk_handle.ts";
 import { checkDrive, type DriveOptions } from "./drive_options.ts";
 import { HostError, UsageError } from "./errors.ts";
 import { describeDrive, openMedium } from "./media.ts";
-import { networkName, type NetworkOptions, resolveNetwork } from "./network_options.ts";
+import {
+  networkName,
+  type NetworkOptions,
+  type PortForward,
+  resolveNetwork,
+} from "./network_options.ts";
 import { Networks } from "./networks.ts";
 import type { HotDevice, PcHotplug } from "./pc/hotplug.ts";
 
@@ -41,6 +46,8 @@ export interface Attachment {
   readonly name: string;
   /** Its PCI slot. */
   readonly slot: number;
+  /** Ports of the host that lead to the guest through it. */
+  readonly forwards: readonly PortForward[];
   /**
    * Resolves when it has left and its image is closed: by `detach`, because the guest let it go by
    * itself, or with the machine.
@@ -71,6 +78,7 @@ interface Entry {
 interface HostEnd extends Disposable {
   /** What the user calls it. */
   readonly name: string;
+  readonly forwards: readonly PortForward[];
   /** As the board knows it, in this slot. */
   readonly device: (slot: number) => HotDevice;
   readonly backEnd: unknown;
@@ -169,7 +177,8 @@ export class Attachments implements Disposable {
     }
     const left = Promise.withResolvers<void>();
     const { kind } = end.device(slot);
-    const attachment = { name: `${kind} in slot ${slot}`, slot, left: left.promise };
+    const name = `${kind} in slot ${slot}`;
+    const attachment = { name, slot, forwards: end.forwards, left: left.promise };
     const entry = { attachment, end, setLeft: left.resolve };
     this.#entries.set(slot, entry);
     return entry;
@@ -215,6 +224,7 @@ function openDisk(disk: string | Omit<DriveOptions, "interface">): HostEnd {
     const config = describeDrive(drive, handle);
     return {
       name: drive.path,
+      forwards: [],
       device: (slot) => ({ kind: "disk", drive: { ...config, unit: slot } }),
       backEnd: handle,
       [Symbol.dispose]: () => closeDiskHandle(handle),
@@ -232,6 +242,7 @@ function openNetwork(options: NetworkOptions): HostEnd {
   const networks = new Networks([network]);
   return {
     name: `the network ${networkName(end)}`,
+    forwards: networks.forwards,
     device: () => ({ kind: "network", card: { model, mac } }),
     backEnd: networks.handles[0],
     [Symbol.dispose]: () => networks[Symbol.dispose](),

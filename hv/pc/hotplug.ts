@@ -15,9 +15,10 @@ import {
 } from "../../devices/acpi_pci_hotplug.ts";
 import type { VirtioBlk } from "../../devices/virtio/virtio_blk.ts";
 import { Event } from "../control.ts";
+import { fromJson, toJson } from "../core/plain_json.ts";
 import { bytes, record, u32, words } from "../core/record.ts";
 import type { NetworkCard } from "../core/network.ts";
-import type { DriveConfig, NetworkCardConfig, NetworkModel } from "./board_config.ts";
+import type { DriveConfig, NetworkCardConfig } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import { HOTPLUG_SLOTS, PCI_HOTPLUG_PORT } from "./layout.ts";
 import type { PcPci } from "./pci.ts";
@@ -47,13 +48,8 @@ export type PluggedDevice =
     | { readonly kind: "network"; readonly card: NetworkCard }
   );
 
-/** What a slot's record says, as JSON: an Ethernet address is an array there. */
-type Description =
-  & { readonly backEnd: unknown }
-  & (
-    | { readonly kind: "disk"; readonly drive: DriveConfig }
-    | { readonly kind: "network"; readonly model: NetworkModel; readonly mac: readonly number[] }
-  );
+/** What a slot's record says, as JSON. */
+type Description = HotDevice & { readonly backEnd: unknown };
 
 const SlotState = record("hotplug_slot", 1, {
   /** Changes whenever a device is put in or taken out. */
@@ -182,12 +178,12 @@ export class PcHotplug {
   /**
    * Puts a device into a slot that has none; the guest is not told yet.
    *
-   * @param backEnd What the I/O worker opens the host's end by, as JSON can say it.
+   * @param backEnd What the I/O worker opens the host's end by, as plain data.
    * @throws {RangeError} When its description is too long.
    */
   async insert(number: number, device: HotDevice, backEnd?: unknown): Promise<void> {
     const slot = this.#slot(number);
-    const text = new TextEncoder().encode(JSON.stringify(describe(device, backEnd)));
+    const text = new TextEncoder().encode(toJson({ ...device, backEnd }));
     if (text.length > DESCRIPTION_BYTES) {
       throw new RangeError("the names of its files are too long");
     }
@@ -262,7 +258,7 @@ export class PcHotplug {
   async #build({ number, state, area }: Slot): Promise<Slot["plugged"]> {
     if (state.length === 0) return undefined;
     const text = new TextDecoder().decode(state.description.slice(0, state.length));
-    const described = JSON.parse(text) as Description;
+    const described = fromJson(text) as Description;
     const part = new HotSlot(this.#pci.slot(number), this.#builder.timers, area);
     return { part, device: await this.#add(part, described, number) };
   }
@@ -277,17 +273,10 @@ export class PcHotplug {
       }
       case "network": {
         const { addNetwork } = await import("./networks.ts");
-        const { model, mac } = described;
-        const config = { model, mac: Uint8Array.from(mac) };
-        const card = addNetwork(this.#builder, part, `network in slot ${number}`, config);
+        const name = `network in slot ${number}`;
+        const card = addNetwork(this.#builder, part, name, described.card);
         return { kind: "network", card, backEnd };
       }
     }
   }
-}
-
-function describe(device: HotDevice, backEnd: unknown): Description {
-  if (device.kind === "disk") return { ...device, backEnd };
-  const { model, mac } = device.card;
-  return { kind: "network", model, mac: [...mac], backEnd };
 }

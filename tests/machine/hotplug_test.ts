@@ -298,6 +298,14 @@ onEach("a network card comes and goes with its other end", async (accelerator) =
     assert.throws(() => Deno.statSync(socket), Deno.errors.NotFound);
     await counted(m, SEEN, 0xffff_ffff);
   }
+  // A user network: what it is made of crosses the threads, byte arrays and all.
+  const user = await m.attach({ network: { end: { user: { forwards: ["tcp:0:22"] } } } });
+  const [{ hostPort: port }] = user.forwards;
+  using visitor = await Deno.connect({ port });
+  const turnedAway = visitor.read(new Uint8Array(1)).catch(() => null);
+  await m.detach(user, { force: true });
+  assert.equal(await turnedAway, null);
+  await assert.rejects(Deno.connect({ port }), Deno.errors.ConnectionRefused);
   await assert.rejects(
     m.attach({ network: { end: { socket } } }),
     (error) => error instanceof HostError && /start its other end first/.test(error.message),
