@@ -7,6 +7,7 @@ import { UsageError } from "./errors.ts";
 import { type DriveLists, type ResolvedDrive, resolveDrives } from "./drive_options.ts";
 import { type NetworkOptions, type ResolvedNetwork, resolveNetworks } from "./network_options.ts";
 import { type ResolvedShare, resolveShares, type ShareOptions } from "./share_options.ts";
+import { MAX_PORTS, VIRTIO_CONSOLE } from "./pc/board_config.ts";
 import { parseMemory } from "./sizes.ts";
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
@@ -35,8 +36,15 @@ export interface MachineOptions extends DriveLists {
   readonly append?: string;
   /** How to enter a Linux kernel: through its 16-bit set-up code and the firmware, or directly. */
   readonly kernelEntry?: "auto" | "real16" | "long64";
-  /** Serial ports, 0 to 4. Default 1. */
+  /** Serial ports, 0 to 4. Default 1; with a virtio console 0. */
   readonly serialPorts?: number;
+  /**
+   * Where the machine's console is: the first serial port, or a virtio console, `hvc0` in Linux. With the
+   * latter there are no serial ports unless `serialPorts` says so. Default `"serial"`.
+   */
+  readonly console?: "serial" | "virtio";
+  /** Names of virtio ports, at most 31: see `Machine.port`. */
+  readonly ports?: readonly string[];
   /**
    * A virtio entropy device, filled by the host. Default false, for direct kernels, too: both
    * accelerators have RDRAND, and the device costs a thread.
@@ -76,6 +84,8 @@ export interface ResolvedConfig {
   readonly append: string;
   readonly kernelEntry: "auto" | "real16" | "long64";
   readonly serialPorts: number;
+  readonly virtioConsole: boolean;
+  readonly ports: readonly string[];
   readonly rng: boolean;
   readonly virtioPacked: boolean;
   readonly testDevices: boolean;
@@ -101,6 +111,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   if (options.kernel === undefined && options.append !== undefined) {
     throw new UsageError("Cannot use a command line without a kernel: give one with --kernel");
   }
+  const virtioConsole = options.console === "virtio";
   return {
     ramBytes: parseMemory(options.memory ?? DEFAULT_MEMORY),
     cpus: wholeNumber("processors", options.cpus ?? 1, 1, MAX_CPUS),
@@ -115,7 +126,9 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     initrd: options.initrd,
     append: options.append ?? "",
     kernelEntry: options.kernelEntry ?? "auto",
-    serialPorts: wholeNumber("serial ports", options.serialPorts ?? 1, 0, 4),
+    serialPorts: wholeNumber("serial ports", options.serialPorts ?? (virtioConsole ? 0 : 1), 0, 4),
+    virtioConsole,
+    ports: portNames(options.ports ?? []),
     rng: options.rng ?? false,
     virtioPacked: options.virtioPacked ?? false,
     testDevices: options.testDevices ?? false,
@@ -123,6 +136,25 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     onWarning: options.onWarning ?? (() => {}),
     panicPatterns: options.panicPatterns ?? [/Kernel panic - not syncing[^\n]*\n/],
   };
+}
+
+/** The guest has them as file names, and the standard as so many bytes as there is room for. */
+function portNames(names: readonly string[]): readonly string[] {
+  if (names.length > MAX_PORTS) {
+    throw new UsageError(
+      `Cannot have ${names.length} virtio ports: the device has room for ${MAX_PORTS}`,
+    );
+  }
+  for (const [i, name] of names.entries()) {
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name) || name === VIRTIO_CONSOLE) {
+      throw new UsageError(
+        `Cannot name a virtio port "${name}": letters, digits, ".", "_" and "-" are possible, 64 ` +
+          `at most, and not "${VIRTIO_CONSOLE}"`,
+      );
+    }
+    if (names.indexOf(name) < i) throw new UsageError(`Cannot have two ports named "${name}"`);
+  }
+  return names;
 }
 
 function wholeNumber(what: string, value: number, low: number, high: number): number {

@@ -16,6 +16,8 @@ export interface ConsoleInput {
   send(bytes: Uint8Array): void;
   /** Bytes that wait. */
   readonly pending: number;
+  /** Has the guest wait with what it sends. */
+  hold(isHeld: boolean): void;
 }
 
 /** What `expect` found. */
@@ -133,6 +135,14 @@ export class GuestConsole {
       `${this.name} to show ${pattern}`,
       options,
     );
+  }
+
+  /**
+   * Has the guest wait with what it sends, or lets it go on, for a listener that cannot keep up. A little
+   * may still come.
+   */
+  hold(isHeld: boolean): void {
+    this.#input.hold(isHeld);
   }
 
   /** Calls `listener` with all that comes from now on, until the returned function is called. */

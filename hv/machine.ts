@@ -20,7 +20,8 @@ import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "./config.ts";
 import type { Kept } from "./accelerator_switch.ts";
 import { CurrentVm } from "./current_vm.ts";
-import { GuestConsole } from "./console.ts";
+import type { GuestConsole } from "./console.ts";
+import { Consoles } from "./consoles.ts";
 import { EndKind, Event } from "./control.ts";
 import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
 import type { ResetKind } from "./pc/builder.ts";
@@ -31,6 +32,7 @@ import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { describeFilled } from "./filled_text.ts";
 import { AIO_KINDS, type AioKind } from "../devices/disk/aio_kind.ts";
 import { IoParts, needsIo } from "./io_parts.ts";
+import type { GuestPort } from "./guest_port.ts";
 import { Keyboard } from "./keyboard.ts";
 import {
   attachMachine,
@@ -69,9 +71,9 @@ import { WorkerSet } from "./worker_set.ts";
  * ```
  */
 export class Machine implements AsyncDisposable {
-  /** COM1; see `consoles` for the others. */
+  /** COM1, or the virtio console in its place; see `consoles` for the others. */
   readonly console: GuestConsole;
-  /** The serial ports, then the debug console at port E9h and the firmware's at 402h. */
+  /** Serial ports, the debug console at port E9h, the firmware's at 402h, virtio console, ports. */
   readonly consoles: readonly GuestConsole[];
   /** The display. */
   readonly screen: Screen;
@@ -94,6 +96,7 @@ export class Machine implements AsyncDisposable {
   readonly #kernel: DirectKernel | undefined;
   readonly #firmwareImage: Uint8Array | undefined;
   readonly #waiter: Waiter;
+  readonly #consoles: Consoles;
   readonly #panic: PanicWatch;
   readonly #setExited: (status: ExitStatus) => void;
   #status: ExitStatus | undefined;
@@ -180,6 +183,8 @@ export class Machine implements AsyncDisposable {
       shares: config.shares.map(({ tag }) => ({ tag })),
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
+      virtioConsole: config.virtioConsole,
+      ports: config.ports,
       rng: config.rng,
       virtioPacked: config.virtioPacked,
       testDevices: config.testDevices,
@@ -221,8 +226,9 @@ export class Machine implements AsyncDisposable {
     this.#setExited = exited.resolve;
     this.#waiter = new Waiter(() => this.#death(), () => this.#context());
     const { pc } = this.#thread;
-    this.consoles = pc.streams.map((stream) => new GuestConsole(stream.name, this.#waiter, stream));
-    this.console = this.consoles[0];
+    this.#consoles = new Consoles(pc, this.#waiter);
+    this.consoles = this.#consoles.all;
+    this.console = this.#consoles.main;
     this.#attachments = new Attachments({
       hotplug: pc.hotplug,
       whileParked: (change) => this.#whileParked(change),
@@ -265,6 +271,15 @@ export class Machine implements AsyncDisposable {
   /** `running`, `paused`, `ended` (the guest is over; everything can still be looked at)… */
   get state(): "starting" | "running" | "paused" | "ended" | "disposed" {
     return this.#state;
+  }
+
+  /**
+   * The virtio port of that name; `"hvc0"`: the virtio console.
+   *
+   * @throws {UsageError} When there is none: see the option `ports`.
+   */
+  port(name: string): GuestPort {
+    return this.#consoles.port(name);
   }
 
   /** Stops all virtual processors and guest time. */
@@ -454,11 +469,7 @@ export class Machine implements AsyncDisposable {
   }
 
   #moveStreams(): void {
-    const { pc } = this.#thread;
-    for (const [index, stream] of pc.streams.entries()) {
-      const bytes = stream.take();
-      if (bytes.length > 0) this.consoles[index].received(bytes);
-    }
+    this.#consoles.move();
     if (this.#panic.look()) this.#waiter.changed();
   }
 
@@ -487,7 +498,7 @@ export class Machine implements AsyncDisposable {
   }
 
   #guestEnded(): void {
-    this.#moveStreams();
+    this.#consoles.moveLast();
     this.#end(exitStatus(this.#thread.control.ending));
   }
 
@@ -498,7 +509,7 @@ export class Machine implements AsyncDisposable {
     void this.#inTurn(async () => {
       if (this.#state === "running") await this.#threads.park().catch(() => {});
       if (this.#state !== "disposed") this.#state = "ended";
-      this.#moveStreams();
+      this.#consoles.moveLast();
       this.#setExited(status);
       this.#waiter.changed();
     });

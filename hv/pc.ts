@@ -47,7 +47,7 @@ export class Pc {
   readonly mmio: IoBus;
   readonly timers: Timers;
   readonly drives: readonly PcDrive[];
-  /** COM1 and on, then "debugcon" (port E9h) and "firmware log" (402h). */
+  /** COM1 and on, then "debugcon" (port E9h) and "firmware log" (402h), then virtio consoles. */
   readonly streams: readonly CharacterPort[];
   readonly vga: Vga;
   /** The keyboard as the host types on it. */
@@ -99,7 +99,10 @@ export class Pc {
     this.mmio = b.mmio;
     this.timers = b.timers;
     this.drives = this.#storage.drives;
-    this.streams = this.#legacy.streams;
+    this.streams = [
+      ...this.#legacy.streams,
+      ...this.virtio?.consoles.map(({ character }) => character) ?? [],
+    ];
     const { keyboard, keyboardLock: lock } = this.#legacy;
     this.keyboard = {
       lock,

@@ -6,7 +6,7 @@ const encode = (text: string) => new TextEncoder().encode(text);
 
 function newConsole(): GuestConsole {
   const waiter = new Waiter(() => undefined, () => Promise.resolve(""));
-  return new GuestConsole("com1", waiter, { send() {}, pending: 0 });
+  return new GuestConsole("com1", waiter, { send() {}, hold() {}, pending: 0 });
 }
 
 Deno.test("a console's history has every byte, and text that is cut anywhere", () => {

@@ -89,6 +89,15 @@ export class PackedRing implements Ring {
     return VirtqueueFault.chainLength;
   }
 
+  untake({ descriptors }: DescriptorChain): void {
+    const state = this.#state;
+    if (state.next < descriptors) {
+      state.nextWrap = !state.nextWrap;
+      state.next += state.size;
+    }
+    state.next -= descriptors;
+  }
+
   #read(chain: DescriptorChain, at: number, flags: number): VirtqueueFault {
     const memory = this.#memory;
     const address = memory.readU32(at) + memory.readU32(at + 4) * 2 ** 32;

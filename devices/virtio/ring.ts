@@ -22,6 +22,8 @@ export interface Ring {
   hasAvailable(): boolean;
   /** Takes the next buffer; undefined: there is none; a number: what is wrong. */
   take(): DescriptorChain | VirtqueueFault | undefined;
+  /** Leaves the buffer that was taken last where it was: it is taken again. */
+  untake(chain: DescriptorChain): void;
   /** Gives a buffer back, of which the first `written` bytes that it may write have been written. */
   give(chain: DescriptorChain, written: number): void;
   /** Asks the driver to notify when it makes the next buffer available. */

@@ -93,6 +93,10 @@ export class SplitRing implements Ring {
     return chain;
   }
 
+  untake(): void {
+    this.#state.next = wrap(this.#state.next - 1);
+  }
+
   give({ id }: DescriptorChain, written: number): void {
     const state = this.#state;
     const memory = this.#memory;

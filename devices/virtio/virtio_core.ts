@@ -125,6 +125,7 @@ export class VirtioCore implements Device {
     this.queues = state.queues.map((queue, index) =>
       new Virtqueue(index, queue, owner, () => this.#ringOf(index))
     );
+    device.connect?.(this);
   }
 
   /** Power-on state; nothing runs, and no engine has buffers of the guest's. */
@@ -147,6 +148,7 @@ export class VirtioCore implements Device {
   #resetQueue(index: number): void {
     resetVirtqueue(this.#state.queues[index], this.device.queueSizes[index]);
     this.#state.notified[index] = 0;
+    this.device.resetQueue?.(index);
   }
 
   #ringOf(index: number): Ring {

@@ -5,6 +5,7 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 2 "Basic Facilities of a Virtio Device".
  */
 
+import type { Lock } from "../../hv/core/lock.ts";
 import type { Virtqueue } from "./virtqueue.ts";
 
 /** Device numbers (5 "Device Types"). */
@@ -43,6 +44,10 @@ export interface VirtioDevice {
   writeConfig?(offset: number, size: number, value: number): void;
   /** The driver has settled on features; `accepted` tells of each. Under the device's lock. */
   negotiated?(accepted: (bit: number) => boolean): void;
+  /** For a device that asks something of its core; once, when that is made. Writes no state. */
+  connect?(core: VirtioDeviceCore): void;
+  /** A queue alone has been reset: what the device knows of its buffers is over. Under the lock. */
+  resetQueue?(index: number): void;
   /** State of its own to what it is after power-on. Under the device's lock, on any thread. */
   reset(): void;
   /**
@@ -51,6 +56,14 @@ export interface VirtioDevice {
    * asked for again before the driver adds to it: see `VirtioCore.revisit`.
    */
   serve(queue: Virtqueue): void;
+}
+
+/** What a device may ask of its core: see there. */
+export interface VirtioDeviceCore {
+  readonly lock: Lock;
+  accepted(bit: number): boolean;
+  configChanged(): void;
+  revisit(index: number): void;
 }
 
 /** How interrupts reach the driver. Called under the device's lock, on any thread. */

@@ -134,6 +134,16 @@ export class Virtqueue {
     }
   }
 
+  /** Leaves the buffer that was popped last in the queue, where it is popped again the next time. */
+  putBack(chain: DescriptorChain): void {
+    this.#owner.lock.with(() => {
+      if (this.#isUsable) this.#ring().untake(chain);
+      if (this.#taken.at(-1)?.chain === chain) this.#taken.pop();
+      this.#budget++;
+      this.#landed();
+    });
+  }
+
   /** Gives back a buffer whose contents are such that the device has no answer: it needs a reset. */
   reject(_chain: DescriptorChain): void {
     this.#owner.lock.with(() => {

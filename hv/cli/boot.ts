@@ -1,6 +1,12 @@
 /** `hv boot`: as `hv run`, but for whoever names nothing to start, a Linux to try. */
 
-import { type LinuxToTry, linuxToTry, PackageError, type TerminalSize } from "../linux/mod.ts";
+import {
+  type LinuxOptions,
+  type LinuxToTry,
+  linuxToTry,
+  PackageError,
+  type TerminalSize,
+} from "../linux/mod.ts";
 import { ExitCode } from "./option_table.ts";
 import type { RunRequest } from "./parse.ts";
 import { run } from "./run.ts";
@@ -23,7 +29,7 @@ export async function boot(request: RunRequest): Promise<number> {
     linux = await linuxToTry({
       progress: (what, done) => line.show(what, done),
       signal: stop.signal,
-      console: request.display === "text" ? "tty0" : "ttyS0",
+      console: linuxConsole(request),
       size: terminalSize(request),
     });
     line.end();
@@ -51,9 +57,15 @@ function namesSomething({ image, options }: RunRequest): boolean {
   return [image, kernel, initrd, floppy, disk, cdrom, bios].some((named) => named !== undefined);
 }
 
+function linuxConsole({ display, options }: RunRequest): LinuxOptions["console"] {
+  if (display === "text") return "tty0";
+  return options.console === "virtio" ? "hvc0" : "ttyS0";
+}
+
 /** Of the terminal that the guest's serial console will be on. */
-function terminalSize({ serial, display }: RunRequest): TerminalSize | undefined {
-  const elsewhere = display === "text" || (serial !== undefined && serial[0].kind !== "stdio");
+function terminalSize({ serial, console, options, display }: RunRequest): TerminalSize | undefined {
+  const end = options.console === "virtio" ? console : serial?.[0];
+  const elsewhere = display === "text" || (end !== undefined && end.kind !== "stdio");
   return elsewhere || !Deno.stdout.isTerminal() ? undefined : Deno.consoleSize();
 }
 

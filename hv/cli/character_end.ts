@@ -1,8 +1,9 @@
-/** The host's ends of the guest's serial ports: nothing, this terminal, a file, a Unix socket. */
+/** The host's ends of the guest's consoles and ports: nothing, this terminal, a file, a Unix socket. */
 
 import type { GuestConsole } from "../console.ts";
 import { fileProblem } from "../core/file_problem.ts";
 import { HostError } from "../errors.ts";
+import { GuestPort } from "../guest_port.ts";
 import { say } from "./say.ts";
 import type { CharacterEnd } from "./parse.ts";
 
@@ -60,14 +61,20 @@ function endProblem(error: unknown): string {
     : fileProblem(error);
 }
 
-/** One client at a time; what the guest sends while there is none is only in the history. */
+/**
+ * One client at a time. What the guest sends while there is none is only in the history; of a port, it
+ * knows and waits.
+ */
 function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
   const listener = listen(path);
+  const port = console instanceof GuestPort && !console.isConsole ? console : undefined;
+  if (port) port.isConnected = false;
   let client: Client | undefined;
   const stop = console.listen((bytes) => client?.send(bytes));
   const serve = async () => {
     for await (const connection of listener) {
-      client = new Client(connection);
+      client = new Client(connection, port);
+      if (port) port.isConnected = true;
       const buffer = new Uint8Array(4096);
       try {
         for (;;) {
@@ -81,6 +88,7 @@ function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
       }
       client.close();
       client = undefined;
+      if (port) port.isConnected = false;
     }
   };
   const served = serve().catch(() => {});
@@ -88,6 +96,7 @@ function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
     async close() {
       stop();
       listener.close();
+      await client?.drained();
       client?.close();
       await served;
       await Deno.remove(path).catch(() => {});
@@ -97,27 +106,49 @@ function connectSocket(console: GuestConsole, path: string): ConnectedEnd {
 
 /** What a client may leave unread before it is cut off: the guest does not wait for it. */
 const CLIENT_BYTES = 4 << 20;
+/** What a port's client may leave unread before the guest has to wait, and until when. */
+const PORT_BYTES = 1 << 20;
+const PORT_RESUME_BYTES = PORT_BYTES / 4;
+/** How long the end waits for a client that does not read, ms. */
+const DRAIN_MS = 2000;
 
 /** The other end of a socket: what it is sent goes out whole and in order, at its own pace. */
 class Client {
   readonly #connection: Deno.UnixConn;
   #queue: Uint8Array[] = [];
   #queuedBytes = 0;
-  #isWriting = false;
+  #isClosed = false;
+  #writing: Promise<void> | undefined;
+  readonly #port: GuestPort | undefined;
 
-  constructor(connection: Deno.UnixConn) {
+  /** @param port What is to wait for the client; else the client is cut off. */
+  constructor(connection: Deno.UnixConn, port: GuestPort | undefined) {
     this.#connection = connection;
+    this.#port = port;
   }
 
   send(bytes: Uint8Array): void {
-    if (this.#queuedBytes + bytes.length > CLIENT_BYTES) return this.close();
+    if (this.#isClosed) return;
+    const queued = this.#queuedBytes + bytes.length;
+    if (this.#port === undefined && queued > CLIENT_BYTES) return this.close();
     this.#queue.push(bytes);
-    this.#queuedBytes += bytes.length;
-    if (!this.#isWriting) void this.#write();
+    this.#queuedBytes = queued;
+    if (queued > PORT_BYTES) this.#port?.hold(true);
+    this.#writing ??= this.#write();
+  }
+
+  /** Waits until the client has got everything, or does not read. */
+  async drained(): Promise<void> {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const patience = new Promise((resolve) => timer = setTimeout(resolve, DRAIN_MS));
+    await Promise.race([this.#writing, patience]);
+    clearTimeout(timer);
   }
 
   close(): void {
+    this.#isClosed = true;
     this.#queue = [];
+    this.#port?.hold(false);
     try {
       this.#connection.close();
     } catch {
@@ -126,17 +157,18 @@ class Client {
   }
 
   async #write(): Promise<void> {
-    this.#isWriting = true;
     try {
       for (let bytes = this.#queue.shift(); bytes !== undefined; bytes = this.#queue.shift()) {
         for (let done = 0; done < bytes.length;) {
           done += await this.#connection.write(bytes.subarray(done));
         }
         this.#queuedBytes -= bytes.length;
+        if (this.#queuedBytes < PORT_RESUME_BYTES) this.#port?.hold(false);
       }
-      this.#isWriting = false;
+      this.#writing = undefined;
     } catch {
       // The client has gone: nothing more is written to it.
+      this.close();
     }
   }
 }

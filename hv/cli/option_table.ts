@@ -81,6 +81,17 @@ export const RUN: CommandSpec = {
       help: "where COM1 goes, then COM2… (default stdio without a display, else null)",
     },
     {
+      name: "console",
+      value: "serial|virtio[=stdio|null|file:F|unix:F]",
+      help: "virtio: the console is hvc0 and not COM1; where it goes as for --serial",
+    },
+    {
+      name: "port",
+      value: "NAME=stdio|null|file:F|unix:F",
+      multiple: true,
+      help: "a virtio port, /dev/virtio-ports/NAME in the guest; where it goes as for --serial",
+    },
+    {
       name: "debugcon",
       value: "stdio|null|file:F|unix:F",
       help: "where the debug console (ports E9h, 402h) goes (default null)",

@@ -29,6 +29,10 @@ export interface RunRequest {
   /** The positional argument, whose kind is found out by looking at it. */
   readonly image: string | undefined;
   readonly serial: readonly CharacterEnd[] | undefined;
+  /** Of the virtio console, where it was said. */
+  readonly console: CharacterEnd | undefined;
+  /** Of the virtio ports, by name. */
+  readonly ports: ReadonlyMap<string, CharacterEnd>;
   readonly debugConsole: CharacterEnd;
   readonly display: "none" | "text" | undefined;
   readonly timeoutMs: number | undefined;
@@ -97,6 +101,8 @@ export function parseRun(
   const text = (name: string) => values[name] as string | undefined;
   const texts = (name: string) => values[name] as string[] | undefined;
   const drives = (name: string) => texts(name)?.map((value) => parseDrive(name, value));
+  const console = parseConsole(text("console") ?? "serial");
+  const ports = (texts("port") ?? []).map(parsePort);
   const options: MachineOptions = {
     memory: text("memory"),
     cpus: number("cpus", text("cpus")),
@@ -115,7 +121,9 @@ export function parseRun(
       oneOf<BootDevice>("boot", device.trim(), ["floppy", "disk", "cdrom", "kernel"])!
     ),
     bios: text("bios"),
-    serialPorts: Math.max(1, texts("serial")?.length ?? 1),
+    serialPorts: texts("serial")?.length,
+    console: console.kind,
+    ports: ports.map(({ name }) => name),
     rng: values.rng === true,
     virtioPacked: values["virtio-packed"] === true,
     testDevices: values["test-devices"] === true,
@@ -130,21 +138,49 @@ export function parseRun(
     options,
     image: positional,
     serial: texts("serial")?.map((value) => parseEnd("serial", value)),
+    console: console.end,
+    ports: new Map(ports.map(({ name, end }) => [name, end])),
     debugConsole: parseEnd("debugcon", text("debugcon") ?? "null"),
     display: oneOf("display", text("display"), ["none", "text"]),
     timeoutMs: seconds === undefined ? undefined : seconds * 1000,
   };
 }
 
-function parseEnd(option: string, value: string): CharacterEnd {
+/** @param before What stands before the end in the option's value, for the error. */
+function parseEnd(option: string, value: string, before = ""): CharacterEnd {
   if (value === "stdio" || value === "null") return { kind: value };
   const match = /^(file|unix):(.+)$/.exec(value);
   if (match === null) {
     throw new UsageError(
-      `Cannot use --${option} ${value}: stdio, null, file:PATH or unix:PATH is possible`,
+      `Cannot use --${option} ${before}${value}: stdio, null, file:PATH or unix:PATH is possible`,
     );
   }
   return { kind: match[1] as "file" | "unix", path: match[2] };
+}
+
+/** `serial`, `virtio` or `virtio=END`. */
+function parseConsole(value: string): { kind: "serial" | "virtio"; end?: CharacterEnd } {
+  const end = value.startsWith("virtio=")
+    ? parseEnd("console", value.slice("virtio=".length), "virtio=")
+    : undefined;
+  const kind = end === undefined
+    ? oneOf("console", value, ["serial", "virtio"] as const)!
+    : "virtio";
+  return { kind, end };
+}
+
+/** `NAME=END`; the name is checked with the machine's other options. */
+function parsePort(value: string): { name: string; end: CharacterEnd } {
+  const at = value.indexOf("=");
+  if (at <= 0) {
+    throw new UsageError(
+      `Cannot use --port ${value}: NAME=stdio, null, file:PATH or unix:PATH is needed`,
+    );
+  }
+  return {
+    name: value.slice(0, at),
+    end: parseEnd("port", value.slice(at + 1), value.slice(0, at + 1)),
+  };
 }
 
 function number(option: string, value: string | undefined): number | undefined {

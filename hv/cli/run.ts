@@ -9,17 +9,18 @@ import { type ConnectedEnd, connectEnd } from "./character_end.ts";
 import { ExitCode } from "./option_table.ts";
 import type { CharacterEnd, RunRequest } from "./parse.ts";
 import { say } from "./say.ts";
+import { VIRTIO_CONSOLE } from "../pc/board_config.ts";
 import { TerminalSession } from "./terminal_session.ts";
 
 /** Runs a machine until it ends, time is up or the user ends it; gives the exit code. */
 export async function run(request: RunRequest): Promise<number> {
   const options = await optionsOf(request);
-  const { display, serial } = ends(request, options);
+  const { display, ends } = endsOf(request, options);
   const onWarning = (line: string) => say(`hv: ${line}`);
   const machine = await Machine.create({ ...options, onWarning });
   try {
     const line = startLine(machine, options);
-    return await live(machine, { request, display, serial, line });
+    return await live(machine, { request, display, ends, line });
   } finally {
     await machine[Symbol.asyncDispose]();
   }
@@ -33,13 +34,19 @@ async function optionsOf({ image, options }: RunRequest): Promise<MachineOptions
 }
 
 /** What is on the terminal: the screen unless a kernel was given, whose console is serial. */
-function ends(request: RunRequest, options: MachineOptions) {
-  const serialWanted = request.serial?.some(({ kind }) => kind === "stdio") ?? false;
+function endsOf(request: RunRequest, options: MachineOptions) {
+  const wanted = [...request.serial ?? [], ...request.console ? [request.console] : []];
+  const serialWanted = wanted.some(({ kind }) => kind === "stdio");
   const display = request.display ??
     (serialWanted || options.kernel !== undefined || !Deno.stdout.isTerminal() ? "none" : "text");
-  const serial: readonly CharacterEnd[] = request.serial ??
-    [{ kind: display === "text" ? "null" : "stdio" }];
-  return { display, serial };
+  const terminal: CharacterEnd = { kind: display === "text" ? "null" : "stdio" };
+  const isVirtio = options.console === "virtio";
+  const serial = request.serial ?? (isVirtio ? [] : [terminal]);
+  const ends = new Map(serial.map((end, i) => [`com${i + 1}`, end]));
+  if (isVirtio) ends.set(VIRTIO_CONSOLE, request.console ?? terminal);
+  for (const [name, end] of request.ports) ends.set(name, end);
+  ends.set("debugcon", request.debugConsole);
+  return { display, ends } as const;
 }
 
 function startLine(machine: Machine, { memory, cpus = 1 }: MachineOptions): string {
@@ -54,35 +61,33 @@ function startLine(machine: Machine, { memory, cpus = 1 }: MachineOptions): stri
 interface Session {
   readonly request: RunRequest;
   readonly display: "none" | "text";
-  readonly serial: readonly CharacterEnd[];
+  /** By the name of the console. */
+  readonly ends: ReadonlyMap<string, CharacterEnd>;
   /** What to tell the user when the guest starts. */
   readonly line: string;
 }
 
 async function live(
   machine: Machine,
-  { request, display, serial, line }: Session,
+  { request, display, ends, line }: Session,
 ): Promise<number> {
   const connected: ConnectedEnd[] = [];
   const session = new TerminalSession(machine, {
     display,
     inputAfter: request.inputAfter,
-    consoles: machine.consoles.filter((console, i) =>
-      (serial[i]?.kind === "stdio" && console.name.startsWith("com")) ||
-      (console.name === "debugcon" && request.debugConsole.kind === "stdio")
-    ),
+    // What is typed goes to the first.
+    consoles: [machine.console, ...machine.consoles.filter((other) => other !== machine.console)]
+      .filter(({ name }) => ends.get(name)?.kind === "stdio"),
   });
   let timeout: ReturnType<typeof setTimeout> | undefined;
   const cut = Promise.withResolvers<number>();
   const interrupt = () => cut.resolve(ExitCode.interrupted);
   const signals: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
   try {
-    for (const [i, end] of serial.entries()) {
-      const console = machine.consoles[i];
-      if (console.name.startsWith("com")) connected.push(connectEnd(console, end));
+    for (const console of machine.consoles) {
+      const end = ends.get(console.name);
+      if (end !== undefined) connected.push(connectEnd(console, end));
     }
-    const debug = machine.consoles.find(({ name }) => name === "debugcon")!;
-    connected.push(connectEnd(debug, request.debugConsole));
     for (const signal of signals) Deno.addSignalListener(signal, interrupt);
     // Now that everything is connected, nothing of the guest's output is lost.
     say(`hv: ${line}`);

@@ -6,6 +6,7 @@
  */
 
 import type { GuestConsole } from "../console.ts";
+import { GuestPort } from "../guest_port.ts";
 import type { Machine } from "../machine.ts";
 import { colorDepth } from "./terminal_colors.ts";
 import { TERMINAL_HELP, type TerminalCommand, TerminalCommands } from "./terminal_commands.ts";
@@ -79,6 +80,7 @@ export class TerminalSession {
       }));
     }
     if (this.#hasDisplay && this.#isOutputTerminal) this.#startScreen();
+    else if (this.#isOutputTerminal) this.#tellSize();
     if (!this.#hasDisplay && this.#consoles.length === 0) return;
     if (this.#isInputTerminal) {
       Deno.stdin.setRaw(true);
@@ -122,6 +124,18 @@ export class TerminalSession {
       if (this.#showsScreen) this.#output.write(encoder.encode(TERMINAL_LEAVE));
     });
     this.#draw();
+  }
+
+  /** Keeps a console that has a size at this terminal's. */
+  #tellSize(): void {
+    const tell = () => {
+      for (const console of this.#consoles) {
+        if (console instanceof GuestPort) console.resize(terminalSize());
+      }
+    };
+    Deno.addSignalListener("SIGWINCH", tell);
+    this.#undo.push(() => Deno.removeSignalListener("SIGWINCH", tell));
+    tell();
   }
 
   #draw(): void {

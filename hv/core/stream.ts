@@ -54,21 +54,62 @@ export class ByteStream implements ByteSink {
     return true;
   }
 
-  /** Everything that waits, removed; for the consumer. */
-  take(): Uint8Array {
+  /** Takes as many of the bytes as there is room for; how many. With fewer than all, as `write`. */
+  put(bytes: Uint8Array): number {
+    let done = this.#put(bytes);
+    if (done < bytes.length) {
+      Atomics.store(this.#cursors, STALLED, 1);
+      // The consumer may have emptied it before it could see the mark.
+      done += this.#put(bytes.subarray(done));
+      if (done === bytes.length) Atomics.store(this.#cursors, STALLED, 0);
+    }
+    if (done > 0) this.#ring();
+    return done;
+  }
+
+  #put(bytes: Uint8Array): number {
+    const written = Atomics.load(this.#cursors, WRITTEN);
+    const room = CAPACITY - ((written - Atomics.load(this.#cursors, READ)) | 0);
+    const taken = bytes.subarray(0, room);
+    const start = written & (CAPACITY - 1);
+    const first = taken.subarray(0, CAPACITY - start);
+    this.#data.set(first, start);
+    this.#data.set(taken.subarray(first.length), 0);
+    Atomics.store(this.#cursors, WRITTEN, (written + taken.length) | 0);
+    return taken.length;
+  }
+
+  /** Bytes that wait; for the consumer, as what follows. */
+  get waiting(): number {
+    return (Atomics.load(this.#cursors, WRITTEN) - Atomics.load(this.#cursors, READ)) | 0;
+  }
+
+  /** Removes what waits as far as `into` has room; how many bytes that were. */
+  read(into: Uint8Array): number {
     const read = Atomics.load(this.#cursors, READ);
-    const length = (Atomics.load(this.#cursors, WRITTEN) - read) | 0;
-    const out = new Uint8Array(length);
+    const length = Math.min(this.waiting, into.length);
     const start = read & (CAPACITY - 1);
     const first = this.#data.subarray(start, start + length);
-    out.set(first);
-    out.set(this.#data.subarray(0, length - first.length), first.length);
+    into.set(first);
+    into.set(this.#data.subarray(0, length - first.length), first.length);
     Atomics.store(this.#cursors, READ, (read + length) | 0);
+    return length;
+  }
+
+  /** Everything that waits, removed. */
+  take(): Uint8Array {
+    const out = new Uint8Array(this.waiting);
+    this.read(out);
     return out;
   }
 
   /** Did the producer find it full since this was last asked? Then tell it that there is room. */
   takeStalled(): boolean {
     return Atomics.exchange(this.#cursors, STALLED, 0) !== 0;
+  }
+
+  /** Wakes the consumer, who has left bytes here. */
+  wake(): void {
+    this.#ring();
   }
 }

@@ -45,8 +45,8 @@ const MODULES = [
 
 /** How to make it. */
 export interface LinuxOptions extends FetchOptions {
-  /** Where its shell is: the first serial port, or screen and keyboard. Default: ttyS0. */
-  readonly console?: "ttyS0" | "tty0";
+  /** Where its shell is: first serial port, virtio console, screen and keyboard. Default: ttyS0. */
+  readonly console?: "ttyS0" | "hvc0" | "tty0";
   /** Of the terminal that the serial port is on, where it is on one. */
   readonly size?: TerminalSize;
 }
@@ -59,7 +59,8 @@ const COMMAND_LINE = "mitigations=off cryptomgr.notests no_timer_check " +
   "rcupdate.rcu_expedited=1 random.trust_cpu=on panic=-1";
 
 /**
- * Drivers are loaded while the shell waits for its user, who else would wait for them: an IDE channel
+ * The driver of a virtio console is a module, without which there is no `/dev/console` either. The other
+ * drivers are loaded while the shell waits for its user, who else would wait for them: an IDE channel
  * without drives takes a second. What they say goes to the kernel's log only (`dmesg`).
  */
 const INIT = `#!/bin/busybox sh
@@ -71,6 +72,10 @@ mount -t devtmpfs dev /dev
 mkdir -p /dev/pts && mount -t devpts pts /dev/pts
 hostname hv
 dmesg -n 4
+if [ "$HVC" ]; then
+  modprobe -a virtio_pci virtio_console
+  exec < /dev/hvc0 > /dev/hvc0 2>&1
+fi
 sh -c 'renice -n 19 -p $$
 for bus in pci virtio; do
   grep -sh . /sys/bus/$bus/devices/*/modalias | xargs -r modprobe -qab
@@ -114,12 +119,13 @@ export async function linuxToTry(
     init: INIT,
     profile: PROFILE,
   });
+  const hvc = console === "hvc0" ? " HVC=1" : "";
   const terminal = size === undefined ? "" : ` ROWS=${size.rows} COLS=${size.columns}`;
   return {
     prompt: PROMPT,
     kernel: `${kernelFolder}/boot/vmlinuz-${release}`,
     initrd: await keep(archive, `${packageCache()}/initramfs-${release}`),
-    append: `console=${console} ${COMMAND_LINE}${terminal}`,
+    append: `console=${console} ${COMMAND_LINE}${hvc}${terminal}`,
   };
 }
 

@@ -61,6 +61,10 @@ export interface BoardConfig {
   readonly bootOrder: readonly BootDevice[];
   /** Serial ports, 0 to 4: COM1 3F8h, COM2 2F8h, COM3 3E8h, COM4 2E8h. */
   readonly serialPorts: number;
+  /** Has it a virtio console? Default: no. */
+  readonly virtioConsole?: boolean;
+  /** Names of virtio ports, at most `MAX_PORTS`. Default: none. */
+  readonly ports?: readonly string[];
   /** Has it a virtio entropy device? Default: no. */
   readonly rng?: boolean;
   /** Are packed rings offered to drivers of virtio devices? */
@@ -73,11 +77,18 @@ export interface BoardConfig {
 
 /** Has the board any virtio device? Only then their code is loaded. */
 export const hasVirtio = (
-  { drives, rng = false, shares = [] }: Pick<BoardConfig, "rng"> & {
-    readonly drives: readonly Pick<DriveConfig, "interface">[];
-    readonly shares?: readonly unknown[];
-  },
-): boolean => rng || shares.length > 0 || drives.some((drive) => drive.interface === "virtio");
+  { drives, rng = false, virtioConsole = false, ports = [], shares = [] }:
+    & Pick<BoardConfig, "rng" | "virtioConsole" | "ports">
+    & {
+      readonly drives: readonly Pick<DriveConfig, "interface">[];
+      readonly shares?: readonly unknown[];
+    },
+): boolean =>
+  rng || virtioConsole || ports.length > 0 || shares.length > 0 ||
+  drives.some((drive) => drive.interface === "virtio");
+
+/** Name of the virtio console among the machine's consoles, as Linux calls it. */
+export const VIRTIO_CONSOLE = "hvc0";
 
 /** Drives of the board in the order in which the I/O worker knows them. */
 export const MAX_IDE_DRIVES = 4;
@@ -85,6 +96,8 @@ export const MAX_IDE_DRIVES = 4;
 export const MAX_VIRTIO_DISKS = 16;
 /** Shared directories: each has a slot, too. */
 export const MAX_SHARES = 8;
+/** Virtio ports: each has two queues, each of those a vector of MSI-X. */
+export const MAX_PORTS = 31;
 /** Floppy drives. */
 export const MAX_FLOPPY_DRIVES = 2;
 /** Network cards: each has a PCI slot, of which others want some. */

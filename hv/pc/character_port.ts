@@ -10,9 +10,15 @@ import type { ByteStream } from "../core/stream.ts";
 export interface Receiver {
   /** Takes a byte; false when there is no room: `onRoom` of the chip will say when there is. */
   receive(byte: number): boolean;
+  /** The same for many bytes: as many of them as there is room for; how many. */
+  receiveAll?(bytes: Uint8Array): number;
   /** The stream that refused a byte has room again. */
   transmitReady(): void;
+  /** Forgets what it has taken and the guest has not; for one that keeps it over a reset of its own. */
+  forget?(): void;
 }
+
+const NOTHING = new Uint8Array(0);
 
 /** See above. */
 export class CharacterPort {
@@ -23,6 +29,7 @@ export class CharacterPort {
   readonly #lock: Lock;
   #queue: Uint8Array[] = [];
   #done = 0;
+  #isHeld = false;
 
   /** @param chip Undefined for a device that only sends. */
   constructor(name: string, stream: ByteStream, lock: Lock, chip?: Receiver) {
@@ -32,8 +39,15 @@ export class CharacterPort {
     this.#chip = chip;
   }
 
-  /** What the guest has sent since the last call; lets the guest send more, and receive more. */
+  /**
+   * What the guest has sent since the last call; lets the guest send more, and receive more. While it is
+   * held there is nothing, and the guest has to wait.
+   */
   take(): Uint8Array {
+    if (this.#isHeld) {
+      this.#feed();
+      return NOTHING;
+    }
     const bytes = this.#stream.take();
     if (this.#stream.takeStalled()) this.#lock.with(() => this.#chip?.transmitReady());
     this.#feed();
@@ -47,6 +61,13 @@ export class CharacterPort {
     this.#feed();
   }
 
+  /** Has the guest wait with what it sends, for as long as nobody takes it. */
+  hold(isHeld: boolean): void {
+    if (this.#isHeld === isHeld) return;
+    this.#isHeld = isHeld;
+    if (!isHeld) this.#stream.wake();
+  }
+
   /** Bytes that the guest has not taken yet. */
   get pending(): number {
     return this.#queue.reduce((sum, bytes) => sum + bytes.length, 0) - this.#done;
@@ -56,6 +77,7 @@ export class CharacterPort {
   clear(): void {
     this.#queue = [];
     this.#done = 0;
+    this.#chip?.forget?.();
   }
 
   #feed(): void {
@@ -64,7 +86,8 @@ export class CharacterPort {
     this.#lock.with(() => {
       while (this.#queue.length > 0) {
         const bytes = this.#queue[0];
-        while (this.#done < bytes.length && chip.receive(bytes[this.#done])) this.#done++;
+        if (chip.receiveAll) this.#done += chip.receiveAll(bytes.subarray(this.#done));
+        else while (this.#done < bytes.length && chip.receive(bytes[this.#done])) this.#done++;
         if (this.#done < bytes.length) return;
         this.#queue.shift();
         this.#done = 0;

@@ -17,6 +17,7 @@ import { PcDoorbells } from "./doorbells.ts";
 import type { PcPci } from "./pci.ts";
 import type { PciSlot } from "./pci_slot.ts";
 import type { PcStorage } from "./storage.ts";
+import { addConsoles, type PcConsolePort } from "./virtio_consoles.ts";
 
 /** Queues of a disk at most: more help nobody, and each costs a vector. */
 const MAX_DISK_QUEUES = 16;
@@ -33,6 +34,7 @@ export class PcVirtio {
   readonly disks: readonly PcVirtioDisk[];
   /** In the order of `BoardConfig.shares`, for the I/O worker, which gives them their servers. */
   readonly shares: readonly Virtio9p[];
+  readonly consoles: readonly PcConsolePort[];
   readonly #builder: PcBuilder;
   readonly #pci: PcPci;
   readonly #doorbells: PcDoorbells;
@@ -43,6 +45,7 @@ export class PcVirtio {
     this.#pci = pci;
     this.#doorbells = new PcDoorbells(builder);
     this.disks = this.#addDisks(storage);
+    this.consoles = addConsoles(builder, (name, device) => this.add(name, device));
     if (builder.config.rng) {
       this.add("virtio rng", new VirtioRng((bytes) => crypto.getRandomValues(bytes)));
     }

@@ -40,3 +40,20 @@ Deno.test("a full stream refuses, remembers it, and takes bytes again after it w
   assert.equal(producer.write(7), true);
   assert.deepEqual([...consumer.take()], [7]);
 });
+
+Deno.test("many bytes go in as far as there is room, around the end of the ring, and out in parts", () => {
+  const { state, producer, consumer } = stream();
+  for (const cursor of [0, 1]) Atomics.store(state.cursors, cursor, CAPACITY - 3);
+  const data = new Uint8Array(CAPACITY + 5).map((_, i) => i * 3);
+  assert.equal(producer.put(data), CAPACITY);
+  assert.equal(producer.put(data), 0);
+  assert.equal(consumer.waiting, CAPACITY);
+  const part = new Uint8Array(5);
+  assert.equal(consumer.read(part), 5);
+  assert.deepEqual(part, data.subarray(0, 5));
+  assert.equal(consumer.takeStalled(), true);
+  assert.equal(producer.put(data.subarray(CAPACITY)), 5);
+  assert.equal(consumer.takeStalled(), false, "all had room");
+  assert.deepEqual(consumer.take(), data.subarray(5));
+  assert.equal(consumer.read(part), 0);
+});

@@ -1,0 +1,114 @@
+/** Debian's kernel with its own driver on a virtio console and on virtio ports. */
+
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import type { Machine } from "../../hv/mod.ts";
+import { guestTest, PATIENCE_MS } from "../support/guests.ts";
+import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
+
+const MEBIBYTES = 2;
+const PATIENCE = { timeoutMs: PATIENCE_MS };
+
+/** Bytes without a period that a ring's or a buffer's length could hide in. */
+function someBytes(length: number, seed: number): Uint8Array {
+  let state = seed;
+  return new Uint8Array(length).map(() => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return state >>> 24;
+  });
+}
+
+const md5 = (bytes: Uint8Array) => createHash("md5").update(bytes).digest("hex");
+
+/** Waits until the guest has sent `length` bytes to a port. */
+async function received(machine: Machine, name: string, length: number): Promise<Uint8Array> {
+  const port = machine.port(name);
+  while (port.bytes.length < length) {
+    const more = Promise.withResolvers<void>();
+    const stop = port.listen(() => more.resolve());
+    if (port.bytes.length < length) await more.promise;
+    stop();
+  }
+  return port.bytes;
+}
+
+/** A device file by the name that the host has given its port. */
+const deviceOf = (name: string) =>
+  `/dev/$(basename $(dirname $(grep -lx ${name} /sys/class/virtio-ports/*/name)))`;
+
+guestTest("a stock Linux kernel on virtio consoles", [
+  {
+    name: "named ports carry megabytes both ways at once, unharmed, and say when they are open",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    async body() {
+      await using guest = await LinuxGuest.start({
+        ports: ["org.example.in", "org.example.out", "both"],
+        virtioPacked: true,
+        modules: ["virtio_pci", "virtio_console"],
+      });
+      const { machine } = guest;
+      const names = await guest.run("cat /sys/class/virtio-ports/*/name");
+      assert.equal(names, "org.example.in\norg.example.out\nboth");
+      for (const [i, name] of ["org.example.in", "org.example.out", "both"].entries()) {
+        await guest.run(`ln -s ${deviceOf(name)} /p${i}`);
+      }
+      const length = MEBIBYTES << 20;
+      const data = someBytes(length, 1);
+      const input = machine.port("org.example.in");
+      // More than any buffer has room for, before anybody reads it.
+      input.send(data);
+      assert.equal(input.isOpen, false);
+      await guest.run(
+        `dd if=/dev/urandom of=/data bs=65536 count=${length >> 16} 2>/dev/null;` +
+          `cat /data > /p1 & head -c ${length} /p0 > /got; wait`,
+      );
+      const sums = (await guest.run("md5sum /got /data")).split("\n").map((line) =>
+        line.split(" ")[0]
+      );
+      assert.equal(sums[0], md5(data), "host to guest");
+      const sent = await received(machine, "org.example.out", length);
+      assert.equal(sums[1], md5(sent), "guest to host");
+      assert.equal(input.pendingBytes, 0);
+
+      const both = machine.port("both");
+      machine.console.send('exec 3<>/p2; read -r line <&3; echo "guest: $line" >&3\n');
+      await both.opened(PATIENCE);
+      both.send("hello\n");
+      await both.expect("guest: hello", PATIENCE);
+      await guest.run("exec 3>&-");
+      assert.equal(both.isOpen, false);
+      both.isConnected = false;
+      assert.equal(await guest.run("cat /p2 | wc -c"), "0", "nobody at the host's end");
+      await guest.powerOff();
+    },
+  },
+  {
+    name: "hvc0 is the console instead of a serial port, with a shell and the terminal's size",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    async body() {
+      await using guest = await LinuxGuest.start({
+        console: "virtio",
+        append: "console=hvc0 mitigations=off random.trust_cpu=on no_timer_check",
+        modules: ["virtio_pci", "virtio_console"],
+      });
+      const { machine } = guest;
+      assert.equal(machine.console.name, "hvc0");
+      assert.equal(await guest.run("tty"), "/dev/hvc0");
+      assert.equal(await guest.run("cat /sys/class/tty/ttyS0/type"), "0", "there is no UART");
+      assert.equal(await guest.run("stty size"), "25 80");
+      machine.port("hvc0").resize({ columns: 132, rows: 43 });
+      assert.equal(await guest.run("until stty size | grep -x '43 132'; do :; done"), "43 132");
+      // The kernel's log goes there, too.
+      assert.match(await guest.run("cat /proc/consoles"), /^hvc0 .*EC/m);
+      machine.console.send("dmesg -n 8; echo '<1>seen' > /dev/kmsg\n");
+      await machine.console.expect(/\] seen/, PATIENCE);
+      await guest.run("dmesg -n 1");
+      const lines = await guest.run("seq 1 5000");
+      assert.equal(lines.split("\n").length, 5000);
+      assert.equal(lines, Array.from({ length: 5000 }, (_, i) => i + 1).join("\n"));
+      await guest.powerOff();
+    },
+  },
+]);
