@@ -31,6 +31,21 @@ kvmTest("a program saved in the middle continues in another machine", () => {
   first.expectOut(0xe0, 6, 4);
 });
 
+kvmTest(
+  "a state with a feature in CR4 that the processor lacks is refused by the feature's name",
+  () => {
+    const CR4_SMEP = 1n << 20n;
+    using machine = new TestMachine({ cpu: "host,-smep" });
+    const state = newState();
+    machine.vcpu.save(state);
+    state.cr4 |= CR4_SMEP;
+    assert.throws(
+      () => machine.vcpu.restore(state),
+      /^Error: the guest uses smep in CR4, .* on KVM does not have; start it with --cpu host,-smep$/,
+    );
+  },
+);
+
 kvmTest("what is restored is what is saved next, in every byte but the running clocks", () => {
   using machine = new TestMachine();
   machine.start(COUNTER);

@@ -8,6 +8,9 @@
 import { bytesOf } from "../../core/record.ts";
 import * as cpu from "../cpu_state.ts";
 import { type CpuState, GENERAL_REGISTERS, type SegmentState } from "../cpu_state.ts";
+import { missingFeatures } from "../cr4_features.ts";
+import { hasFeature } from "./cpuid.ts";
+import { readCpuid } from "./cpuid_table.ts";
 import * as k from "./ioctl.ts";
 import { call } from "./ioctl.ts";
 import { MSR_IA32_TSC, MsrFile, savedMsrs } from "./msr.ts";
@@ -122,13 +125,28 @@ export class StateTransfer {
     sregs.idt.limit = state.idtr.limit;
     for (const name of CONTROL) sregs[name] = state[name];
     sregs.apic_base = state.apicBase;
-    call(this.#fd, k.KVM_SET_SREGS, bytesOf(sregs));
+    this.#setSpecial(sregs);
 
     const regs = make(s.kvm_regs);
     GENERAL_REGISTERS.forEach((name, i) => regs[name] = state.general[i]);
     regs.rip = state.rip;
     regs.rflags = state.rflags;
     call(this.#fd, k.KVM_SET_REGS, bytesOf(regs));
+  }
+
+  #setSpecial(sregs: InstanceType<typeof s.kvm_sregs>): void {
+    try {
+      call(this.#fd, k.KVM_SET_SREGS, bytesOf(sregs));
+    } catch (error) {
+      const leaves = readCpuid(this.#fd);
+      const missing = missingFeatures(sregs.cr4, (feature) => hasFeature(leaves, feature));
+      if (missing.length === 0) throw error;
+      throw new Error(
+        `the guest uses ${missing.join(", ")} in CR4, which its processor on KVM does not have; ` +
+          `start it with --cpu host,-${missing.join(",-")}`,
+        { cause: error },
+      );
+    }
   }
 
   #saveFloatingPoint(state: CpuState): void {

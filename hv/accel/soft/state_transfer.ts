@@ -3,8 +3,8 @@
 import { MAX_MSRS } from "../cpu_state.ts";
 import type { CpuState, EventState, SegmentState } from "../cpu_state.ts";
 import { ACCESS_DPL_SHIFT } from "../cpu_state.ts";
+import { cr4Bits, missingFeatures } from "../cr4_features.ts";
 import { XCR0_BITS } from "./cpuid.ts";
-import { cr4Bits } from "./services/control_registers.ts";
 import { CR0_PE } from "./control_bits.ts";
 import type { Cpu } from "./cpu.ts";
 import { Vector } from "./faults.ts";
@@ -83,6 +83,8 @@ export function checkState(cpu: Cpu, { xcr0, cr4 }: CpuState): void {
     new Error(`the guest uses ${what}, which the software CPU does not have`);
   const features = xcr0 & ~BigInt(XCR0_BITS);
   if (features !== 0n) throw fail(`processor state 0x${features.toString(16)} of XCR0 (AVX)`);
+  const missing = missingFeatures(cr4, (feature) => cpu.features.has(feature));
+  if (missing.length > 0) throw fail(`${missing.join(", ")} in CR4`);
   const bits = cr4 & ~BigInt(cr4Bits(cpu.features) >>> 0);
   if (bits !== 0n) throw fail(`bits 0x${bits.toString(16)} of CR4`);
 }

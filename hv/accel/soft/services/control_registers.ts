@@ -7,6 +7,7 @@
  */
 
 import { ACCESS_L } from "../../cpu_state.ts";
+import { cr4Bits } from "../../cr4_features.ts";
 import { Status } from "../codegen/operation.ts";
 import * as c from "../control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
@@ -19,29 +20,6 @@ const EFER_LME = 1 << 8;
 const CR0_BITS = c.CR0_PE | c.CR0_MP | c.CR0_EM | c.CR0_TS | c.CR0_ET | c.CR0_NE | c.CR0_WP |
   c.CR0_AM | c.CR0_NW |
   c.CR0_CD | c.CR0_PG;
-
-/** Bits of CR4, with the CPUID feature that they come with; the others are reserved. */
-const CR4_BITS_BY_FEATURE: readonly (readonly [feature: string, bits: number])[] = [
-  ["vme", c.CR4_VME | c.CR4_PVI],
-  ["tsc", c.CR4_TSD],
-  ["de", c.CR4_DE],
-  ["pse", c.CR4_PSE],
-  ["pae", c.CR4_PAE],
-  ["mce", c.CR4_MCE],
-  ["pge", c.CR4_PGE],
-  ["msr", c.CR4_PCE],
-  ["fxsr", c.CR4_OSFXSR],
-  ["sse", c.CR4_OSXMMEXCPT],
-  ["umip", c.CR4_UMIP],
-  ["fsgsbase", c.CR4_FSGSBASE],
-  ["pcid", c.CR4_PCIDE],
-  ["xsave", c.CR4_OSXSAVE],
-  ["smep", c.CR4_SMEP],
-  ["smap", c.CR4_SMAP],
-];
-/** What CR4 may have. */
-export const cr4Bits = (features: ReadonlySet<string>): number =>
-  CR4_BITS_BY_FEATURE.reduce((all, [feature, bits]) => features.has(feature) ? all | bits : all, 0);
 
 const CR3_PCID = 0xfffn;
 /** With PCIDs: what is cached for this one need not be forgotten. */
