@@ -44,6 +44,7 @@ import {
   resources,
 } from "./aml_resources.ts";
 import { hotplugEvent, hotplugSlots } from "./acpi_hotplug.ts";
+import { virtioDevices } from "./acpi_virtio.ts";
 import type { BoardDescription } from "./board_description.ts";
 import { PCI_HOTPLUG_PORTS } from "../devices/acpi_pci_hotplug.ts";
 
@@ -70,7 +71,13 @@ export function dsdtBlock(board: BoardDescription): Uint8Array {
     // 5.8.1: 0 PIC, 1 APIC. The links are the same ISA interrupt requests in both.
     method("_PIC", { args: 1 }, store(arg(0), path("PICF"))),
     scope("\\_PR", ...Array.from({ length: board.cpus }, (_, n) => processor(cpuName(n), n))),
-    scope("\\_SB", pciRoot(board), ...LINKS.map((_, n) => pirqLink(board, n)), sciLink(board)),
+    scope(
+      "\\_SB",
+      pciRoot(board),
+      ...LINKS.map((_, n) => pirqLink(board, n)),
+      sciLink(board),
+      ...virtioDevices(board),
+    ),
     ...(pciHotplug === undefined ? [] : [hotplugEvent("\\_SB.PCI0")]),
     named("\\_S5", packageOf(integer(SLP_TYP_S5), integer(SLP_TYP_S5), integer(0), integer(0))),
   ];

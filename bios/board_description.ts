@@ -35,6 +35,13 @@ export interface BoardDescription {
   readonly gpe0Base: number;
   /** PCI slots whose devices come and go while the machine runs, and the ports that tell of it. */
   readonly pciHotplug?: { readonly port: number; readonly slots: readonly number[] };
+  /** Virtio devices that are on no bus: windows of memory, and the interrupt request that all share. */
+  readonly virtioMmio?: {
+    readonly base: number;
+    readonly stride: number;
+    readonly count: number;
+    readonly irq: number;
+  };
   /** 24, or 32 with TMR_VAL_EXT. */
   readonly pmTimerBits: 24 | 32;
   readonly sciIrq: number;

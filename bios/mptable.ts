@@ -69,7 +69,8 @@ export function buildMpTable(board: BoardDescription, address: number): Uint8Arr
 
 /** Entries in order of their types, as 4.3 demands. */
 function tableEntries(board: BoardDescription): Uint8Array[] {
-  const { cpus, cpuSignature, cpuFeatures, ioApic, timerGsi, sciIrq, pirqRouting } = board;
+  const { cpus, cpuSignature, cpuFeatures, ioApic, timerGsi, sciIrq, pirqRouting, virtioMmio } =
+    board;
   const entries: Uint8Array[] = [];
   const entry = (fill: (out: TableWriter) => TableWriter) =>
     entries.push(fill(new TableWriter()).bytes());
@@ -94,7 +95,8 @@ function tableEntries(board: BoardDescription): Uint8Array[] {
   }
   for (let irq = 0; irq < ISA_IRQS; irq++) {
     if (irq === CASCADE_IRQ || pirqRouting.includes(irq)) continue;
-    const flags = irq === sciIrq ? ACTIVE_HIGH_LEVEL : CONFORMS;
+    const isLevel = irq === sciIrq || irq === virtioMmio?.irq;
+    const flags = isLevel ? ACTIVE_HIGH_LEVEL : CONFORMS;
     interrupt(INT, flags, ISA_BUS, irq, irq === 0 ? timerGsi : irq);
   }
   entry((out) => out.u8(LOCAL_INTERRUPT, EXT_INT).u16(CONFORMS).u8(ISA_BUS, 0, 0, 0));

@@ -7,7 +7,8 @@ import { UsageError } from "./errors.ts";
 import { type DriveLists, type ResolvedDrive, resolveDrives } from "./drive_options.ts";
 import { type NetworkOptions, type ResolvedNetwork, resolveNetworks } from "./network_options.ts";
 import { type ResolvedShare, resolveShares, type ShareOptions } from "./share_options.ts";
-import { MAX_PORTS, VIRTIO_CONSOLE } from "./pc/board_config.ts";
+import { MAX_PORTS, VIRTIO_CONSOLE, virtioCount } from "./pc/board_config.ts";
+import { VIRTIO_MMIO } from "./pc/layout.ts";
 import { parseMemory } from "./sizes.ts";
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
@@ -50,6 +51,11 @@ export interface MachineOptions extends DriveLists {
    * accelerators have RDRAND, and the device costs a thread.
    */
   readonly rng?: boolean;
+  /**
+   * How virtio devices are reached: on the PCI bus, or each by a window of memory that ACPI announces.
+   * Default `"pci"`.
+   */
+  readonly virtioTransport?: "pci" | "mmio";
   /** Offer packed rings to drivers of virtio devices, which take them then. Default false. */
   readonly virtioPacked?: boolean;
   /** QEMU's pc-testdev, for kvm-unit-tests. Default false. */
@@ -87,6 +93,7 @@ export interface ResolvedConfig {
   readonly virtioConsole: boolean;
   readonly ports: readonly string[];
   readonly rng: boolean;
+  readonly virtioTransport: "pci" | "mmio";
   readonly virtioPacked: boolean;
   readonly testDevices: boolean;
   readonly noReboot: boolean;
@@ -112,14 +119,27 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     throw new UsageError("Cannot use a command line without a kernel: give one with --kernel");
   }
   const virtioConsole = options.console === "virtio";
+  const devices = {
+    drives: resolveDrives(options),
+    networks: resolveNetworks(options.network),
+    shares: resolveShares(options.share),
+    virtioConsole,
+    ports: portNames(options.ports ?? []),
+    rng: options.rng ?? false,
+    virtioTransport: options.virtioTransport ?? "pci",
+  };
+  if (devices.virtioTransport === "mmio" && virtioCount(devices) > VIRTIO_MMIO.most) {
+    throw new UsageError(
+      `Cannot attach ${virtioCount(devices)} virtio devices by MMIO: ` +
+        `the board has room for ${VIRTIO_MMIO.most}`,
+    );
+  }
   return {
+    ...devices,
     ramBytes: parseMemory(options.memory ?? DEFAULT_MEMORY),
     cpus: wholeNumber("processors", options.cpus ?? 1, 1, MAX_CPUS),
     accelerator: options.accelerator ?? "auto",
     cpu: options.cpu ?? "host",
-    drives: resolveDrives(options),
-    networks: resolveNetworks(options.network),
-    shares: resolveShares(options.share),
     bootOrder: bootOrder(options.boot),
     bios: options.bios ?? "builtin",
     kernel: options.kernel,
@@ -127,9 +147,6 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     append: options.append ?? "",
     kernelEntry: options.kernelEntry ?? "auto",
     serialPorts: wholeNumber("serial ports", options.serialPorts ?? (virtioConsole ? 0 : 1), 0, 4),
-    virtioConsole,
-    ports: portNames(options.ports ?? []),
-    rng: options.rng ?? false,
     virtioPacked: options.virtioPacked ?? false,
     testDevices: options.testDevices ?? false,
     noReboot: options.noReboot ?? false,

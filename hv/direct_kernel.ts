@@ -8,6 +8,7 @@ import type { ResolvedConfig } from "./config.ts";
 import type { GuestMemory } from "./core/guest_memory.ts";
 import { HostError } from "./errors.ts";
 import { readUserFile } from "./user_file.ts";
+import { commandLineOf } from "./virtio_arguments.ts";
 import { firmwareMemoryMap, RSDP_ADDRESS } from "./pc/firmware_memory.ts";
 
 /** Larger kernels and initrds than this are a mistake; what fits the guest is checked later. */
@@ -30,7 +31,7 @@ export class DirectKernel {
    * @throws {UsageError | HostError | BootError}
    */
   static async plan(config: ResolvedConfig): Promise<DirectKernel | undefined> {
-    const { kernel, initrd, append, kernelEntry, ramBytes } = config;
+    const { kernel, initrd, kernelEntry, ramBytes } = config;
     if (kernel === undefined) return undefined;
     // Loaded here, since most machines have none.
     const { planBoot } = await import("./boot/mod.ts");
@@ -38,7 +39,7 @@ export class DirectKernel {
       kernel: readFile(kernel, "kernel"),
       kernelName: kernel,
       initrd: initrd === undefined ? undefined : readFile(initrd, "initrd"),
-      commandLine: append,
+      commandLine: commandLineOf(config),
       memoryMap: firmwareMemoryMap(ramBytes),
       rsdpAddress: RSDP_ADDRESS,
       entry: kernelEntry,

@@ -186,6 +186,7 @@ export class Machine implements AsyncDisposable {
       virtioConsole: config.virtioConsole,
       ports: config.ports,
       rng: config.rng,
+      virtioTransport: config.virtioTransport,
       virtioPacked: config.virtioPacked,
       testDevices: config.testDevices,
       accelerator: this.#vm.handle.accelerator,

@@ -6,7 +6,7 @@
 import type { AcceleratedVm, VmHandle } from "./accel/accelerator.ts";
 import { loadAccelerator } from "./accel/load.ts";
 import { openVm } from "./accel/open.ts";
-import { type BoardConfig, hasVirtio } from "./pc/board_config.ts";
+import { type BoardConfig, virtioCount } from "./pc/board_config.ts";
 import { Control } from "./control.ts";
 import { Arena } from "./core/arena.ts";
 import { ClockState, GuestClock } from "./core/clock.ts";
@@ -91,9 +91,9 @@ export async function loadInterrupts(
 
 /** Loads virtio devices for a board that has any. */
 export async function loadVirtio(
-  board: Parameters<typeof hasVirtio>[0],
+  board: Parameters<typeof virtioCount>[0],
 ): Promise<typeof PcVirtio | undefined> {
-  return hasVirtio(board) ? (await import("./pc/virtio.ts")).PcVirtio : undefined;
+  return virtioCount(board) > 0 ? (await import("./pc/virtio.ts")).PcVirtio : undefined;
 }
 
 /** Loads network cards for a board that has any. */

@@ -277,7 +277,7 @@ export class VirtioCore implements Device {
   placeLegacyQueue(index: number, page: number): void {
     const queue = this.#state.queues[index];
     if (queue === undefined) return;
-    if (page === 0) return this.#takeQueueBack(index);
+    if (page === 0) return this.takeQueueBack(index);
     if (queue.enabled) return;
     const base = page * LEGACY_PAGE;
     const { driverArea, deviceArea } = legacyRings(queue.size);
@@ -294,16 +294,15 @@ export class VirtioCore implements Device {
     return Math.floor(addressOf(queue.descriptors) / LEGACY_PAGE) % 2 ** 32;
   }
 
-  #takeQueueBack(index: number): void {
+  /**
+   * The driver resets one queue, or uses it no more (2.6.1); it is over when the queue is not enabled
+   * any more.
+   */
+  takeQueueBack(index: number): void {
     const queue = this.#state.queues[index];
+    if (queue === undefined || !queue.enabled) return;
     if (queue.inFlight > 0) queue.resetting = true;
     else this.#resetQueue(index);
-  }
-
-  /** The driver resets one queue (2.6.1); it is over when the queue is not enabled any more. */
-  resetQueue(index: number): void {
-    const queue = this.#state.queues[index];
-    if (queue?.enabled && this.accepted(VirtioFeature.RING_RESET)) this.#takeQueueBack(index);
   }
 
   /** The driver has made buffers available in a queue. On any thread, the lock may be held or not. */

@@ -5,6 +5,7 @@
  */
 
 import type { IoHandler } from "../../hv/core/device.ts";
+import { VirtioFeature } from "./virtio_bits.ts";
 import type { VirtioCore } from "./virtio_core.ts";
 import { NO_VECTOR, type VirtioPciState } from "./virtio_pci_state.ts";
 
@@ -162,7 +163,11 @@ function registersOf(core: VirtioCore, state: VirtioPciState, vectors: number): 
       offset: CommonConfig.queue_reset,
       bytes: 2,
       read: () => selected()?.resetting === true ? 1 : 0,
-      write: (value) => value === 1 ? core.resetQueue(state.queueSelect) : undefined,
+      write: (value) => {
+        if (value === 1 && core.accepted(VirtioFeature.RING_RESET)) {
+          core.takeQueueBack(state.queueSelect);
+        }
+      },
     },
   ];
 }

@@ -103,6 +103,12 @@ export const RUN: CommandSpec = {
     },
     { name: "timeout", value: "SECONDS", help: "end the machine after this time, exit code 124" },
     { name: "no-reboot", help: "end the machine when the guest asks for a reset" },
+    {
+      name: "virtio",
+      value: "pci|mmio",
+      help:
+        "how virtio devices are reached (default pci); mmio: windows of memory, told of by ACPI",
+    },
     { name: "virtio-packed", help: "offer packed rings to drivers of virtio devices" },
     { name: "rng", help: "a virtio entropy device, filled by the host" },
     { name: "test-devices", help: "QEMU's pc-testdev, for kvm-unit-tests" },

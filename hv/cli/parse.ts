@@ -125,6 +125,7 @@ export function parseRun(
     console: console.kind,
     ports: ports.map(({ name }) => name),
     rng: values.rng === true,
+    virtioTransport: oneOf("virtio", text("virtio"), ["pci", "mmio"]),
     virtioPacked: values["virtio-packed"] === true,
     testDevices: values["test-devices"] === true,
     noReboot: values["no-reboot"] === true,

@@ -67,6 +67,8 @@ export interface BoardConfig {
   readonly ports?: readonly string[];
   /** Has it a virtio entropy device? Default: no. */
   readonly rng?: boolean;
+  /** How the guest reaches virtio devices; default: `"pci"`. */
+  readonly virtioTransport?: VirtioTransportKind;
   /** Are packed rings offered to drivers of virtio devices? */
   readonly virtioPacked?: boolean;
   /** The test devices of QEMU: pc-testdev. */
@@ -75,17 +77,20 @@ export interface BoardConfig {
   readonly accelerator: "kvm" | "soft";
 }
 
-/** Has the board any virtio device? Only then their code is loaded. */
-export const hasVirtio = (
+/** How the guest reaches virtio devices. */
+export type VirtioTransportKind = "pci" | "mmio";
+
+/** Virtio devices of the board: only where there are any is their code loaded. */
+export const virtioCount = (
   { drives, rng = false, virtioConsole = false, ports = [], shares = [] }:
     & Pick<BoardConfig, "rng" | "virtioConsole" | "ports">
     & {
       readonly drives: readonly Pick<DriveConfig, "interface">[];
       readonly shares?: readonly unknown[];
     },
-): boolean =>
-  rng || virtioConsole || ports.length > 0 || shares.length > 0 ||
-  drives.some((drive) => drive.interface === "virtio");
+): number =>
+  (rng ? 1 : 0) + (virtioConsole ? 1 : 0) + (ports.length > 0 ? 1 : 0) + shares.length +
+  drives.filter((drive) => drive.interface === "virtio").length;
 
 /** Name of the virtio console among the machine's consoles, as Linux calls it. */
 export const VIRTIO_CONSOLE = "hvc0";

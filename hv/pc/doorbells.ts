@@ -38,6 +38,14 @@ export class PcDoorbells {
     return (address) => this.#move(bell, address ?? 0);
   }
 
+  /** A doorbell that stays where it is. */
+  fix(name: string, address: number): void {
+    const state = this.#builder.state(DoorbellState, `${name} doorbell`);
+    const bell = { state, space: "memory" } as const;
+    this.#bells = [...this.#bells, bell];
+    this.#builder.device({ reset: () => this.#move(bell, address) });
+  }
+
   /** Attaches all to a virtual machine that is new to the board. */
   attachAll(): void {
     for (const bell of this.#bells) {
@@ -49,7 +57,7 @@ export class PcDoorbells {
 
   #move({ state, space }: Bell, address: number): void {
     const { vm, doorbell } = this.#builder;
-    if (doorbell === undefined) return;
+    if (doorbell === undefined || address === state.address) return;
     const at = (address: number) => ({ space, address, size: 0 } as const);
     if (state.address !== 0) vm.detachDoorbell?.(at(state.address), doorbell);
     // Where it cannot be, as for two at one address, the write is an exit like any other.

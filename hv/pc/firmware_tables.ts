@@ -4,7 +4,7 @@ import type { BoardDescription } from "../../bios/board_description.ts";
 import { PIRQ_IRQS, PM_PORTS } from "../../bios/pci_setup.ts";
 import { LOW_RAM_LIMIT } from "../core/guest_memory.ts";
 import { VERSION } from "../version.ts";
-import type { BoardConfig } from "./board_config.ts";
+import { type BoardConfig, virtioCount } from "./board_config.ts";
 import {
   GPE0_PORT,
   HOTPLUG_SLOTS,
@@ -14,6 +14,7 @@ import {
   SCI_IRQ,
   SERIAL_PORTS,
   SMI_PORT,
+  VIRTIO_MMIO,
 } from "./layout.ts";
 
 /** The machine's identity in SMBIOS. */
@@ -27,12 +28,16 @@ export interface BoardOptions {
   /** Serial ports, 0 to 4. */
   readonly serialPorts?: number;
   readonly hasFloppy?: boolean;
+  /** Virtio devices that are on no bus. */
+  readonly virtioWindows?: number;
 }
 
 /** The i440FX/PIIX3 board. */
 export function describeBoard(
-  { cpus, lowRamBytes, highRamBytes, serialPorts = 1, hasFloppy = true }: BoardOptions,
+  options: BoardOptions,
 ): BoardDescription {
+  const { cpus, lowRamBytes, highRamBytes, serialPorts = 1, hasFloppy = true } = options;
+  const { virtioWindows = 0 } = options;
   // Where SeaBIOS lets the hole begin as well.
   const holeBase = lowRamBytes <= 0x8000_0000 ? 0x8000_0000 : 0xc000_0000;
   return {
@@ -50,6 +55,12 @@ export function describeBoard(
     pmBase: PM_PORTS,
     gpe0Base: GPE0_PORT,
     pciHotplug: { port: PCI_HOTPLUG_PORT, slots: HOTPLUG_SLOTS },
+    virtioMmio: virtioWindows === 0 ? undefined : {
+      base: VIRTIO_MMIO.base,
+      stride: VIRTIO_MMIO.stride,
+      count: virtioWindows,
+      irq: VIRTIO_MMIO.irq,
+    },
     pmTimerBits: 24,
     sciIrq: SCI_IRQ,
     smiPort: SMI_PORT,
@@ -68,5 +79,6 @@ export function boardOf(config: BoardConfig): BoardDescription {
     highRamBytes: config.ramBytes - lowRamBytes,
     serialPorts: config.serialPorts,
     hasFloppy: config.drives.some(({ kind }) => kind === "floppy"),
+    virtioWindows: config.virtioTransport === "mmio" ? virtioCount(config) : 0,
   });
 }

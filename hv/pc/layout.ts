@@ -24,6 +24,8 @@ export const PCI_HOTPLUG_PORT = 0xae00;
 export const HOTPLUG_SLOTS: readonly number[] = [24, 25, 26, 27, 28, 29, 30, 31];
 /** APM control of the PIIX4, by which ACPI mode is entered: 2 ports. */
 export const SMI_PORT = 0xb2;
+/** Virtio devices that are not on PCI: a page each from here on, and the interrupt line of all. */
+export const VIRTIO_MMIO = { base: 0xfec4_0000, stride: 0x1000, most: 24, irq: 5 } as const;
 /** I/O APIC, where the PCI hole ends. */
 export const IO_APIC_ADDRESS = 0xfec0_0000;
 /** Local APICs. */

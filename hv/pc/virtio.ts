@@ -1,4 +1,7 @@
-/** The board's virtio devices: each in a PCI slot of its own, its queues served by the I/O worker. */
+/**
+ * The board's virtio devices: each in a PCI slot or a window of memory of its own, its queues served by
+ * the I/O worker.
+ */
 
 import { msixState } from "../../devices/pci/msix.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
@@ -6,6 +9,12 @@ import { Virtio9p } from "../../devices/virtio/virtio_9p.ts";
 import { VirtioBlk, VirtioBlkState } from "../../devices/virtio/virtio_blk.ts";
 import { VirtioCore, virtioState } from "../../devices/virtio/virtio_core.ts";
 import type { VirtioDevice } from "../../devices/virtio/virtio_device.ts";
+import {
+  MMIO_BYTES,
+  MmioRegister,
+  VirtioMmio,
+  VirtioMmioState,
+} from "../../devices/virtio/virtio_mmio.ts";
 import { VirtioPci } from "../../devices/virtio/virtio_pci.ts";
 import { virtioPciState } from "../../devices/virtio/virtio_pci_state.ts";
 import { VirtioRng } from "../../devices/virtio/virtio_rng.ts";
@@ -14,6 +23,8 @@ import type { RateLimit } from "../core/rate_limit.ts";
 import type { DriveConfig } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import { PcDoorbells } from "./doorbells.ts";
+import { VIRTIO_MMIO } from "./layout.ts";
+import { MmioWindow } from "./mmio_window.ts";
 import type { PcPci } from "./pci.ts";
 import type { PciSlot } from "./pci_slot.ts";
 import type { PcStorage } from "./storage.ts";
@@ -29,6 +40,8 @@ export interface PcVirtioDisk {
   readonly medium: number;
 }
 
+type VirtioPlace = PciSlot | MmioWindow;
+
 /** See above. */
 export class PcVirtio {
   readonly disks: readonly PcVirtioDisk[];
@@ -39,6 +52,7 @@ export class PcVirtio {
   readonly #pci: PcPci;
   readonly #doorbells: PcDoorbells;
   #cores: readonly VirtioCore[] = [];
+  #nextWindow = 0;
 
   constructor(builder: PcBuilder, pci: PcPci, storage: PcStorage) {
     this.#builder = builder;
@@ -57,20 +71,50 @@ export class PcVirtio {
   }
 
   /**
-   * Puts a device into `slot`; default: the next one. Every thread adds the same ones in the same
-   * order.
+   * Puts a device into `place`; default: the next slot or window. Every thread adds the same ones in
+   * the same order.
    */
-  add(name: string, device: VirtioDevice, slot: PciSlot = this.#pci.freeSlot()): VirtioCore {
+  add(name: string, device: VirtioDevice, place: VirtioPlace = this.#nextPlace()): VirtioCore {
     const b = this.#builder;
-    const queues = device.queueSizes.length;
     const core = new VirtioCore({
-      state: slot.state(virtioState(queues), name),
-      lock: slot.lock(name),
+      state: place.state(virtioState(device.queueSizes.length), name),
+      lock: place.lock(name),
       memory: b.memory,
       device,
       ring: () => b.control.ringIo(),
       packed: b.config.virtioPacked,
     });
+    if ("attach" in place) this.#addToPci(name, core, place);
+    else this.#addToMemory(name, core, place);
+    return core;
+  }
+
+  #nextPlace(): VirtioPlace {
+    const { virtioTransport = "pci" } = this.#builder.config;
+    if (virtioTransport === "pci") return this.#pci.freeSlot();
+    return new MmioWindow(this.#builder, this.#nextWindow++);
+  }
+
+  #addToMemory(name: string, core: VirtioCore, window: MmioWindow): void {
+    const b = this.#builder;
+    const state = window.state(VirtioMmioState, `${name} transport`);
+    const device = window.device(new VirtioMmio(core, state, b.irq(VIRTIO_MMIO.irq)));
+    const { base } = window;
+    b.mmio.claim({
+      name,
+      base,
+      length: MMIO_BYTES,
+      device,
+      widths: { max: 4 },
+      lock: core.lock,
+    });
+    this.#doorbells.fix(name, base + MmioRegister.QueueNotify);
+    this.#cores = [...this.#cores, core];
+  }
+
+  #addToPci(name: string, core: VirtioCore, slot: PciSlot): void {
+    const b = this.#builder;
+    const queues = core.queues.length;
     const transport = slot.device(
       new VirtioPci({
         core,
@@ -86,7 +130,6 @@ export class PcVirtio {
     slot.attach(transport.pci);
     this.#cores = [...this.#cores, core];
     slot.onRemoval(() => this.#cores = this.#cores.filter((other) => other !== core));
-    return core;
   }
 
   /** Does the queue work that there is, on the I/O worker; true when there is more at once. */
@@ -103,22 +146,22 @@ export class PcVirtio {
     this.#doorbells.attachAll();
   }
 
-  /** Puts a disk into `slot`; default: the next one. */
+  /** Puts a disk into `place`; default: the next slot or window. */
   addDisk(
     drive: DriveConfig,
-    slot: PciSlot = this.#pci.freeSlot(),
+    place: VirtioPlace = this.#nextPlace(),
   ): { blk: VirtioBlk; limit: RateLimit | undefined } {
     const { sizeBytes = 0, unit, readOnly, geometry, serial, rates } = drive;
     const name = diskName(drive);
-    const limit = this.#builder.rateLimit(name, rates, slot);
-    const blk = new VirtioBlk(slot.state(VirtioBlkState, `${name} device`), {
+    const limit = this.#builder.rateLimit(name, rates, place);
+    const blk = new VirtioBlk(place.state(VirtioBlkState, `${name} device`), {
       sizeBytes,
       readOnly,
       geometry: geometry ?? diskGeometry(sizeBytes),
       serial: serial ?? `HVV${String(unit).padStart(5, "0")}`,
       queues: Math.min(this.#builder.config.cpus, MAX_DISK_QUEUES),
     }, limit);
-    const core = this.add(name, blk, slot);
+    const core = this.add(name, blk, place);
     if (limit !== undefined) limit.timer.onExpire = () => core.revisitAll();
     return { blk, limit };
   }

@@ -14,7 +14,12 @@ const ADDRESS = 0x07fe_0000;
 const board = describeBoard({ cpus: 2, lowRamBytes: 128 * MIB, highRamBytes: 0, serialPorts: 2 });
 /** Everything that can be described. */
 const full: BoardDescription = {
-  ...describeBoard({ cpus: 200, lowRamBytes: 3072 * MIB, highRamBytes: 1024 * MIB }),
+  ...describeBoard({
+    cpus: 200,
+    lowRamBytes: 3072 * MIB,
+    highRamBytes: 1024 * MIB,
+    virtioWindows: 24,
+  }),
   hpetAddress: 0xfed0_0000,
   pciHole64: { base: 2 ** 34, length: 2 ** 34 },
 };

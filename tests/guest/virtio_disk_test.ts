@@ -22,6 +22,7 @@ async function withImage(body: (path: string) => Promise<void>): Promise<void> {
 function copies(
   options: Parameters<typeof LinuxGuest.start>[0],
   look: (features: string) => void,
+  interrupts = /virtio0/,
 ): Promise<void> {
   return withImage(async (path) => {
     await using guest = await LinuxGuest.start({ disk: { path, interface: "virtio" }, ...options });
@@ -30,6 +31,7 @@ function copies(
     await guest.run("dd if=/tmp/data of=/dev/vda bs=64k 2>/dev/null && sync");
     await guest.run("echo 3 > /proc/sys/vm/drop_caches && head -c 2097152 /dev/vda > /tmp/back");
     await guest.run("cmp /tmp/data /tmp/back");
+    assert.match(await guest.run("cat /proc/interrupts"), interrupts);
     await guest.powerOff();
   });
 }
@@ -91,6 +93,15 @@ guestTest("a stock Linux kernel on virtio disks", [
         assert.equal(features[32], "0", "no VIRTIO_F_VERSION_1");
         assert.equal(features[9], "1", "VIRTIO_BLK_F_FLUSH");
       }),
+  },
+  {
+    name: "a driver finds by ACPI a disk that is on no bus, and what goes through it comes back",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    body: () =>
+      copies({ virtioTransport: "mmio", modules: ["virtio_mmio", "virtio_blk"] }, (features) => {
+        assert.equal(features[32], "1", "VIRTIO_F_VERSION_1");
+      }, /5-fasteoi +virtio0/),
   },
   {
     name:

@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { setUpPci } from "../../bios/pci_setup.ts";
-import type { BoardConfig } from "../../hv/pc/board_config.ts";
+import { type BoardConfig, virtioCount } from "../../hv/pc/board_config.ts";
+import { boardOf } from "../../hv/pc/firmware_tables.ts";
 import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
 import { configCycles } from "../devices/pci/support.ts";
 
@@ -80,4 +81,42 @@ Deno.test("a virtual machine that is new to the board gets the doorbells of the 
   doorbells.clear();
   pc.mapMemory();
   assert.deepEqual(doorbells, before);
+});
+
+Deno.test("virtio devices by MMIO have windows and doorbells of their own, which stay", () => {
+  const made = new TestBoard({ ...CONFIG, virtioTransport: "mmio" });
+  const { doorbells, pc } = made;
+  const windows = Array.from({ length: DISKS }, (_, n) => 0xfec4_0000 + n * 0x1000);
+  for (const base of windows) {
+    assert.deepEqual([pc.mmio.read(base, 4), pc.mmio.read(base + 8, 4)], [0x7472_6976, 2]);
+  }
+  assert.equal(pc.mmio.read(windows[0] + DISKS * 0x1000, 4), 0xffff_ffff);
+  const notify = new Set(windows.map((base) => base + 0x50));
+  assert.deepEqual(doorbells, notify);
+  pc.reset("reset");
+  assert.deepEqual(doorbells, notify);
+  doorbells.clear();
+  pc.mapMemory();
+  assert.deepEqual(doorbells, notify);
+  const { read } = configCycles(pc.ports);
+  for (let slot = 0; slot < 32; slot++) {
+    assert.notEqual(read(slot, 0, 0, 2), 0x1af4, `a virtio device in slot ${slot}`);
+  }
+});
+
+Deno.test("the tables have a window for each virtio device that the board has", () => {
+  const config: BoardConfig = {
+    ...FULL_BOARD,
+    virtioTransport: "mmio",
+    virtioConsole: true,
+    ports: ["a", "b"],
+    shares: [{ tag: "c" }],
+  };
+  const { pc } = new TestBoard(config);
+  const count = virtioCount(config);
+  assert.equal(count, 5, "disk, entropy, console, ports, share");
+  const magic = (n: number) => pc.mmio.read(0xfec4_0000 + n * 0x1000, 4);
+  assert.equal(magic(count - 1), 0x7472_6976);
+  assert.equal(magic(count), 0xffff_ffff);
+  assert.equal(boardOf(config).virtioMmio?.count, count);
 });

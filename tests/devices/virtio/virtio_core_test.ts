@@ -218,7 +218,7 @@ for (const [form, features] of [["split", []], ["packed", [RING_PACKED]]] as con
     second.add(REPLY);
     for (const queue of [0, 1]) core.notify(queue);
     core.serve(false);
-    core.resetQueue(0);
+    core.takeQueueBack(0);
     assert.deepEqual([core.queueState(0)!.resetting, core.queueState(0)!.enabled], [true, true]);
     first.add(REPLY);
     core.notify(0);
@@ -240,13 +240,6 @@ for (const [form, features] of [["split", []], ["packed", [RING_PACKED]]] as con
     assert.deepEqual(again.takeUsed(), [{ id, length: 1 }]);
   });
 }
-
-Deno.test("a queue is reset alone only by a driver that has accepted that", () => {
-  const bench = new TestBench();
-  const { core } = ready(bench, new Echo(bench));
-  core.resetQueue(0);
-  assert.equal(core.queueState(0)!.enabled, true);
-});
 
 Deno.test("a packed queue may have any size (2.8.10.1)", () => {
   const { core } = fresh();

@@ -280,6 +280,9 @@ Deno.test("the board is told where queues are notified whenever the BAR moves", 
 
 Deno.test("queue_reset takes a queue back, queue_enable tells when (4.1.4.3.2)", () => {
   const { read, write, start } = started();
+  start();
+  write(0x3a, 2, 1);
+  assert.equal(read(0x1c, 2), 1, "not without RING_RESET");
   start(1 | 1 << (40 - 32));
   assert.equal(read(0x1c, 2), 1);
   write(0x3a, 2, 1);
