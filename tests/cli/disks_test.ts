@@ -56,9 +56,13 @@ function sector(p: Payload, command: number): void {
   untilStatus(p, BSY, 0);
 }
 
-Deno.test(
-  "when an overlay's scratch space is full the guest gets an error, the user a line, and both go on",
-  async () => {
+for (
+  const [what, size, overlay] of [
+    ["an overlay's scratch space", "1m", "overlay"],
+    ["the host's disk with a qcow2 image", "384k", "overlay=ROOM/over.qcow2"],
+  ]
+) {
+  Deno.test(`when ${what} is full the guest gets an error, the user a line, and both go on`, async () => {
     using image = rom((p) => {
       p.realMode();
       p.alu("xor", "bx", "bx");
@@ -90,11 +94,18 @@ Deno.test(
     const room = `${scratch.path}/room`;
     Deno.mkdirSync(room);
     const prefix = [
-      ...["unshare", "-m", "sh", "-c", `mount -t tmpfs -o size=1m none ${room} && exec "$@"`, "sh"],
+      ...[
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        `mount -t tmpfs -o size=${size} none ${room} && exec "$@"`,
+        "sh",
+      ],
     ];
     const { code, stderr } = await hv([
       ...["run", "--memory", "1M", "--display", "none", "--bios", image.path, "--timeout", "20"],
-      ...["--disk", `${disk},overlay`],
+      ...["--disk", `${disk},${overlay.replace("ROOM", room)}`],
     ], { prefix, env: { TMPDIR: room } });
     if (/unshare|mount/.test(stderr)) return console.log(`skipped: ${stderr.trim()}`);
     const lines = stderr.trimEnd().split("\n");
@@ -102,10 +113,10 @@ Deno.test(
     assert.equal(lines.length, 2, stderr);
     assert.match(
       lines[1],
-      /^hv: .*disk\.img: .*no space left on device.*; the guest gets an I\/O error$/,
+      /^hv: .*: .*no space left on device.*; the guest gets an I\/O error$/,
     );
-  },
-);
+  });
+}
 
 Deno.test(
   "an image in use is refused to a second writer, in hv and in QEMU, and free afterwards",
