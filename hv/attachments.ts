@@ -60,6 +60,8 @@ export interface AttachmentsParts {
   readonly hotplug: PcHotplug;
   /** Runs `change` in its turn, while all threads rest; never when the machine is disposed of. */
   whileParked(change: () => Promise<void> | void): Promise<void>;
+  /** Has the I/O worker there, while the guest goes on. */
+  ioUp(): Promise<void>;
   /** Has the I/O worker do its part, while all else rests. */
   ioFollows(): Promise<void>;
   /** Is the guest over? Then nobody is asked. */
@@ -104,11 +106,13 @@ export class Attachments implements Disposable {
    * @throws {HostError} When a thread fails to follow.
    */
   async attach(options: AttachOptions): Promise<Attachment> {
-    const { guestIsOver, whileParked } = this.#parts;
+    const { guestIsOver, whileParked, ioUp } = this.#parts;
     if (guestIsOver()) throw ended();
     const end = "disk" in options ? openDisk(options.disk) : openNetwork(options.network);
     let entry: Entry | undefined;
     try {
+      // What takes long is done before the guest stands still.
+      await ioUp();
       await whileParked(async () => {
         entry = this.#enter(end);
         await this.#insert(entry);

@@ -233,6 +233,10 @@ export class Machine implements AsyncDisposable {
     this.#attachments = new Attachments({
       hotplug: pc.hotplug,
       whileParked: (change) => this.#whileParked(change),
+      ioUp: () =>
+        this.#inTurn(async () => {
+          if (this.#state !== "disposed") await this.#threads.ioUp();
+        }),
       ioFollows: () => this.#threads.ioVisit(() => pc.hotplug.ioHasFollowed),
       guestIsOver: () => this.#status !== undefined,
       guestEnds: this.exited,

@@ -76,6 +76,13 @@ export class ThreadGroup {
     workers.startIo(seed, io.handles);
   }
 
+  /** Has the I/O worker there, where the machine has done without; the others go on meanwhile. */
+  async ioUp(): Promise<void> {
+    const { thread: { control }, workers } = this.#parts;
+    this.startIo();
+    await workers.until(() => control.ioPhase !== WorkerPhase.starting, START_TIMEOUT_MS);
+  }
+
   /** Lets guest time and the I/O worker run, and the vCPUs unless `cpusWait`. */
   run({ cpusWait }: { cpusWait: boolean }): void {
     const { control, clock } = this.#parts.thread;

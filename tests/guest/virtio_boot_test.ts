@@ -52,8 +52,10 @@ function bootSector(): Uint8Array {
   return a.image;
 }
 
+/** @param later The disk comes when the firmware has found nothing, and the machine is reset. */
 async function copiesItsSector(
   options: Pick<MachineOptions, "accelerator" | "cpus" | "bios">,
+  { later = false } = {},
 ): Promise<void> {
   const path = await Deno.makeTempFile({ prefix: "hv-test-disk-" });
   try {
@@ -65,8 +67,14 @@ async function copiesItsSector(
     await using machine = await Machine.start({
       ...options,
       memory: "64M",
-      disk: { path, interface: "virtio" },
+      disk: later ? undefined : { path, interface: "virtio" },
     });
+    if (later) {
+      const log = machine.consoles.find(({ name }) => name === "firmware log")!;
+      await log.expect(/No bootable device/, { timeoutMs: PATIENCE_MS });
+      await machine.attach({ disk: path });
+      await machine.reset();
+    }
     assert.equal(await exitCode(machine, PATIENCE_MS), 0x21);
     const written = await Deno.readFile(path);
     assert.deepEqual(written.subarray(TO * SECTOR, (TO + 1) * SECTOR), data);
@@ -85,5 +93,11 @@ guestTest("firmware starts systems from virtio disks", [
     name: "SeaBIOS finds one with its own driver",
     needs: [SEABIOS],
     body: ({ accelerator, cpus }) => copiesItsSector({ accelerator, cpus, bios: SEABIOS }),
+  }),
+  ...onBoth({
+    name: "SeaBIOS finds one that was attached while the machine ran, after a reset",
+    needs: [SEABIOS],
+    body: ({ accelerator, cpus }) =>
+      copiesItsSector({ accelerator, cpus, bios: SEABIOS }, { later: true }),
   }),
 ]);
