@@ -9,6 +9,7 @@ import { Random } from "../../../support/random.ts";
 import { HostileRig } from "./hostile_rig.ts";
 import { anyStep } from "./steps.ts";
 import type { MakeSubject } from "./subject.ts";
+import { Watch } from "./watch.ts";
 
 /** After so many steps on average the device is looked at. */
 const CHECK_EVERY = 100;
@@ -17,6 +18,7 @@ const TWIN_STEPS = 5;
 /** See above. */
 export class HostileDriver {
   readonly rig: HostileRig;
+  readonly watch: Watch;
   /** Times that the device has shown that it works, and that a twin has gone on alike. */
   readonly counts = { checks: 0, twins: 0 };
   readonly #random: Random;
@@ -24,7 +26,8 @@ export class HostileDriver {
 
   constructor(make: MakeSubject, seed: number) {
     this.#random = new Random(seed);
-    this.rig = new HostileRig(make);
+    this.rig = new HostileRig(make, (rig) => new Watch(rig));
+    this.watch = this.rig.watch as Watch;
     this.#stateBytes = this.rig.bench.arena.usedBytes;
   }
 

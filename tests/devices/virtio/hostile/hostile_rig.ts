@@ -21,7 +21,7 @@ import { LegacyGuest } from "./legacy_guest.ts";
 import { PciGuest, SLOT } from "./pci_guest.ts";
 import { BUFFERS, RequestMemory } from "./request_memory.ts";
 import type { Exchange, MakeSubject, Subject } from "./subject.ts";
-import { Watch } from "./watch.ts";
+import type { StepWatch } from "./watch.ts";
 
 /** Room for a ring of 16 entries, and for others that a step puts there. */
 const RING_BYTES = 0x400;
@@ -36,7 +36,7 @@ export class HostileRig {
   /** How the guest reaches the device; the legacy interface of a transitional device comes second. */
   readonly guests: readonly GuestTransport[];
   readonly requests: RequestMemory;
-  readonly watch: Watch;
+  readonly watch: StepWatch;
   /** Where the guest has its queues. */
   rings: HostileRing[] = [];
   /** Which of the guests it is at present. */
@@ -45,9 +45,18 @@ export class HostileRig {
   messages = 0;
   readonly #transport: VirtioPci;
   readonly #make: MakeSubject;
+  readonly #makeWatch: (rig: HostileRig) => StepWatch;
 
-  /** @param bench Of another thread, or a copy; else everything is new. */
-  constructor(make: MakeSubject, bench?: HostileBench) {
+  /**
+   * @param bench Of another thread, or a copy; else everything is new.
+   * @param makeWatch Who looks on.
+   */
+  constructor(
+    make: MakeSubject,
+    makeWatch: (rig: HostileRig) => StepWatch,
+    bench?: HostileBench,
+  ) {
+    this.#makeWatch = makeWatch;
     this.#make = make;
     const b = this.bench = bench ?? new HostileBench();
     this.subject = make(b);
@@ -76,7 +85,7 @@ export class HostileRig {
     });
     b.bus.attach(SLOT, 0, this.#transport.pci);
     this.subject.connect?.(this.core);
-    this.watch = new Watch(b, this.core, this.lock, this.subject);
+    this.watch = makeWatch(this);
     if (bench === undefined) {
       b.bus.reset();
       this.#transport.reset();
@@ -93,7 +102,7 @@ export class HostileRig {
 
   /** The same over a copy of all bytes. */
   twin(): HostileRig {
-    const twin = new HostileRig(this.#make, new HostileBench(this.bench.copy()));
+    const twin = new HostileRig(this.#make, this.#makeWatch, new HostileBench(this.bench.copy()));
     twin.rings = this.rings.map((ring) => ring.copy());
     twin.requests.restart(this.requests);
     twin.#guest = this.#guest;

@@ -24,7 +24,7 @@ for (const [name, make] of Object.entries(SUBJECTS)) {
     const settled = Deno.memoryUsage().rss;
     driver.run(Math.floor(steps * 0.9));
     const { checks, twins } = driver.counts;
-    const { taken, given, malformed, unanswerable, badRings } = driver.rig.watch.counts;
+    const { taken, given, malformed, unanswerable, badRings } = driver.watch.counts;
     console.log(
       `${name}: ${steps} steps in ${
         ((performance.now() - began) / 1000).toFixed(0)

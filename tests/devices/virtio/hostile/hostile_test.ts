@@ -15,7 +15,7 @@ for (const [name, make] of Object.entries(SUBJECTS)) {
     } catch (cause) {
       throw new Error(`with HV_SEED=${seed()}, ${(cause as Error).message}`, { cause });
     }
-    const { taken, given, malformed, badRings } = driver.rig.watch.counts;
+    const { taken, given, malformed, badRings } = driver.watch.counts;
     const { checks, twins } = driver.counts;
     // It has come through to where it could do harm.
     for (const [what, count] of Object.entries({ taken, given, malformed })) {

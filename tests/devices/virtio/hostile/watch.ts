@@ -32,8 +32,24 @@ interface Flight {
   written?: number;
 }
 
+/** What is watched. */
+export interface Watched {
+  readonly bench: HostileBench;
+  readonly core: VirtioCore;
+  readonly lock: CheckedLock;
+  readonly subject: Subject;
+}
+
+/** What the steps of a hostile driver tell of themselves. */
+export interface StepWatch {
+  racing: boolean;
+  act<T>(body: () => T): T;
+  guestWrites(address: number, value: number): void;
+  readonly inFlight: number;
+}
+
 /** See above. */
-export class Watch {
+export class Watch implements StepWatch {
   /** Does another thread of the guest's write meanwhile? Then nobody can say what must be found. */
   racing = false;
   /** Why the device had to ask for a reset, how often, and buffers taken and given back. */
@@ -50,7 +66,7 @@ export class Watch {
   #explained = false;
   #configInterrupts = 0;
 
-  constructor(bench: HostileBench, core: VirtioCore, lock: CheckedLock, subject: Subject) {
+  constructor({ bench, core, lock, subject }: Watched) {
     this.#bench = bench;
     this.#core = core;
     this.#lock = lock;
