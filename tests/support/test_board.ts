@@ -137,6 +137,7 @@ export class TestBoard {
     for (const { blk, medium } of this.pc.virtio?.disks ?? []) {
       blk.engine = new SerialEngine(this.images[medium], this.memory, () => {});
     }
+    for (const share of this.pc.virtio?.shares ?? []) share.server = ECHO;
     this.pc.insertMedia();
     const { registers } = this;
     this.pc.attachVcpu({ index: 0, registers } as unknown as Vcpu);
@@ -170,6 +171,14 @@ export class TestBoard {
   }
 }
 
+/** In place of a 9P server: it gives messages back. */
+const ECHO = {
+  serve(request: Uint8Array, reply: Uint8Array): number {
+    reply.set(request.subarray(0, reply.length));
+    return Math.min(request.length, reply.length);
+  },
+};
+
 /** A board with everything on it. */
 export const FULL_BOARD: BoardConfig = {
   ramBytes: 4 << 20,
@@ -188,6 +197,7 @@ export const FULL_BOARD: BoardConfig = {
   bootOrder: ["floppy", "disk", "cdrom"],
   serialPorts: 4,
   rng: true,
+  shares: [{ tag: "src" }],
   testDevices: false,
   accelerator: "kvm",
 };

@@ -6,8 +6,9 @@ import { VirtioBlk, VirtioBlkState } from "../../../../devices/virtio/virtio_blk
 import type { BlockResult } from "../../../../hv/core/block.ts";
 import type { BlockEngine, BlockRequest } from "../../../../hv/core/block_engine.ts";
 import { bytes, record } from "../../../../hv/core/record.ts";
+import type { Random } from "../../../support/random.ts";
 import { MemoryImage } from "../../../support/memory_image.ts";
-import type { MakeSubject } from "./subject.ts";
+import type { MakeRequest, MakeSubject } from "./subject.ts";
 
 const SECTORS = 32;
 const QUEUES = 2;
@@ -71,20 +72,7 @@ export const blk: MakeSubject = (bench) => {
     },
     mayReject: (_queue, { readableBytes, writableBytes }) =>
       readableBytes < HEADER_BYTES || writableBytes < 1,
-    request: (random, _queue, memory) => {
-      const header = new DataView(new ArrayBuffer(HEADER_BYTES));
-      const type = random.pick([0, 0, 0, 1, 1, 4, 8, 11, 13, 0x8000_0000]);
-      header.setUint32(0, type, true);
-      header.setUint32(8, random.chance(90) ? random.below(SECTORS) : random.u32(), true);
-      header.setUint32(12, random.chance(97) ? 0 : random.u32(), true);
-      const length = random.chance(90) ? 512 * random.below(9) : random.below(0x8000);
-      const isRead = type === 0 || type === 8;
-      const count = 1 + random.below(3);
-      const data = type === 11 || type === 13
-        ? [memory.put(segments(random))]
-        : Array.from({ length: count }, () => memory.take(length, isRead));
-      return [memory.put(new Uint8Array(header.buffer)), ...data, memory.take(1, true)];
-    },
+    request: blkRequest,
     check: (exchange, memory) => {
       const contents = Uint8Array.from({ length: 1024 }, (_, i) => i * 7);
       const request = (type: number) =>
@@ -103,10 +91,24 @@ export const blk: MakeSubject = (bench) => {
   };
 };
 
+/** A request of any type. */
+export const blkRequest: MakeRequest = (random, _queue, memory) => {
+  const header = new DataView(new ArrayBuffer(HEADER_BYTES));
+  const type = random.pick([0, 0, 0, 1, 1, 4, 8, 11, 13, 0x8000_0000]);
+  header.setUint32(0, type, true);
+  header.setUint32(8, random.chance(90) ? random.below(SECTORS) : random.u32(), true);
+  header.setUint32(12, random.chance(97) ? 0 : random.u32(), true);
+  const length = random.chance(90) ? 512 * random.below(9) : random.below(0x8000);
+  const isRead = type === 0 || type === 8;
+  const count = 1 + random.below(3);
+  const data = type === 11 || type === 13
+    ? [memory.put(segments(random))]
+    : Array.from({ length: count }, () => memory.take(length, isRead));
+  return [memory.put(new Uint8Array(header.buffer)), ...data, memory.take(1, true)];
+};
+
 /** Ranges to discard, or to write zeros to. */
-function segments(
-  random: { below(limit: number): number; u32(): number; chance(n: number): boolean },
-) {
+function segments(random: Random) {
   const count = random.below(4);
   const data = new DataView(new ArrayBuffer(count * 16 + (random.chance(10) ? 3 : 0)));
   for (let i = 0; i < count; i++) {

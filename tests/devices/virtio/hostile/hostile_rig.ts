@@ -18,13 +18,15 @@ import type { GuestTransport } from "./guest_transport.ts";
 import { HostileBench } from "./hostile_bench.ts";
 import { HostilePackedRing, type HostileRing, HostileSplitRing } from "./hostile_ring.ts";
 import { LegacyGuest } from "./legacy_guest.ts";
-import { PciGuest, SLOT } from "./pci_guest.ts";
+import { PciGuest } from "./pci_guest.ts";
 import { BUFFERS, RequestMemory } from "./request_memory.ts";
 import type { Exchange, MakeSubject, Subject } from "./subject.ts";
 import type { StepWatch } from "./watch.ts";
 
 /** Room for a ring of 16 entries, and for others that a step puts there. */
 const RING_BYTES = 0x400;
+/** The device's on the bus. */
+const SLOT = 3;
 const SETTLED = ACKNOWLEDGE | DRIVER | FEATURES_OK;
 
 /** See above. */
@@ -93,9 +95,10 @@ export class HostileRig {
     const { bars } = this.#transport.pci;
     const memoryBars = bars.filter(({ kind }) => kind !== "io").map(({ index }) => index);
     const isTransitional = memoryBars.length < bars.length;
+    const place = { ports: b.ports, mmio: b.mmio, slot: SLOT, bars: memoryBars };
     this.guests = [
-      new PciGuest(b, memoryBars),
-      ...(isTransitional ? [new LegacyGuest(b, memoryBars)] : []),
+      new PciGuest(place),
+      ...(isTransitional ? [new LegacyGuest(place)] : []),
     ];
     this.requests = new RequestMemory(b.ram);
   }

@@ -6,8 +6,8 @@
 
 import { LegacyRegister } from "../../../../devices/virtio/virtio_pci_legacy.ts";
 import type { QueuePlace } from "./guest_transport.ts";
-import type { HostileBench } from "./hostile_bench.ts";
-import { LEGACY_BASE, PciGuest } from "./pci_guest.ts";
+import type { IoBus } from "../../../../hv/core/io_bus.ts";
+import { PciGuest, type PciPlace } from "./pci_guest.ts";
 
 const PAGE = 4096;
 /** Where the device's configuration begins with MSI-X and without. */
@@ -16,34 +16,34 @@ const CONFIG = [0x14, 0x18];
 /** See above. */
 export class LegacyGuest extends PciGuest {
   override readonly isLegacy = true;
-  readonly #ports: HostileBench["ports"];
+  readonly #ports: IoBus;
 
-  constructor(bench: HostileBench, bars: readonly number[]) {
-    super(bench, bars);
-    this.#ports = bench.ports;
+  constructor(place: PciPlace) {
+    super(place);
+    this.#ports = place.ports;
   }
 
   override get status(): number {
-    return this.#ports.read(LEGACY_BASE + LegacyRegister.device_status, 1);
+    return this.#ports.read(this.legacyBase + LegacyRegister.device_status, 1);
   }
   override set status(value: number) {
-    this.#ports.write(LEGACY_BASE + LegacyRegister.device_status, 1, value);
+    this.#ports.write(this.legacyBase + LegacyRegister.device_status, 1, value);
   }
 
   override offered(word: number): number {
-    return word === 0 ? this.#ports.read(LEGACY_BASE + LegacyRegister.device_features, 4) : 0;
+    return word === 0 ? this.#ports.read(this.legacyBase + LegacyRegister.device_features, 4) : 0;
   }
 
   override accept(word: number, bits: number): void {
-    if (word === 0) this.#ports.write(LEGACY_BASE + LegacyRegister.driver_features, 4, bits);
+    if (word === 0) this.#ports.write(this.legacyBase + LegacyRegister.driver_features, 4, bits);
   }
 
   override setQueue(index: number, { descriptors }: QueuePlace): void {
-    this.#ports.write(LEGACY_BASE + LegacyRegister.queue_select, 2, index);
-    this.#ports.write(LEGACY_BASE + LegacyRegister.queue_msix_vector, 2, (index + 1) & 0xffff);
+    this.#ports.write(this.legacyBase + LegacyRegister.queue_select, 2, index);
+    this.#ports.write(this.legacyBase + LegacyRegister.queue_msix_vector, 2, (index + 1) & 0xffff);
     const page = Math.floor(descriptors / PAGE) % 2 ** 32;
     // Page 0 would take the queue back; where it is there already, it stays.
-    this.#ports.write(LEGACY_BASE + LegacyRegister.queue_address, 4, page);
+    this.#ports.write(this.legacyBase + LegacyRegister.queue_address, 4, page);
   }
 
   /** It is there as soon as it has an address. */
@@ -54,17 +54,17 @@ export class LegacyGuest extends PciGuest {
   }
 
   override notify(index: number): void {
-    this.#ports.write(LEGACY_BASE + LegacyRegister.queue_notify, 2, index);
+    this.#ports.write(this.legacyBase + LegacyRegister.queue_notify, 2, index);
   }
 
   override acknowledge(): void {
-    this.#ports.read(LEGACY_BASE + LegacyRegister.isr_status, 1);
+    this.#ports.read(this.legacyBase + LegacyRegister.isr_status, 1);
   }
 
   override readConfig(offset: number, size: number): number {
-    return this.#ports.read(LEGACY_BASE + CONFIG[offset & 1] + offset, size);
+    return this.#ports.read(this.legacyBase + CONFIG[offset & 1] + offset, size);
   }
   override writeConfig(offset: number, size: number, value: number): void {
-    this.#ports.write(LEGACY_BASE + CONFIG[offset & 1] + offset, size, value);
+    this.#ports.write(this.legacyBase + CONFIG[offset & 1] + offset, size, value);
   }
 }

@@ -2,7 +2,14 @@
 
 import assert from "node:assert/strict";
 import { Virtio9p } from "../../../../devices/virtio/virtio_9p.ts";
-import type { MakeSubject } from "./subject.ts";
+import type { MakeRequest, MakeSubject } from "./subject.ts";
+
+/** A message in two pieces, and room for the reply. */
+export const p9Request: MakeRequest = (random, _queue, memory) => {
+  const message = Uint8Array.from({ length: 7 + random.below(64) }, () => random.u32());
+  const room = random.pick([7, 11, 64, 0x1000, 0x4000]);
+  return [memory.put(message), memory.put(message), memory.take(room, true)];
+};
 
 /**
  * A virtio 9P transport; the server behind it has its own tests (tests/devices/9p). This one gives no
@@ -22,11 +29,7 @@ export const p9: MakeSubject = () => {
   return {
     device,
     mayReject: () => !answered,
-    request: (random, _queue, memory) => {
-      const message = Uint8Array.from({ length: 7 + random.below(64) }, () => random.u32());
-      const room = random.pick([7, 11, 64, 0x1000, 0x4000]);
-      return [memory.put(message), memory.put(message), memory.take(room, true)];
-    },
+    request: p9Request,
     check: (exchange, memory) => {
       const reply = memory.take(16, true);
       memory.bytes(reply).fill(0xee);

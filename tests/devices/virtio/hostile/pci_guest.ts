@@ -9,56 +9,65 @@ import { CommonConfig } from "../../../../devices/virtio/virtio_pci_common.ts";
 import type { Random } from "../../../support/random.ts";
 import { configCycles } from "../../pci/support.ts";
 import { anyValue, type GuestTransport, type QueuePlace } from "./guest_transport.ts";
-import type { HostileBench } from "./hostile_bench.ts";
-
-/** The device's slot. */
-export const SLOT = 3;
+import type { IoBus } from "../../../../hv/core/io_bus.ts";
 
 const BAR0 = 0x10;
 const COMMAND = 0x04;
 const MSIX_CONTROL = 0x42;
 const VENDOR_CAPABILITY = 0x09;
-/** Where this guest puts memory BAR n, and the legacy registers, which are BAR 0. */
-const barBase = (index: number) => 0xd000_0000 + index * 0x1_0000;
-export const LEGACY_BASE = 0x6000;
 const COMMON = 1;
 const NOTIFY = 2;
 const ISR = 3;
 const DEVICE = 4;
 const SIZES = [1, 2, 4] as const;
 
+/** Where the function is. */
+export interface PciPlace {
+  readonly ports: IoBus;
+  readonly mmio: IoBus;
+  readonly slot: number;
+  /** Numbers of the function's memory BARs: MSI-X and the structures. */
+  readonly bars: readonly number[];
+}
+
 /** See above. */
 export class PciGuest implements GuestTransport {
   readonly isLegacy: boolean = false;
-  readonly #bench: HostileBench;
+  /** Where this guest puts the legacy registers, BAR 0. */
+  readonly legacyBase: number;
+  readonly #slot: number;
+  readonly #ports: IoBus;
+  readonly #mmio: IoBus;
   readonly #config;
   /** Addresses of the transport's structures by cfg_type. */
   readonly #structures = new Map<number, number>();
   readonly #bars: readonly number[];
   readonly #vectors: number;
 
-  /** @param bars Numbers of the function's memory BARs. */
-  constructor(bench: HostileBench, bars: readonly number[]) {
-    this.#bench = bench;
+  constructor({ ports, mmio, slot, bars }: PciPlace) {
+    this.#ports = ports;
+    this.#mmio = mmio;
+    this.#slot = slot;
     this.#bars = bars;
-    this.#config = configCycles(bench.ports);
-    const read = (offset: number, size: number) => this.#config.read(SLOT, 0, offset, size);
+    this.legacyBase = 0x6000 + slot * 0x100;
+    this.#config = configCycles(ports);
+    const read = (offset: number, size: number) => this.#config.read(slot, 0, offset, size);
     // Looking leaves no trace: a twin's guest looks, too.
-    const selected = bench.ports.read(0xcf8, 4);
+    const selected = ports.read(0xcf8, 4);
     for (let at = read(0x34, 1); at !== 0; at = read(at + 1, 1)) {
       if (read(at, 1) !== VENDOR_CAPABILITY) continue;
-      this.#structures.set(read(at + 3, 1), barBase(read(at + 4, 1)) + read(at + 8, 4));
+      this.#structures.set(read(at + 3, 1), this.#barBase(read(at + 4, 1)) + read(at + 8, 4));
     }
     this.#vectors = (read(MSIX_CONTROL, 2) & 0x7ff) + 1;
-    bench.ports.write(0xcf8, 4, selected);
+    ports.write(0xcf8, 4, selected);
   }
 
   place(random: Random): void {
     const write = (offset: number, size: number, value: number) =>
-      this.#config.write(SLOT, 0, offset, size, value);
+      this.#config.write(this.#slot, 0, offset, size, value);
     write(COMMAND, 2, 0);
-    for (const index of this.#bars) write(BAR0 + index * 4, 4, barBase(index));
-    write(BAR0, 4, LEGACY_BASE);
+    for (const index of this.#bars) write(BAR0 + index * 4, 4, this.#barBase(index));
+    write(BAR0, 4, this.legacyBase);
     write(COMMAND, 2, 7);
     write(MSIX_CONTROL, 2, random.chance(60) ? 0x8000 : 0);
     for (let vector = 0; vector < this.#vectors; vector++) {
@@ -130,9 +139,9 @@ export class PciGuest implements GuestTransport {
     const isRead = random.chance(40);
     if (random.chance(30)) return this.#scribbleConfig(random, size, isRead, value);
     if (random.chance(20)) {
-      const port = LEGACY_BASE + random.below(0x20);
-      if (isRead) return this.#bench.ports.read(port, size);
-      this.#bench.ports.write(port, size, value);
+      const port = this.legacyBase + random.below(0x20);
+      if (isRead) return this.#ports.read(port, size);
+      this.#ports.write(port, size, value);
       return 0;
     }
     const at = random.chance(60)
@@ -141,7 +150,7 @@ export class PciGuest implements GuestTransport {
       ? this.#structure(DEVICE) + random.below(64)
       : random.chance(30)
       ? this.#table + random.below(this.#vectors * 16 + 32)
-      : barBase(random.pick(this.#bars)) + random.below(0x4004);
+      : this.#barBase(random.pick(this.#bars)) + random.below(0x4004);
     return isRead ? this.#read(at, size) : this.#write(at, size, value);
   }
 
@@ -153,15 +162,18 @@ export class PciGuest implements GuestTransport {
       ? 0x98 + random.below(20)
       : random.below(256);
     const aligned = offset & ~(size - 1);
-    if (isRead) return this.#config.read(SLOT, 0, aligned, size);
-    const base = barBase(random.pick(this.#bars)) + random.below(4) * 0x1000;
+    if (isRead) return this.#config.read(this.#slot, 0, aligned, size);
+    const base = this.#barBase(random.pick(this.#bars)) + random.below(4) * 0x1000;
     const chosen = offset >= BAR0 && offset < BAR0 + 24 && random.chance(70) ? base : value;
-    this.#config.write(SLOT, 0, aligned, size, chosen % 2 ** (8 * size));
+    this.#config.write(this.#slot, 0, aligned, size, chosen % 2 ** (8 * size));
     return 0;
   }
 
+  #barBase(index: number): number {
+    return 0xd000_0000 + this.#slot * 0x10_0000 + index * 0x1_0000;
+  }
   get #table(): number {
-    return barBase(this.#bars[0]);
+    return this.#barBase(this.#bars[0]);
   }
   #common(register: number): number {
     return this.#structure(COMMON) + register;
@@ -170,12 +182,12 @@ export class PciGuest implements GuestTransport {
     return this.#structures.get(type)!;
   }
   #read(address: number, size: number): number {
-    const value = this.#bench.mmio.read(address, size);
+    const value = this.#mmio.read(address, size);
     assert.ok(Number.isInteger(value) && value >= 0 && value < 2 ** (8 * size), `read ${value}`);
     return value;
   }
   #write(address: number, size: number, value: number): number {
-    this.#bench.mmio.write(address, size, value);
+    this.#mmio.write(address, size, value);
     return 0;
   }
 }

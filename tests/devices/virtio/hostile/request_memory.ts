@@ -9,18 +9,23 @@ export const BUFFERS_END = 0x1_0000;
 /** See above. */
 export class RequestMemory {
   readonly ram: DataView;
-  #next = BUFFERS;
+  readonly #base: number;
+  readonly #end: number;
+  #next: number;
 
-  constructor(ram: DataView) {
+  /** @param base Where it begins: as much as on the bench. */
+  constructor(ram: DataView, base = BUFFERS) {
     this.ram = ram;
+    this.#base = this.#next = base;
+    this.#end = base + BUFFERS_END - BUFFERS;
   }
 
   /** A buffer of so many bytes. */
   take(length: number, write = false): Buffer {
-    if (this.#next + length > BUFFERS_END) this.#next = BUFFERS;
+    if (this.#next + length > this.#end) this.#next = this.#base;
     const address = this.#next;
     this.#next = (address + length + 15) & ~15;
-    return { address, length: Math.min(length, BUFFERS_END - address), write };
+    return { address, length: Math.min(length, this.#end - address), write };
   }
 
   /** A buffer with these contents, which the device reads. */
@@ -37,6 +42,6 @@ export class RequestMemory {
 
   /** As at the beginning. */
   restart(from?: RequestMemory): void {
-    this.#next = from === undefined ? BUFFERS : from.#next;
+    this.#next = from === undefined ? this.#base : from.#next;
   }
 }

@@ -11,13 +11,15 @@ import type { RequestMemory } from "./request_memory.ts";
 /** A driver that behaves: puts buffers into a queue and gets back how many bytes were written. */
 export type Exchange = (queue: number, ...buffers: readonly Buffer[]) => number;
 
+/** A request for a queue of which most parts are right, its contents written into memory. */
+export type MakeRequest = (random: Random, queue: number, memory: RequestMemory) => Buffer[];
+
 /** See above. */
 export interface Subject {
   readonly device: VirtioDevice;
   /** For devices that need their core. */
   connect?(core: VirtioCore): void;
-  /** A request for a queue of which most parts are right, its contents written into memory. */
-  request(random: Random, queue: number, memory: RequestMemory): Buffer[];
+  readonly request: MakeRequest;
   /** May the device say that it has no answer to this, and needs a reset? */
   mayReject(queue: number, chain: DescriptorChain): boolean;
   /** Something happens at the host's end, on the I/O worker's thread. */

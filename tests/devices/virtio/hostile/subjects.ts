@@ -1,9 +1,17 @@
-/** Every virtio device, for the hostile driver: a new one is a line here and a file beside it. */
+/** Every virtio device, for the hostile driver: a new one is a line in each table and a file beside it. */
 
-import { blk } from "./blk.ts";
-import { p9 } from "./p9.ts";
-import { rng } from "./rng.ts";
-import type { MakeSubject } from "./subject.ts";
+import { VirtioDeviceId } from "../../../../devices/virtio/virtio_device.ts";
+import { blk, blkRequest } from "./blk.ts";
+import { p9, p9Request } from "./p9.ts";
+import { rng, rngRequest } from "./rng.ts";
+import type { MakeRequest, MakeSubject } from "./subject.ts";
 
 /** By name. */
 export const SUBJECTS: Readonly<Record<string, MakeSubject>> = { blk, rng, p9 };
+
+/** What is asked of a device of a whole board, by the device's number. */
+export const REQUESTS: Readonly<Record<number, MakeRequest>> = {
+  [VirtioDeviceId.block]: blkRequest,
+  [VirtioDeviceId.entropy]: rngRequest,
+  [VirtioDeviceId.p9]: p9Request,
+};
