@@ -11,6 +11,9 @@ const DISKS = 3;
 const CONFIG: BoardConfig = {
   ...FULL_BOARD,
   rng: false,
+  virtioConsole: false,
+  ports: [],
+  shares: [],
   drives: Array.from({ length: DISKS }, (_, unit) => ({
     kind: "disk",
     interface: "virtio",

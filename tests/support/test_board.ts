@@ -197,6 +197,8 @@ export const FULL_BOARD: BoardConfig = {
   bootOrder: ["floppy", "disk", "cdrom"],
   serialPorts: 4,
   rng: true,
+  virtioConsole: true,
+  ports: ["org.one", "org.two"],
   shares: [{ tag: "src" }],
   testDevices: false,
   accelerator: "kvm",

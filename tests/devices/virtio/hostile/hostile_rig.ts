@@ -86,7 +86,6 @@ export class HostileRig {
       },
     });
     b.bus.attach(SLOT, 0, this.#transport.pci);
-    this.subject.connect?.(this.core);
     this.watch = makeWatch(this);
     if (bench === undefined) {
       b.bus.reset();

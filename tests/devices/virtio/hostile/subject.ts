@@ -1,7 +1,6 @@
 /** A device as the hostile driver needs it. */
 
 import type { DescriptorChain } from "../../../../devices/virtio/descriptor_chain.ts";
-import type { VirtioCore } from "../../../../devices/virtio/virtio_core.ts";
 import type { VirtioDevice } from "../../../../devices/virtio/virtio_device.ts";
 import type { Random } from "../../../support/random.ts";
 import type { Buffer } from "../split_driver.ts";
@@ -17,8 +16,6 @@ export type MakeRequest = (random: Random, queue: number, memory: RequestMemory)
 /** See above. */
 export interface Subject {
   readonly device: VirtioDevice;
-  /** For devices that need their core. */
-  connect?(core: VirtioCore): void;
   readonly request: MakeRequest;
   /** May the device say that it has no answer to this, and needs a reset? */
   mayReject(queue: number, chain: DescriptorChain): boolean;

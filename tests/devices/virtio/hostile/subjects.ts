@@ -2,16 +2,24 @@
 
 import { VirtioDeviceId } from "../../../../devices/virtio/virtio_device.ts";
 import { blk, blkRequest } from "./blk.ts";
+import { consoleAlone, consolePorts, consoleRequest } from "./console.ts";
 import { p9, p9Request } from "./p9.ts";
 import { rng, rngRequest } from "./rng.ts";
 import type { MakeRequest, MakeSubject } from "./subject.ts";
 
 /** By name. */
-export const SUBJECTS: Readonly<Record<string, MakeSubject>> = { blk, rng, p9 };
+export const SUBJECTS: Readonly<Record<string, MakeSubject>> = {
+  blk,
+  console: consoleAlone,
+  ports: consolePorts,
+  rng,
+  p9,
+};
 
 /** What is asked of a device of a whole board, by the device's number. */
 export const REQUESTS: Readonly<Record<number, MakeRequest>> = {
   [VirtioDeviceId.block]: blkRequest,
+  [VirtioDeviceId.console]: consoleRequest,
   [VirtioDeviceId.entropy]: rngRequest,
   [VirtioDeviceId.p9]: p9Request,
 };

@@ -29,6 +29,9 @@ import { checkGiven, ringParts, usedMark } from "./used_ring.ts";
 interface Flight {
   readonly chain: DescriptorChain;
   readonly writable: readonly GuestRange[];
+  /** How far the device was in the ring before. */
+  readonly next: number;
+  readonly nextWrap: boolean;
   written?: number;
 }
 
@@ -138,7 +141,7 @@ export class Watch implements StepWatch {
 
   #watchQueue(queue: Virtqueue): void {
     const { index } = queue;
-    const { beginTurn, pop, push, reject } = queue;
+    const { beginTurn, pop, push, putBack, reject } = queue;
     queue.beginTurn = () => {
       beginTurn.call(queue);
       this.#budgets[index] = this.#state(index).size;
@@ -146,8 +149,10 @@ export class Watch implements StepWatch {
     queue.pop = () => {
       const expected = this.#expected(index);
       const neededReset = this.#needsReset;
+      const { next, nextWrap } = this.#state(index);
       const chain = pop.call(queue);
-      this.#popped(index, chain, expected);
+      this.#popped(chain, expected);
+      if (chain !== undefined) this.#takes(index, chain, { next, nextWrap });
       if (!this.racing && expected !== undefined) {
         const isMalformed = expected === "malformed";
         assert.equal(this.#needsReset, neededReset || isMalformed, `a ring that is ${expected}`);
@@ -164,6 +169,16 @@ export class Watch implements StepWatch {
       push.call(queue, chain, written);
       if (!this.racing) checkGiven(before, given, this.#bench.ram);
       this.#forget(index);
+    };
+    queue.putBack = (chain) => {
+      const flight = this.#flight(index, chain);
+      const isUsable = this.#isUsable(index);
+      this.#flights[index] = this.#flights[index].filter((one) => one !== flight);
+      this.#budgets[index]++;
+      putBack.call(queue, chain);
+      if (!isUsable) return;
+      const { next, nextWrap } = this.#state(index);
+      assert.deepEqual([next, nextWrap], [flight.next, flight.nextWrap], "it is the next again");
     };
     queue.reject = (chain) => {
       this.#flight(index, chain).written = 0;
@@ -210,7 +225,7 @@ export class Watch implements StepWatch {
     return isFull ? "malformed" : expected;
   }
 
-  #popped(index: number, chain: DescriptorChain | undefined, expected: Expected | undefined): void {
+  #popped(chain: DescriptorChain | undefined, expected: Expected | undefined): void {
     if (this.racing || expected === undefined) this.#explained = true;
     else if (typeof expected === "string") {
       assert.equal(chain, undefined, `a buffer out of a ring that is ${expected}`);
@@ -222,10 +237,12 @@ export class Watch implements StepWatch {
       assert.deepEqual({ id, readable, writable }, wanted);
       if (this.#isPacked) assert.equal(chain!.descriptors, descriptors);
     }
-    if (chain === undefined) return;
+  }
+
+  #takes(index: number, chain: DescriptorChain, place: Pick<Flight, "next" | "nextWrap">): void {
     this.counts.taken++;
     this.#budgets[index]--;
-    this.#flights[index].push({ chain, writable: [...chain.writable] });
+    this.#flights[index].push({ chain, writable: [...chain.writable], ...place });
     this.#memory.allow(...chain.writable);
   }
 
