@@ -23,6 +23,7 @@ for (const name of Object.keys(SUBJECTS)) {
       // The thread is there.
       guest.settle();
       for (; i < STEPS; i++) anyStep(random)(guest, random);
+      guest.quieten();
       guest.check(random);
       assert.ok(guest.bench.behindIsIntact, "memory of the host's was written");
     } catch (cause) {

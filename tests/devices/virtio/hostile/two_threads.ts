@@ -11,7 +11,7 @@ import { SUBJECTS } from "./subjects.ts";
 import type { StepWatch } from "./watch.ts";
 
 /** What the threads tell each other. */
-export const Word = { asked: 0, settled: 1, stop: 2, served: 3 } as const;
+export const Word = { asked: 0, settled: 1, stop: 2, quiet: 3 } as const;
 /** Longer than any machine takes for that. */
 const LIMIT_MS = 120_000;
 
@@ -54,13 +54,19 @@ export class GuestSide extends HostileRig {
     }
   }
 
+  /** Nothing more comes from the host by itself. */
+  quieten(): void {
+    Atomics.store(this.words, Word.quiet, 1);
+    this.settle();
+  }
+
   /** The I/O worker's thread ends. */
   stop(): void {
     Atomics.store(this.words, Word.stop, 1);
   }
 }
 
-/** The I/O worker's side: serves until it is told to stop; how many turns it took. */
+/** The I/O worker's side: serves until it is told to stop. */
 export function serveUntilStopped(
   name: string,
   bytes: HostileBytes,
@@ -71,8 +77,8 @@ export function serveUntilStopped(
   try {
     while (Atomics.load(words, Word.stop) === 0) {
       const asked = Atomics.load(words, Word.asked);
-      Atomics.add(words, Word.served, rig.serve(true) ? 2 : 1);
-      rig.host(random);
+      rig.serve(true);
+      if (Atomics.load(words, Word.quiet) === 0) rig.host(random);
       if (asked === Atomics.load(words, Word.settled)) continue;
       rig.settle();
       Atomics.store(words, Word.settled, asked);
