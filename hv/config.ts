@@ -10,6 +10,7 @@ import { type ResolvedShare, resolveShares, type ShareOptions } from "./share_op
 import { MAX_PORTS, VIRTIO_CONSOLE, virtioCount } from "./pc/board_config.ts";
 import { VIRTIO_MMIO } from "./pc/layout.ts";
 import { parseMemory } from "./sizes.ts";
+import { type ResolvedVsock, resolveVsock, type VsockOptions } from "./vsock_options.ts";
 
 /** What a machine is to be. Everything has a default; an empty object boots to the ROM monitor. */
 export interface MachineOptions extends DriveLists {
@@ -25,6 +26,8 @@ export interface MachineOptions extends DriveLists {
   readonly network?: NetworkOptions | readonly NetworkOptions[];
   /** Directories of the host that the guest can mount, at most 8. Default: none. */
   readonly share?: ShareOptions | readonly ShareOptions[];
+  /** Connections with programs of the host by vsock; a string: the path of the socket. Default: none. */
+  readonly vsock?: string | VsockOptions;
   /** Order in which the firmware tries to boot. Default: kernel, floppy, disk, cdrom. */
   readonly boot?: readonly BootDevice[];
   /** `"builtin"` or the file of a firmware image such as SeaBIOS. Default `"builtin"`. */
@@ -83,6 +86,7 @@ export interface ResolvedConfig {
   readonly drives: readonly ResolvedDrive[];
   readonly networks: readonly ResolvedNetwork[];
   readonly shares: readonly ResolvedShare[];
+  readonly vsock: ResolvedVsock | undefined;
   readonly bootOrder: readonly BootDevice[];
   readonly bios: string;
   readonly kernel: string | undefined;
@@ -123,6 +127,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     drives: resolveDrives(options),
     networks: resolveNetworks(options.network),
     shares: resolveShares(options.share),
+    vsock: resolveVsock(options.vsock),
     virtioConsole,
     ports: portNames(options.ports ?? []),
     rng: options.rng ?? false,

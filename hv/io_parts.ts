@@ -6,10 +6,12 @@
 import type { DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { NetworkHandle } from "../devices/net/network_handle.ts";
 import type { ShareHandle } from "../devices/share/open_share.ts";
+import type { VsockHandle } from "../devices/vsock/unix_vsock.ts";
 import type { ResolvedConfig } from "./config.ts";
 import { Media } from "./media.ts";
 import { Networks } from "./networks.ts";
 import { Shares } from "./shares.ts";
+import { listenForVsock } from "./vsock_listener.ts";
 
 /** What crosses to the I/O worker. */
 export interface IoHandles {
@@ -19,43 +21,50 @@ export interface IoHandles {
   readonly networks: readonly NetworkHandle[];
   /** The shared directories, in the board's order. */
   readonly shares: readonly ShareHandle[];
+  readonly vsock: VsockHandle | undefined;
 }
 
 /** Will there be anything to serve, by the user's configuration or the board's? */
 export const needsIo = (
-  { drives, networks, shares = [] }: {
+  { drives, networks, shares = [], vsock }: {
     readonly drives: readonly unknown[];
     readonly networks: readonly unknown[];
     readonly shares?: readonly unknown[];
+    readonly vsock?: unknown;
   },
-): boolean => drives.length + networks.length + shares.length > 0;
+): boolean => drives.length + networks.length + shares.length > 0 || vsock !== undefined;
 
 /** See above. */
 export class IoParts implements Disposable {
   readonly media: Media;
   readonly networks: Networks;
   readonly #shares: Shares;
+  readonly #vsock: VsockHandle | undefined;
   readonly #opened: DisposableStack;
 
   /**
    * What was opened before one of these is closed.
    *
    * @throws {DiskError} When an image cannot be used.
-   * @throws {HostError} When a network cannot be had.
+   * @throws {HostError} When a network or the vsock's socket cannot be had.
    * @throws {ShareError} When a directory cannot be shared.
    */
-  constructor({ drives, networks, shares }: ResolvedConfig) {
+  constructor({ drives, networks, shares, vsock }: ResolvedConfig) {
     using opened = new DisposableStack();
     this.media = opened.use(new Media(drives));
     this.networks = opened.use(new Networks(networks));
     this.#shares = opened.use(new Shares(shares));
+    if (vsock !== undefined) {
+      const { path, fd } = opened.use(listenForVsock(vsock));
+      this.#vsock = { path, fd };
+    }
     this.#opened = opened.move();
   }
 
   /** What to post to the worker. */
   get handles(): IoHandles {
     const [media, networks] = [this.media.handles, this.networks.handles];
-    return { media, networks, shares: this.#shares.handles };
+    return { media, networks, shares: this.#shares.handles, vsock: this.#vsock };
   }
 
   [Symbol.dispose](): void {

@@ -22,6 +22,7 @@ import { DiskWarnings } from "./disk_warnings.ts";
 import { HotParts } from "./hot_parts.ts";
 import type { IoHandles } from "./io_parts.ts";
 import type { serveShares } from "./serve_shares.ts";
+import type { serveVsock } from "./serve_vsock.ts";
 import { DescriptorSet, EventFd, monotonicNs } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
 
@@ -67,6 +68,7 @@ interface LateParts {
   readonly Disks: typeof VirtioDisks | undefined;
   readonly linkNetworks: typeof linkNetworks | undefined;
   readonly serveShares: typeof serveShares | undefined;
+  readonly serveVsock: typeof serveVsock | undefined;
 }
 
 /** Moves the networks' frames; when that is to be done again at the latest, in nanoseconds from now. */
@@ -79,9 +81,9 @@ function serveNetworks(links: readonly NetworkLink[]): number {
 }
 
 async function run(
-  { seed, handles: { media, networks, shares } }: IoWorkerStart,
+  { seed, handles: { media, networks, shares, vsock } }: IoWorkerStart,
   parts: ThreadParts,
-  { Disks, linkNetworks, serveShares }: LateParts,
+  { Disks, linkNetworks, serveShares, serveVsock }: LateParts,
 ): Promise<void> {
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
@@ -101,6 +103,7 @@ async function run(
   }
   const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
   using _shares = serveShares?.(shares, pc);
+  using _vsock = vsock && serveVsock?.(vsock, pc, descriptors);
   const hotParts = new HotParts({
     hotplug: pc.hotplug,
     loadDisks: async () => {
@@ -174,6 +177,7 @@ async function loadParts({ seed: { config }, handles }: IoWorkerStart): Promise<
     serveShares: handles.shares.length > 0
       ? (await import("./serve_shares.ts")).serveShares
       : undefined,
+    serveVsock: handles.vsock && (await import("./serve_vsock.ts")).serveVsock,
   };
 }
 

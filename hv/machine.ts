@@ -181,6 +181,7 @@ export class Machine implements AsyncDisposable {
       drives: this.#io.media.drives,
       networks: config.networks.map(({ model, mac }) => ({ model, mac })),
       shares: config.shares.map(({ tag }) => ({ tag })),
+      vsock: config.vsock && { cid: config.vsock.cid },
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
       virtioConsole: config.virtioConsole,

@@ -30,6 +30,7 @@ export type { ExitStatus } from "./exit_status.ts";
 export { Machine } from "./machine.ts";
 export { Screen } from "./screen.ts";
 export type { ShareOptions } from "./share_options.ts";
+export type { VsockOptions } from "./vsock_options.ts";
 export { VERSION } from "./version.ts";
 export type { NetworkOptions, PortForward, UserNetworkOptions } from "./network_options.ts";
 export type { NetworkModel } from "./pc/board_config.ts";

@@ -67,6 +67,11 @@ export const RUN: CommandSpec = {
       help: "directory that the guest can mount: mount -t 9p -o trans=virtio TAG /mnt",
     },
     {
+      name: "vsock",
+      value: "PATH[,cid=N]",
+      help: "socket for CONNECT port to the guest; its connections go to PATH_port",
+    },
+    {
       name: "net",
       value: "user[,forward=tcp:2222:22][,restrict]|tap=NAME|socket=PATH[,listen]",
       multiple: true,

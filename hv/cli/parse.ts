@@ -11,6 +11,7 @@ import { type CommandSpec, RUN } from "./option_table.ts";
 import { parseDrive } from "./parse_drive.ts";
 import { parseNetwork } from "./parse_network.ts";
 import { parseShare } from "./parse_share.ts";
+import { parseVsock } from "./parse_vsock.ts";
 
 /** Values of a command's options. */
 export interface ParsedCommand {
@@ -117,6 +118,7 @@ export function parseRun(
     cdrom: drives("cdrom"),
     network: texts("net")?.map(parseNetwork),
     share: texts("share")?.map(parseShare),
+    vsock: parseVsock(text("vsock")),
     boot: text("boot")?.split(",").map((device) =>
       oneOf<BootDevice>("boot", device.trim(), ["floppy", "disk", "cdrom", "kernel"])!
     ),

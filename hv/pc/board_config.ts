@@ -41,6 +41,12 @@ export interface ShareConfig {
   readonly tag: string;
 }
 
+/** A virtio socket device. */
+export interface VsockConfig {
+  /** The guest's address. */
+  readonly cid: number;
+}
+
 /** See above. */
 export interface BoardConfig {
   readonly ramBytes: number;
@@ -57,6 +63,8 @@ export interface BoardConfig {
   readonly networks: readonly NetworkCardConfig[];
   /** Directories of the host that the guest can mount, in the I/O worker's order. */
   readonly shares?: readonly ShareConfig[];
+  /** The virtio socket device, if there is one. */
+  readonly vsock?: VsockConfig;
   /** Where the firmware looks for something to start. */
   readonly bootOrder: readonly BootDevice[];
   /** Serial ports, 0 to 4: COM1 3F8h, COM2 2F8h, COM3 3E8h, COM4 2E8h. */
@@ -82,14 +90,15 @@ export type VirtioTransportKind = "pci" | "mmio";
 
 /** Virtio devices of the board: only where there are any is their code loaded. */
 export const virtioCount = (
-  { drives, rng = false, virtioConsole = false, ports = [], shares = [] }:
-    & Pick<BoardConfig, "rng" | "virtioConsole" | "ports">
+  { drives, rng = false, virtioConsole = false, ports = [], shares = [], vsock }:
+    & Pick<BoardConfig, "rng" | "virtioConsole" | "ports" | "vsock">
     & {
       readonly drives: readonly Pick<DriveConfig, "interface">[];
       readonly shares?: readonly unknown[];
     },
 ): number =>
   (rng ? 1 : 0) + (virtioConsole ? 1 : 0) + (ports.length > 0 ? 1 : 0) + shares.length +
+  (vsock === undefined ? 0 : 1) +
   drives.filter((drive) => drive.interface === "virtio").length;
 
 /** Name of the virtio console among the machine's consoles, as Linux calls it. */

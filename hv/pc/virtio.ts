@@ -18,6 +18,7 @@ import {
 import { VirtioPci } from "../../devices/virtio/virtio_pci.ts";
 import { virtioPciState } from "../../devices/virtio/virtio_pci_state.ts";
 import { VirtioRng } from "../../devices/virtio/virtio_rng.ts";
+import { VirtioVsock, VirtioVsockState } from "../../devices/virtio/virtio_vsock.ts";
 import { diskGeometry } from "../core/disk_geometry.ts";
 import type { RateLimit } from "../core/rate_limit.ts";
 import type { DriveConfig } from "./board_config.ts";
@@ -48,6 +49,8 @@ export class PcVirtio {
   /** In the order of `BoardConfig.shares`, for the I/O worker, which gives them their servers. */
   readonly shares: readonly Virtio9p[];
   readonly consoles: readonly PcConsolePort[];
+  /** For the I/O worker, which connects it with the host. */
+  readonly vsock: { readonly device: VirtioVsock; readonly core: VirtioCore } | undefined;
   readonly #builder: PcBuilder;
   readonly #pci: PcPci;
   readonly #doorbells: PcDoorbells;
@@ -68,6 +71,7 @@ export class PcVirtio {
       this.add(`share${i}`, share);
       return share;
     });
+    this.vsock = this.#addVsock();
   }
 
   /**
@@ -164,6 +168,15 @@ export class PcVirtio {
     const core = this.add(name, blk, place);
     if (limit !== undefined) limit.timer.onExpire = () => core.revisitAll();
     return { blk, limit };
+  }
+
+  #addVsock() {
+    const b = this.#builder;
+    const { vsock } = b.config;
+    if (vsock === undefined) return undefined;
+    const device = new VirtioVsock(b.state(VirtioVsockState, "vsock device"), vsock.cid);
+    const core = this.add("vsock", device);
+    return { device, core };
   }
 
   #addDisks(storage: PcStorage): PcVirtioDisk[] {

@@ -42,6 +42,7 @@ const F_SETFL = 4;
 const FD_CLOEXEC = 1;
 /** A closed peer is an error number, not a signal. */
 const MSG_NOSIGNAL = 0x4000;
+const MSG_PEEK = 2;
 
 const one = new Int32Array([1]);
 const value = new Int32Array(1);
@@ -143,6 +144,13 @@ export class Socket extends Descriptor {
   receive(into: Uint8Array): number {
     const { recv } = libc;
     const count = recv(this.fd, asBuffer(into), BigInt(into.length), 0);
+    return count < 0 ? -errno() : count;
+  }
+
+  /** As `receive`, but what was received is still there to be received. */
+  peek(into: Uint8Array): number {
+    const { recv } = libc;
+    const count = recv(this.fd, asBuffer(into), BigInt(into.length), MSG_PEEK);
     return count < 0 ? -errno() : count;
   }
 

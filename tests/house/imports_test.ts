@@ -22,6 +22,7 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
   ["hv/", "machine"],
   ["devices/disk/", "backend"],
   ["devices/share/", "backend"],
+  ["devices/vsock/", "backend"],
   ["devices/net/", "backend"],
   ["devices/", "devices"],
   ["bios/", "bios"],
