@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { Random } from "../../../support/random.ts";
+import type { AttachTransport } from "./attach_transport.ts";
 import { HostileRig } from "./hostile_rig.ts";
 import { anyStep } from "./steps.ts";
 import type { MakeSubject } from "./subject.ts";
@@ -24,9 +25,9 @@ export class HostileDriver {
   readonly #random: Random;
   readonly #stateBytes: number;
 
-  constructor(make: MakeSubject, seed: number) {
+  constructor(make: MakeSubject, attach: AttachTransport, seed: number) {
     this.#random = new Random(seed);
-    this.rig = new HostileRig(make, (rig) => new Watch(rig));
+    this.rig = new HostileRig({ make, attach, makeWatch: (rig) => new Watch(rig) });
     this.watch = this.rig.watch as Watch;
     this.#stateBytes = this.rig.bench.arena.usedBytes;
   }

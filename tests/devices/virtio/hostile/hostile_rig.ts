@@ -1,33 +1,37 @@
 /** A device on the bench with its transport, a guest at its registers, and the watch over it. */
 
 import assert from "node:assert/strict";
-import { msixState } from "../../../../devices/pci/msix.ts";
-import { PciFunctionState } from "../../../../devices/pci/pci_function.ts";
 import { LEGACY_PAGE as PAGE, legacyRings } from "../../../../devices/virtio/split_ring.ts";
 import { VirtioFeature } from "../../../../devices/virtio/virtio_bits.ts";
 import { VirtioCore, virtioState } from "../../../../devices/virtio/virtio_core.ts";
-import { VirtioPci } from "../../../../devices/virtio/virtio_pci.ts";
-import { virtioPciState } from "../../../../devices/virtio/virtio_pci_state.ts";
 import { alignUp } from "../../../../hv/core/align.ts";
 import type { Random } from "../../../support/random.ts";
 import { PackedDriver } from "../packed_driver.ts";
 import { SplitDriver } from "../split_driver.ts";
 import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK } from "../support.ts";
-import { CheckedLock } from "./checked_memory.ts";
+import { attachPci, type AttachTransport } from "./attach_transport.ts";
+import type { CheckedLock } from "./checked_memory.ts";
 import type { GuestTransport } from "./guest_transport.ts";
 import { HostileBench } from "./hostile_bench.ts";
 import { HostilePackedRing, type HostileRing, HostileSplitRing } from "./hostile_ring.ts";
-import { LegacyGuest } from "./legacy_guest.ts";
-import { PciGuest } from "./pci_guest.ts";
 import { BUFFERS, RequestMemory } from "./request_memory.ts";
 import type { Exchange, MakeSubject, Subject } from "./subject.ts";
 import type { StepWatch } from "./watch.ts";
 
 /** Room for a ring of 16 entries, and for others that a step puts there. */
 const RING_BYTES = 0x400;
-/** The device's on the bus. */
-const SLOT = 3;
 const SETTLED = ACKNOWLEDGE | DRIVER | FEATURES_OK;
+
+/** What a rig is made of. */
+export interface RigOptions {
+  readonly make: MakeSubject;
+  /** Makes who looks on. */
+  readonly makeWatch: (rig: HostileRig) => StepWatch;
+  /** Default: on the PCI bus. */
+  readonly attach?: AttachTransport;
+  /** Of another thread, or a copy; else everything is new. */
+  readonly bench?: HostileBench;
+}
 
 /** See above. */
 export class HostileRig {
@@ -43,23 +47,14 @@ export class HostileRig {
   rings: HostileRing[] = [];
   /** Which of the guests it is at present. */
   #guest = 0;
-  /** Messages that have been sent, of which nothing can be wrong but that there are none. */
-  messages = 0;
-  readonly #transport: VirtioPci;
+  readonly #attach: AttachTransport;
   readonly #make: MakeSubject;
   readonly #makeWatch: (rig: HostileRig) => StepWatch;
 
-  /**
-   * @param bench Of another thread, or a copy; else everything is new.
-   * @param makeWatch Who looks on.
-   */
-  constructor(
-    make: MakeSubject,
-    makeWatch: (rig: HostileRig) => StepWatch,
-    bench?: HostileBench,
-  ) {
+  constructor({ make, makeWatch, attach = attachPci, bench }: RigOptions) {
     this.#makeWatch = makeWatch;
     this.#make = make;
+    this.#attach = attach;
     const b = this.bench = bench ?? new HostileBench();
     this.subject = make(b);
     const { device } = this.subject;
@@ -73,38 +68,21 @@ export class HostileRig {
       ring: () => {},
       packed: true,
     });
-    this.#transport = new VirtioPci({
-      core: this.core,
-      state: b.state(virtioPciState(queues)),
-      pciState: b.state(PciFunctionState),
-      msixState: b.state(msixState(queues + 1)),
-      pin: { update: (level) => b.pin.set(level()) },
-      sendMsi: (address, data) => {
-        assert.ok(address % 4 === 0 && address >= 0 && address < 2 ** 64, `message at ${address}`);
-        assert.ok(Number.isInteger(data) && data >= 0 && data < 2 ** 32, `message ${data}`);
-        this.messages++;
-      },
-    });
-    b.bus.attach(SLOT, 0, this.#transport.pci);
+    const attached = attach(b, this.core);
     this.watch = makeWatch(this);
-    if (bench === undefined) {
-      b.bus.reset();
-      this.#transport.reset();
-    }
-    const { bars } = this.#transport.pci;
-    const memoryBars = bars.filter(({ kind }) => kind !== "io").map(({ index }) => index);
-    const isTransitional = memoryBars.length < bars.length;
-    const place = { ports: b.ports, mmio: b.mmio, slot: SLOT, bars: memoryBars };
-    this.guests = [
-      new PciGuest(place),
-      ...(isTransitional ? [new LegacyGuest(place)] : []),
-    ];
+    if (bench === undefined) attached.reset();
+    this.guests = attached.guests();
     this.requests = new RequestMemory(b.ram);
   }
 
   /** The same over a copy of all bytes. */
   twin(): HostileRig {
-    const twin = new HostileRig(this.#make, this.#makeWatch, new HostileBench(this.bench.copy()));
+    const twin = new HostileRig({
+      make: this.#make,
+      makeWatch: this.#makeWatch,
+      attach: this.#attach,
+      bench: new HostileBench(this.bench.copy()),
+    });
     twin.rings = this.rings.map((ring) => ring.copy());
     twin.requests.restart(this.requests);
     twin.#guest = this.#guest;

@@ -2,14 +2,21 @@
 
 import assert from "node:assert/strict";
 import { seed } from "../../../support/random.ts";
+import { TRANSPORTS } from "./attach_transport.ts";
 import { HostileDriver } from "./hostile_driver.ts";
 import { SUBJECTS } from "./subjects.ts";
 
 const STEPS = 20_000;
 
-for (const [name, make] of Object.entries(SUBJECTS)) {
-  Deno.test(`${name}: ${STEPS} steps of a hostile driver do no harm, and a reset mends all (2.1.2)`, () => {
-    const driver = new HostileDriver(make, seed());
+/** Every device on the PCI bus, and one in memory. */
+const RUNS = [
+  ...Object.keys(SUBJECTS).map((name) => [name, "pci"] as const),
+  ["blk", "mmio"] as const,
+];
+
+for (const [name, transport] of RUNS) {
+  Deno.test(`${name} by ${transport}: ${STEPS} steps of a hostile driver do no harm, and a reset mends all (2.1.2)`, () => {
+    const driver = new HostileDriver(SUBJECTS[name], TRANSPORTS[transport], seed());
     try {
       driver.run(STEPS);
     } catch (cause) {

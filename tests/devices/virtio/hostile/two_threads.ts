@@ -33,7 +33,7 @@ export class GuestSide extends HostileRig {
   readonly words = new Int32Array(new SharedArrayBuffer(16));
 
   constructor(name: string) {
-    super(SUBJECTS[name], unwatched);
+    super({ make: SUBJECTS[name], makeWatch: unwatched });
   }
 
   override serve(): boolean {
@@ -73,7 +73,11 @@ export function serveUntilStopped(
   words: Int32Array,
   random: Random,
 ): void {
-  const rig = new HostileRig(SUBJECTS[name], unwatched, new HostileBench(bytes));
+  const rig = new HostileRig({
+    make: SUBJECTS[name],
+    makeWatch: unwatched,
+    bench: new HostileBench(bytes),
+  });
   try {
     while (Atomics.load(words, Word.stop) === 0) {
       const asked = Atomics.load(words, Word.asked);
