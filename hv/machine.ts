@@ -422,7 +422,7 @@ export class Machine implements AsyncDisposable {
     this.#seed = seed;
     this.#vcpus = vcpus;
     this.#kept = kept;
-    this.#accelerator = accelerator === "kvm" ? "KVM" : "software CPU";
+    this.#accelerator = (await chooseAccelerator(accelerator)).description;
     this.#thread.control.restart(seed.config.cpus);
     this.#threads = new ThreadGroup({
       seed,

@@ -11,21 +11,20 @@ import { ExitCode } from "./option_table.ts";
 import type { RunRequest } from "./parse.ts";
 import { run } from "./run.ts";
 import { say } from "./say.ts";
+import { onEndSignals } from "./signals.ts";
 
 const MIB = 2 ** 20;
-const SIGNALS: readonly Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 const CLEAR_LINE = "\r\x1b[K";
 
 /** Runs what was named or, where nothing was, Linux; where that cannot be had, the ROM monitor. */
 export async function boot(request: RunRequest): Promise<number> {
   if (namesSomething(request)) return await run(request);
   const stop = new AbortController();
-  const interrupt = () => stop.abort();
   const line = new ProgressLine();
   const { append, ...others } = request.options;
-  for (const signal of SIGNALS) Deno.addSignalListener(signal, interrupt);
   let linux: LinuxToTry | undefined;
   try {
+    using _ = onEndSignals(() => stop.abort());
     linux = await linuxToTry({
       progress: (what, done) => line.show(what, done),
       signal: stop.signal,
@@ -42,8 +41,6 @@ export async function boot(request: RunRequest): Promise<number> {
     if (!(error instanceof PackageError)) throw error;
     say(`hv: no Linux to try: ${error.message}`);
     say("hv: the ROM monitor starts; give hv something else to start: hv boot IMAGE");
-  } finally {
-    for (const signal of SIGNALS) Deno.removeSignalListener(signal, interrupt);
   }
   if (linux === undefined) return await run({ ...request, options: others });
   const more = append === undefined ? "" : ` ${append}`;

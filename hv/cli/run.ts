@@ -9,6 +9,7 @@ import { type ConnectedEnd, connectEnd } from "./character_end.ts";
 import { ExitCode } from "./option_table.ts";
 import type { CharacterEnd, RunRequest } from "./parse.ts";
 import { say } from "./say.ts";
+import { onEndSignals } from "./signals.ts";
 import { VIRTIO_CONSOLE } from "../pc/board_config.ts";
 import { TerminalSession } from "./terminal_session.ts";
 
@@ -81,14 +82,13 @@ async function live(
   });
   let timeout: ReturnType<typeof setTimeout> | undefined;
   const cut = Promise.withResolvers<number>();
-  const interrupt = () => cut.resolve(ExitCode.interrupted);
-  const signals: Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
+  let signals: Disposable | undefined;
   try {
     for (const console of machine.consoles) {
       const end = ends.get(console.name);
       if (end !== undefined) connected.push(connectEnd(console, end));
     }
-    for (const signal of signals) Deno.addSignalListener(signal, interrupt);
+    signals = onEndSignals(() => cut.resolve(ExitCode.interrupted));
     // Now that everything is connected, nothing of the guest's output is lost.
     say(`hv: ${line}`);
     session.start();
@@ -108,7 +108,7 @@ async function live(
   } finally {
     clearTimeout(timeout);
     session.stop();
-    for (const signal of signals) Deno.removeSignalListener(signal, interrupt);
+    signals?.[Symbol.dispose]();
     for (const end of connected) await end.close();
   }
 }

@@ -2,15 +2,16 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { guestTest, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { guestTest, PATIENCE_MS, sharedImage, slowKvm } from "../support/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const ELKS = sharedImage("elks-0.7.0.img");
 const timeoutMs = PATIENCE_MS;
 /** Started on KVM, and back there in the end. */
 const ROUND_TRIP = ["soft", "kvm", "soft", "kvm"] as const;
-/** The guest's clock may differ by what it rounds off, and stands still while it is switched, s. */
-const TOLERANCE_S = 5;
+/** What the guest's clock rounds off, s. */
+const ROUNDING_S = 5;
+const HALF_DAY_S = 43_200;
 
 /** Seconds since midnight of `h:mm:ss`. */
 function secondsOf(text: string): number {
@@ -18,23 +19,24 @@ function secondsOf(text: string): number {
   return (hours % 12) * 3600 + minutes * 60 + seconds;
 }
 
-/** Does the guest's clock, which `read` tells, go as fast as the host's over all switches? */
+/**
+ * Does the guest's clock, which `read` tells, go on after each switch, and never ahead of the host's? It
+ * may fall behind: where KVM emulates, ticks that a guest misses stay missed.
+ */
 async function assertTimeGoesOn(m: Machine, read: () => Promise<string>): Promise<void> {
   // The guest looks at its clock some time while we wait for its answer.
-  const hostAsked = performance.now();
-  const guestBegun = secondsOf(await read());
   const hostBegun = performance.now();
+  const guestBegun = secondsOf(await read());
   for (const accelerator of ROUND_TRIP) {
+    const before = await read();
     await m.switchAccelerator(accelerator);
-    await new Promise((resolve) => setTimeout(resolve, 2000));
-    await read();
+    while (await read() === before);
   }
-  const hostLeast = (performance.now() - hostBegun) / 1000;
-  const guestSeconds = (secondsOf(await read()) - guestBegun + 43200) % 43200;
-  const hostMost = (performance.now() - hostAsked) / 1000;
+  const guestSeconds = (secondsOf(await read()) - guestBegun + HALF_DAY_S) % HALF_DAY_S;
+  const hostSeconds = (performance.now() - hostBegun) / 1000;
   assert.ok(
-    guestSeconds >= hostLeast - TOLERANCE_S && guestSeconds <= hostMost + TOLERANCE_S,
-    `${guestSeconds} s in the guest, ${hostLeast} to ${hostMost} s outside`,
+    guestSeconds > 0 && guestSeconds <= hostSeconds + ROUNDING_S,
+    `${guestSeconds} s in the guest, ${hostSeconds} s outside`,
   );
 }
 
@@ -65,7 +67,7 @@ guestTest("a running system goes from one accelerator to the other", [
         const pattern = /Current time is ([^\n]*)\n\n?A:\\>$/;
         return (await m.screen.waitFor(pattern, { timeoutMs }))[1];
       });
-      assert.equal(m.accelerator, "KVM");
+      assert.match(m.accelerator, slowKvm ? /^KVM; .*: slow/ : /^KVM$/);
     },
   })),
   {
