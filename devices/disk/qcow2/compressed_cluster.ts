@@ -1,9 +1,10 @@
 /** Clusters that are compressed: raw deflate streams (RFC 1951) or zstd frames (RFC 8878). */
 
-import process from "node:process";
-
-/** zlib costs a start 5 ms: it is loaded when the first such cluster is read. */
-const zlib = () => process.getBuiltinModule("node:zlib");
+/**
+ * Importing zlib, or what would load it late, costs a start 40 ms: it is loaded when the first such
+ * cluster is read, by the name that Node gives to everybody.
+ */
+const zlib = () => globalThis.process.getBuiltinModule("node:zlib");
 
 /**
  * The cluster in `packed`, behind whose end there may be anything; undefined when it is no stream, or
