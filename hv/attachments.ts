@@ -92,7 +92,7 @@ const DETACH_TIMEOUT_MS = 30_000;
 /** See above. */
 export class Attachments implements Disposable {
   readonly #parts: AttachmentsParts;
-  readonly #entries = new Map<number, Entry>();
+  readonly #entries = new Map<Attachment, Entry>();
 
   constructor(parts: AttachmentsParts) {
     this.#parts = parts;
@@ -135,19 +135,17 @@ export class Attachments implements Disposable {
     attachment: Attachment,
     { force = false, timeoutMs = DETACH_TIMEOUT_MS }: DetachOptions = {},
   ): Promise<void> {
-    const { slot } = attachment;
-    const isThere = () => this.#entries.get(slot)?.attachment === attachment;
-    if (!isThere()) return;
+    if (!this.#entries.has(attachment)) return;
     if (!force) await this.#askFor(attachment, timeoutMs);
-    await this.#parts.whileParked(async () => {
-      if (isThere()) await this.#remove(slot);
-    });
+    await this.#parts.whileParked(() => this.#remove(attachment));
   }
 
   /** Takes out what the guest has let go. */
   async takeEjected(): Promise<void> {
     await this.#parts.whileParked(async () => {
-      for (const slot of this.#parts.hotplug.takeEjected()) await this.#remove(slot);
+      const ejected = this.#parts.hotplug.takeEjected();
+      const leaving = [...this.#entries.keys()].filter(({ slot }) => ejected.includes(slot));
+      for (const attachment of leaving) await this.#remove(attachment);
     });
   }
 
@@ -184,30 +182,31 @@ export class Attachments implements Disposable {
     const name = `${kind} in slot ${slot}`;
     const attachment = { name, slot, forwards: end.forwards, left: left.promise };
     const entry = { attachment, end, setLeft: left.resolve };
-    this.#entries.set(slot, entry);
+    this.#entries.set(attachment, entry);
     return entry;
   }
 
-  async #insert({ attachment: { slot }, end }: Entry): Promise<void> {
+  async #insert({ attachment, end }: Entry): Promise<void> {
     const { hotplug, ioFollows } = this.#parts;
+    const { slot } = attachment;
     try {
       await hotplug.insert(slot, end.device(slot), end.backEnd);
       await ioFollows();
       if (hotplug.failure !== "") throw new Error(hotplug.failure);
       hotplug.announce(slot);
     } catch (error) {
-      await this.#remove(slot);
+      await this.#remove(attachment);
       throw new HostError(`Cannot attach ${end.name}: ${(error as Error).message}`);
     }
   }
 
-  async #remove(slot: number): Promise<void> {
-    const entry = this.#entries.get(slot);
+  async #remove(attachment: Attachment): Promise<void> {
+    const entry = this.#entries.get(attachment);
     if (entry === undefined) return;
-    await this.#parts.hotplug.remove(slot);
+    await this.#parts.hotplug.remove(attachment.slot);
     // What was written is brought onto the medium there, and before the image is closed.
     await this.#parts.ioFollows();
-    this.#entries.delete(slot);
+    this.#entries.delete(attachment);
     close(entry);
   }
 }

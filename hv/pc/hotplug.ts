@@ -202,6 +202,8 @@ export class PcHotplug {
     slot.state.length = 0;
     await this.#changed(slot);
     this.#pci.pmLock.with(() => this.#registers.removed(number));
+    // What the guest has let go meanwhile must not be taken for the next device here.
+    Atomics.and(this.#state.ejected, 0, ~(1 << number));
   }
 
   /** Tells the guest that there is a device in the slot. */

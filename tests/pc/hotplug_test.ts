@@ -108,6 +108,17 @@ Deno.test("what the guest lets go is main's to take out, and the processors wait
   assert.equal(hotplug.hasEjected, false);
 });
 
+Deno.test("a device that is pulled when the guest has just let it go does not take the next one along", async () => {
+  const { ports, hotplug } = board();
+  await hotplug.insert(SLOT, DISK);
+  hotplug.announce(SLOT);
+  ports.write(B0EJ, 4, 1 << SLOT);
+  await hotplug.remove(SLOT);
+  await hotplug.insert(SLOT, DISK);
+  assert.equal(hotplug.hasEjected, false);
+  assert.deepEqual(hotplug.takeEjected(), []);
+});
+
 Deno.test("a reset of the machine keeps what is in the slots, at power-on state", async () => {
   const { pc, ports, hotplug, read } = board();
   await hotplug.insert(SLOT, DISK);

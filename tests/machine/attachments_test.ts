@@ -1,0 +1,147 @@
+/** Main's part of devices that come and go, with a board but without threads: what can go wrong on the way. */
+
+import assert from "node:assert/strict";
+import { DiskError } from "../../devices/disk/disk_image.ts";
+import { closeDiskHandle } from "../../devices/disk/disk_handle.ts";
+import { openDisk, openDiskHandle } from "../../devices/disk/open_disk.ts";
+import { Attachments, type AttachmentsParts } from "../../hv/attachments.ts";
+import { HostError, UsageError } from "../../hv/errors.ts";
+import { HotParts } from "../../hv/hot_parts.ts";
+import { DescriptorSet } from "../../hv/sys/mod.ts";
+import { VirtioDisks } from "../../hv/virtio_disks.ts";
+import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
+
+/** Main, and an I/O worker that does its part when it is asked. */
+function stage(parts: Partial<AttachmentsParts> = {}) {
+  const board = new TestBoard(FULL_BOARD);
+  const { hotplug } = board.pc;
+  const attachments = new Attachments({
+    hotplug,
+    whileParked: async (change) => await change(),
+    ioUp: () => Promise.resolve(),
+    ioFollows: () => Promise.resolve(hotplug.ioFollowed()),
+    guestIsOver: () => false,
+    guestEnds: new Promise(() => {}),
+    ...parts,
+  });
+  return { board, hotplug, attachments };
+}
+
+async function inFolder(body: (folder: string) => Promise<void>): Promise<void> {
+  const folder = Deno.makeTempDirSync({ prefix: "hv-test-" });
+  try {
+    await body(folder);
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+const isFree = (path: string) => openDisk({ path })[Symbol.dispose]();
+const isTaken = (path: string) => assert.throws(() => isFree(path), DiskError);
+
+function disk(folder: string, name = "disk.img"): string {
+  const path = `${folder}/${name}`;
+  Deno.writeFileSync(path, new Uint8Array(1 << 20));
+  return path;
+}
+
+Deno.test("a device whose host's end the I/O worker cannot open leaves nothing behind", async () => {
+  await inFolder(async (folder) => {
+    const path = disk(folder);
+    const { hotplug, attachments } = stage({
+      ioFollows: () => {
+        hotplug.ioFollowed(hotplug.devices.length > 0 ? "no room for its buffers" : "");
+        return Promise.resolve();
+      },
+    });
+    await assert.rejects(attachments.attach({ disk: path }), {
+      name: "HostError",
+      message: `Cannot attach ${path}: no room for its buffers`,
+    });
+    assert.deepEqual(hotplug.devices, []);
+    isFree(path);
+  });
+});
+
+Deno.test("an image stays open while a thread that does not answer may still use it", async () => {
+  await inFolder(async (folder) => {
+    const path = disk(folder);
+    const hangs = { ioFollows: () => Promise.reject(new HostError("its I/O thread is silent")) };
+    const { attachments } = stage(hangs);
+    await assert.rejects(attachments.attach({ disk: path }), HostError);
+    isTaken(path);
+    // With the machine it goes.
+    attachments[Symbol.dispose]();
+    isFree(path);
+  });
+});
+
+Deno.test("nothing is attached to a guest that is over, and what is there leaves without its say", async () => {
+  await inFolder(async (folder) => {
+    const path = disk(folder);
+    let isOver = false;
+    const { hotplug, attachments } = stage({ guestIsOver: () => isOver });
+    const attachment = await attachments.attach({ disk: path });
+    isTaken(path);
+    isOver = true;
+    await assert.rejects(attachments.attach({ disk: disk(folder, "other.img") }), UsageError);
+    await attachments.detach(attachment);
+    await attachment.left;
+    assert.deepEqual(hotplug.devices, []);
+    isFree(path);
+  });
+});
+
+Deno.test("a guest that ends while it is asked is not waited for", async () => {
+  await inFolder(async (folder) => {
+    const path = disk(folder);
+    const end = Promise.withResolvers<void>();
+    const { attachments } = stage({ guestEnds: end.promise });
+    const attachment = await attachments.attach({ disk: path });
+    const detached = attachments.detach(attachment, { timeoutMs: 3_600_000 });
+    end.resolve();
+    await detached;
+    isFree(path);
+  });
+});
+
+Deno.test("the I/O worker says which host's end it cannot open, and opens the others", async () => {
+  await inFolder(async (folder) => {
+    const { board, hotplug } = stage();
+    const drive = {
+      kind: "disk",
+      interface: "virtio",
+      unit: 24,
+      sizeBytes: 1 << 20,
+      readOnly: false,
+    } as const;
+    using descriptors = new DescriptorSet();
+    using disks = new VirtioDisks(board.memory, descriptors);
+    const flushed: string[] = [];
+    const parts = new HotParts({
+      hotplug,
+      loadDisks: () => Promise.resolve(disks),
+      links: [],
+      descriptors,
+      warn: () => {},
+      failed: () => {},
+      flush: (_image, path) => flushed.push(path),
+    });
+    const good = openDiskHandle({ path: disk(folder) });
+    const bad = { ...good, path: "bad", format: "qcow2", fd: -1 };
+    await hotplug.insert(24, { kind: "disk", drive }, good);
+    await parts.follow();
+    assert.ok(hotplug.ioHasFollowed);
+    assert.equal(hotplug.failure, "");
+    await hotplug.insert(25, { kind: "disk", drive: { ...drive, unit: 25 } }, bad);
+    assert.equal(hotplug.ioHasFollowed, false);
+    await parts.follow();
+    assert.match(hotplug.failure, /EBADF/);
+    await hotplug.remove(25);
+    await hotplug.remove(24);
+    await parts.follow();
+    assert.equal(hotplug.failure, "");
+    assert.deepEqual(flushed, [good.path], "what could be opened");
+    closeDiskHandle(good);
+  });
+});
