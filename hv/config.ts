@@ -125,7 +125,10 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   const virtioConsole = options.console === "virtio";
   const devices = {
     drives: resolveDrives(options),
-    networks: resolveNetworks(options.network),
+    networks: resolveNetworks(
+      options.network,
+      options.kernel === undefined ? "e1000" : "virtio",
+    ),
     shares: resolveShares(options.share),
     vsock: resolveVsock(options.vsock),
     virtioConsole,

@@ -16,7 +16,10 @@ export interface NetworkOptions {
     /** Wait there for the other end rather than connect to it. */
     readonly listen?: boolean;
   };
-  /** The card. Default `"e1000"`. */
+  /**
+   * The card. Default: `"virtio"` for a kernel that is started directly and when a running machine gets
+   * it, for who does that has its driver; else `"e1000"`, of which nearly every system has one.
+   */
   readonly model?: NetworkModel;
   /**
    * Its Ethernet address, e.g. `"52:54:00:12:34:56"`. Default: a random one; on a user network, which
@@ -74,11 +77,12 @@ export function networkName(end: ResolvedEnd): string {
 }
 
 /** Every model, for messages and the command line. */
-export const NETWORK_MODELS: readonly NetworkModel[] = ["e1000"];
+export const NETWORK_MODELS: readonly NetworkModel[] = ["e1000", "virtio"];
 
 /** @throws {UsageError} When something cannot be. */
 export function resolveNetworks(
   options: NetworkOptions | readonly NetworkOptions[] | undefined,
+  defaultModel: NetworkModel,
 ): ResolvedNetwork[] {
   const list = options === undefined ? [] : Array.isArray(options) ? options : [options];
   if (list.length > MAX_NETWORKS) {
@@ -86,7 +90,9 @@ export function resolveNetworks(
       `Cannot attach ${list.length} network cards: the board has room for ${MAX_NETWORKS}`,
     );
   }
-  const networks = list.map((network: NetworkOptions, i) => resolveNetwork(network, i));
+  const networks = list.map((network: NetworkOptions, i) =>
+    resolveNetwork({ ...network, model: network.model ?? defaultModel }, i)
+  );
   const macs = networks.map(({ mac }) => mac.join(":"));
   if (new Set(macs).size < macs.length) {
     throw new UsageError("Cannot attach two network cards with the same address: leave mac out");
@@ -99,7 +105,7 @@ export function resolveNetworks(
  * @throws {UsageError} When something cannot be.
  */
 export function resolveNetwork(
-  { end, model = "e1000", mac, pcap }: NetworkOptions,
+  { end, model = "virtio", mac, pcap }: NetworkOptions,
   index?: number,
 ): ResolvedNetwork {
   if (!NETWORK_MODELS.includes(model)) {

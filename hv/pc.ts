@@ -88,7 +88,7 @@ export class Pc {
     const pci = new PcPci(b, this.#memory, this.#storage, { reset, cpuReset, powerOff });
     this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
     this.#virtio = context.PcVirtio && new context.PcVirtio(b, pci, this.#storage);
-    this.networks = context.addNetworks?.(b, pci) ?? [];
+    this.networks = context.addNetworks?.(b, pci, this.#virtio) ?? [];
     this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
     this.hotplug = new PcHotplug(b, pci, async () => {
       const { PcVirtio } = await import("./pc/virtio.ts");

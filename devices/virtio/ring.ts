@@ -26,6 +26,8 @@ export interface Ring {
   untake(chain: DescriptorChain): void;
   /** Gives a buffer back, of which the first `written` bytes that it may write have been written. */
   give(chain: DescriptorChain, written: number): void;
+  /** Gives buffers back such that the driver sees all of them or none yet. */
+  giveTogether(chains: readonly DescriptorChain[], written: readonly number[]): void;
   /** Asks the driver to notify when it makes the next buffer available. */
   wantNotifications(): void;
   /** The driver need not notify. */

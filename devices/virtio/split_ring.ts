@@ -97,7 +97,17 @@ export class SplitRing implements Ring {
     this.#state.next = wrap(this.#state.next - 1);
   }
 
-  give({ id }: DescriptorChain, written: number): void {
+  give(chain: DescriptorChain, written: number): void {
+    this.#put(chain, written);
+    this.#publish();
+  }
+
+  giveTogether(chains: readonly DescriptorChain[], written: readonly number[]): void {
+    for (const [i, chain] of chains.entries()) this.#put(chain, written[i]);
+    this.#publish();
+  }
+
+  #put({ id }: DescriptorChain, written: number): void {
     const state = this.#state;
     const memory = this.#memory;
     const used = addressOf(state.deviceArea);
@@ -105,8 +115,11 @@ export class SplitRing implements Ring {
     memory.writeU32(at, id);
     memory.writeU32(at + 4, written);
     state.used = wrap(state.used + 1);
-    // The element is there before the index says so (2.7.8.2).
-    memory.storeU16(used + IDX, state.used);
+  }
+
+  /** The elements are there before the index says so (2.7.8.2). */
+  #publish(): void {
+    this.#memory.storeU16(addressOf(this.#state.deviceArea) + IDX, this.#state.used);
   }
 
   wantNotifications(): void {

@@ -61,6 +61,8 @@ export interface VirtioDevice {
 /** What a device may ask of its core: see there. */
 export interface VirtioDeviceCore {
   readonly lock: Lock;
+  /** For the I/O worker. */
+  readonly queues: readonly Virtqueue[];
   accepted(bit: number): boolean;
   configChanged(): void;
   revisit(index: number): void;

@@ -58,6 +58,11 @@ export class Virtqueue {
     return this.#isUsable && this.#ring().hasAvailable();
   }
 
+  /** May it be used: driver ready, no fault, no reset under way? Without the lock it is a guess. */
+  get isUsable(): boolean {
+    return this.#isUsable;
+  }
+
   get #isUsable(): boolean {
     return this.#owner.isLive && this.#state.enabled && !this.#state.resetting;
   }
@@ -120,6 +125,20 @@ export class Virtqueue {
     this.#owner.lock.with(() => {
       if (this.#isUsable) this.#give(chain, written);
       this.#landed();
+    });
+  }
+
+  /**
+   * Gives buffers back such that the driver sees all of them or none yet. They are all that were taken
+   * and not given back, in their order.
+   *
+   * @param written For each, bytes that the device has written.
+   */
+  pushTogether(chains: readonly DescriptorChain[], written: readonly number[]): void {
+    this.#owner.lock.with(() => {
+      if (this.#isUsable) this.#ring().giveTogether(chains, written);
+      this.#taken.length = 0;
+      for (let i = 0; i < chains.length; i++) this.#landed();
     });
   }
 

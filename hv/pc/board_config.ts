@@ -26,7 +26,7 @@ export interface DriveConfig {
 }
 
 /** Kinds of network cards. */
-export type NetworkModel = "e1000";
+export type NetworkModel = "e1000" | "virtio";
 
 /** A network card of the board. */
 export interface NetworkCardConfig {
@@ -90,16 +90,18 @@ export type VirtioTransportKind = "pci" | "mmio";
 
 /** Virtio devices of the board: only where there are any is their code loaded. */
 export const virtioCount = (
-  { drives, rng = false, virtioConsole = false, ports = [], shares = [], vsock }:
+  { drives, networks = [], rng = false, virtioConsole = false, ports = [], shares = [], vsock }:
     & Pick<BoardConfig, "rng" | "virtioConsole" | "ports" | "vsock">
     & {
       readonly drives: readonly Pick<DriveConfig, "interface">[];
+      readonly networks?: readonly Pick<NetworkCardConfig, "model">[];
       readonly shares?: readonly unknown[];
     },
 ): number =>
   (rng ? 1 : 0) + (virtioConsole ? 1 : 0) + (ports.length > 0 ? 1 : 0) + shares.length +
   (vsock === undefined ? 0 : 1) +
-  drives.filter((drive) => drive.interface === "virtio").length;
+  drives.filter((drive) => drive.interface === "virtio").length +
+  networks.filter(({ model }) => model === "virtio").length;
 
 /** Name of the virtio console among the machine's consoles, as Linux calls it. */
 export const VIRTIO_CONSOLE = "hvc0";

@@ -275,8 +275,12 @@ export class PcHotplug {
       }
       case "network": {
         const { addNetwork } = await import("./networks.ts");
-        const name = `network in slot ${number}`;
-        const card = addNetwork(this.#builder, part, name, described.card);
+        const isVirtio = described.card.model === "virtio";
+        const card = addNetwork(this.#builder, described.card, {
+          place: part,
+          name: `network in slot ${number}`,
+          virtio: isVirtio ? await this.#loadVirtio() : undefined,
+        });
         return { kind: "network", card, backEnd };
       }
     }

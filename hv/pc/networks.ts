@@ -2,18 +2,66 @@
 
 import { E1000, E1000State } from "../../devices/e1000.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
+import { VirtioNet, VirtioNetState } from "../../devices/virtio/virtio_net.ts";
 import type { NetworkCard } from "../core/network.ts";
 import type { NetworkCardConfig } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import type { PcPci } from "./pci.ts";
 import type { PciSlot } from "./pci_slot.ts";
+import type { PcVirtio, VirtioPlace } from "./virtio.ts";
 
-/** Puts a card into `slot`. */
+/** Queue pairs of a virtio card at most. */
+const MAX_PAIRS = 8;
+
+/** Where a card goes and what it is to be called. */
+interface NetworkPlace<P> {
+  readonly place: P;
+  readonly name: string;
+}
+
+/** Puts a card into a slot; `virtio` has the board's virtio devices, for a card that is one. */
 export function addNetwork(
   b: PcBuilder,
-  slot: PciSlot,
-  name: string,
-  { mac }: NetworkCardConfig,
+  { model, mac }: NetworkCardConfig,
+  { place, name, virtio }: NetworkPlace<PciSlot> & { readonly virtio: PcVirtio | undefined },
+): NetworkCard {
+  return model === "virtio" && virtio !== undefined
+    ? addVirtioNet(b, mac, virtio, { place, name })
+    : addE1000(b, mac, { place, name });
+}
+
+/** Adds the cards that the configuration names, and gives them in its order. */
+export function addNetworks(
+  b: PcBuilder,
+  pci: PcPci,
+  virtio: PcVirtio | undefined,
+): NetworkCard[] {
+  return b.config.networks.map(({ model, mac }, index) => {
+    const name = `network${index}`;
+    return model === "virtio" && virtio !== undefined
+      ? addVirtioNet(b, mac, virtio, { place: virtio.nextPlace(), name })
+      : addE1000(b, mac, { place: pci.freeSlot(), name });
+  });
+}
+
+function addVirtioNet(
+  b: PcBuilder,
+  mac: Uint8Array,
+  virtio: PcVirtio,
+  { place, name }: NetworkPlace<VirtioPlace>,
+): NetworkCard {
+  const card = new VirtioNet(place.state(VirtioNetState, `${name} device`), {
+    mac,
+    pairs: Math.min(b.config.cpus, MAX_PAIRS),
+  });
+  virtio.add(name, card, place);
+  return card;
+}
+
+function addE1000(
+  b: PcBuilder,
+  mac: Uint8Array,
+  { place: slot, name }: NetworkPlace<PciSlot>,
 ): NetworkCard {
   const lock = slot.lock(name);
   const card = slot.device(
@@ -31,11 +79,4 @@ export function addNetwork(
   );
   slot.attach(card.pci);
   return card;
-}
-
-/** Adds the cards that the configuration names, and gives them in its order. */
-export function addNetworks(b: PcBuilder, pci: PcPci): NetworkCard[] {
-  return b.config.networks.map((card, index) =>
-    addNetwork(b, pci.freeSlot(), `network${index}`, card)
-  );
 }

@@ -41,7 +41,8 @@ export interface PcVirtioDisk {
   readonly medium: number;
 }
 
-type VirtioPlace = PciSlot | MmioWindow;
+/** Where a virtio device goes. */
+export type VirtioPlace = PciSlot | MmioWindow;
 
 /** See above. */
 export class PcVirtio {
@@ -78,7 +79,7 @@ export class PcVirtio {
    * Puts a device into `place`; default: the next slot or window. Every thread adds the same ones in
    * the same order.
    */
-  add(name: string, device: VirtioDevice, place: VirtioPlace = this.#nextPlace()): VirtioCore {
+  add(name: string, device: VirtioDevice, place: VirtioPlace = this.nextPlace()): VirtioCore {
     const b = this.#builder;
     const core = new VirtioCore({
       state: place.state(virtioState(device.queueSizes.length), name),
@@ -93,7 +94,8 @@ export class PcVirtio {
     return core;
   }
 
-  #nextPlace(): VirtioPlace {
+  /** The next slot or window. */
+  nextPlace(): VirtioPlace {
     const { virtioTransport = "pci" } = this.#builder.config;
     if (virtioTransport === "pci") return this.#pci.freeSlot();
     return new MmioWindow(this.#builder, this.#nextWindow++);
@@ -153,7 +155,7 @@ export class PcVirtio {
   /** Puts a disk into `place`; default: the next slot or window. */
   addDisk(
     drive: DriveConfig,
-    place: VirtioPlace = this.#nextPlace(),
+    place: VirtioPlace = this.nextPlace(),
   ): { blk: VirtioBlk; limit: RateLimit | undefined } {
     const { sizeBytes = 0, unit, readOnly, geometry, serial, rates } = drive;
     const name = diskName(drive);

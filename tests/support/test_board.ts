@@ -193,7 +193,10 @@ export const FULL_BOARD: BoardConfig = {
     { kind: "cdrom", unit: 2, sizeBytes: 1 << 20, readOnly: true },
     { kind: "disk", interface: "virtio", unit: 0, sizeBytes: 1 << 20, readOnly: false },
   ],
-  networks: [{ model: "e1000", mac: Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56) }],
+  networks: [
+    { model: "e1000", mac: Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56) },
+    { model: "virtio", mac: Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x57) },
+  ],
   bootOrder: ["floppy", "disk", "cdrom"],
   serialPorts: 4,
   rng: true,

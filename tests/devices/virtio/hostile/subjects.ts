@@ -3,6 +3,7 @@
 import { VirtioDeviceId } from "../../../../devices/virtio/virtio_device.ts";
 import { blk, blkRequest } from "./blk.ts";
 import { consoleAlone, consolePorts, consoleRequest } from "./console.ts";
+import { net, netRequest } from "./net.ts";
 import { p9, p9Request } from "./p9.ts";
 import { rng, rngRequest } from "./rng.ts";
 import type { MakeRequest, MakeSubject } from "./subject.ts";
@@ -14,6 +15,7 @@ export const SUBJECTS: Readonly<Record<string, MakeSubject>> = {
   ports: consolePorts,
   rng,
   p9,
+  net,
 };
 
 /** What is asked of a device of a whole board, by the device's number. */
@@ -22,4 +24,5 @@ export const REQUESTS: Readonly<Record<number, MakeRequest>> = {
   [VirtioDeviceId.console]: consoleRequest,
   [VirtioDeviceId.entropy]: rngRequest,
   [VirtioDeviceId.p9]: p9Request,
+  [VirtioDeviceId.net]: netRequest,
 };

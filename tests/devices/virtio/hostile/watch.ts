@@ -141,7 +141,7 @@ export class Watch implements StepWatch {
 
   #watchQueue(queue: Virtqueue): void {
     const { index } = queue;
-    const { beginTurn, pop, push, putBack, reject } = queue;
+    const { beginTurn, pop, push, pushTogether, putBack, reject } = queue;
     queue.beginTurn = () => {
       beginTurn.call(queue);
       this.#budgets[index] = this.#state(index).size;
@@ -179,6 +179,20 @@ export class Watch implements StepWatch {
       if (!isUsable) return;
       const { next, nextWrap } = this.#state(index);
       assert.deepEqual([next, nextWrap], [flight.next, flight.nextWrap], "it is the next again");
+    };
+    queue.pushTogether = (chains, written) => {
+      const flights = chains.map((chain) => this.#flight(index, chain));
+      assert.equal(chains.length, this.#flying(index), "all that the device has");
+      for (const [i, flight] of flights.entries()) {
+        assert.ok(written[i] >= 0 && written[i] <= chains[i].writableBytes);
+        flight.written = written[i];
+      }
+      this.counts.given += chains.length;
+      const before = usedMark(this.#state(index), this.#bench.ram, this.#isPacked);
+      const given = this.#isUsable(index) ? flights : [];
+      pushTogether.call(queue, chains, written);
+      if (!this.racing) checkGiven(before, given, this.#bench.ram);
+      this.#forget(index);
     };
     queue.reject = (chain) => {
       this.#flight(index, chain).written = 0;
