@@ -203,6 +203,7 @@ export const FULL_BOARD: BoardConfig = {
   virtioConsole: true,
   ports: ["org.one", "org.two"],
   shares: [{ tag: "src" }],
+  vsock: { cid: 3 },
   testDevices: false,
   accelerator: "kvm",
 };

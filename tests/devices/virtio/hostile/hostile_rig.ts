@@ -102,7 +102,8 @@ export class HostileRig {
 
   /** Is nothing under way of which a copy of the bytes knows nothing? */
   get isQuiet(): boolean {
-    return this.watch.inFlight === 0 && this.subject.isQuiet !== false;
+    const { isQuiet, hostKeepsState } = this.subject;
+    return this.watch.inFlight === 0 && isQuiet !== false && hostKeepsState !== true;
   }
 
   /** The I/O worker's turn. */

@@ -28,6 +28,7 @@ for (const [name, transport] of RUNS) {
     for (const [what, count] of Object.entries({ taken, given, malformed })) {
       assert.ok(count > STEPS / 100, `${what}: ${count}`);
     }
-    assert.ok(badRings > 10 && checks > 10 && twins > 10, `${badRings}, ${checks}, ${twins}`);
+    assert.ok(badRings > 10 && checks > 10, `${badRings} rings, ${checks} times it worked`);
+    assert.ok(twins > 10 || driver.rig.subject.hostKeepsState, `${twins} twins`);
   });
 }

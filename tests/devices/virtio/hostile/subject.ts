@@ -25,6 +25,8 @@ export interface Subject {
   settle?(): void;
   /** Is nothing under way that a copy of the bytes would not have? */
   readonly isQuiet?: boolean;
+  /** Does the I/O worker know more than the bytes, so that a twin cannot go on alike? */
+  readonly hostKeepsState?: boolean;
   /** After a proper reset: a valid request is answered rightly. */
   check(exchange: Exchange, memory: RequestMemory): void;
 }

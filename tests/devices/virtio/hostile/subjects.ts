@@ -6,6 +6,7 @@ import { consoleAlone, consolePorts, consoleRequest } from "./console.ts";
 import { net, netRequest } from "./net.ts";
 import { p9, p9Request } from "./p9.ts";
 import { rng, rngRequest } from "./rng.ts";
+import { vsock, vsockRequest } from "./vsock.ts";
 import type { MakeRequest, MakeSubject } from "./subject.ts";
 
 /** By name. */
@@ -16,6 +17,7 @@ export const SUBJECTS: Readonly<Record<string, MakeSubject>> = {
   rng,
   p9,
   net,
+  vsock,
 };
 
 /** What is asked of a device of a whole board, by the device's number. */
@@ -25,4 +27,5 @@ export const REQUESTS: Readonly<Record<number, MakeRequest>> = {
   [VirtioDeviceId.entropy]: rngRequest,
   [VirtioDeviceId.p9]: p9Request,
   [VirtioDeviceId.net]: netRequest,
+  [VirtioDeviceId.vsock]: vsockRequest,
 };
