@@ -21,6 +21,7 @@ export const VirtioFeature = {
   VERSION_1: 32,
   RING_PACKED: 34,
   IN_ORDER: 35,
+  NOTIFICATION_DATA: 38,
   RING_RESET: 40,
 } as const;
 

@@ -49,6 +49,7 @@ const COMMON_FEATURES = [
   VirtioFeature.INDIRECT_DESC,
   VirtioFeature.EVENT_IDX,
   VirtioFeature.VERSION_1,
+  VirtioFeature.NOTIFICATION_DATA,
   VirtioFeature.RING_RESET,
 ];
 

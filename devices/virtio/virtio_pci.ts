@@ -3,8 +3,8 @@
  * transport lie, with MSI-X or, for drivers without, the interrupt pin and the ISR status.
  *
  * Devices that were there before virtio 1.0 are transitional: legacy drivers find theirs, too
- * (virtio_pci_legacy.ts). All queues are notified at one address (notify_off_multiplier 0). Left out: shared memory and
- * notification-data capabilities.
+ * (virtio_pci_legacy.ts). All queues are notified at one address (notify_off_multiplier 0). Left out: shared memory,
+ * notification data that the device chooses.
  *
  * The structures in BARs are guarded by the device's lock, the configuration space by the bus's, which
  * comes first: the configuration access capability takes both.
@@ -228,7 +228,8 @@ export class VirtioPci implements Device, VirtioTransport {
       case DEVICE:
         return this.#core.writeConfig(within, size, value);
       case NOTIFY:
-        // The queue's number, in the low half also where more is said.
+        // The queue's number; with VIRTIO_F_NOTIFICATION_DATA the high half tells how far it is, which the
+        // ring does as well (4.1.5.2).
         return within === 0 ? this.#core.notify(value & 0xffff) : undefined;
     }
   }

@@ -382,3 +382,14 @@ Deno.test("a legacy queue beyond RAM is not enabled: the device needs a reset", 
   assert.equal(read(0x08, 4), 0);
   assert.equal(read(0x12, 1) & 64, 64);
 });
+
+Deno.test("a notification may tell how far the queue is, beside its number (4.1.5.2)", () => {
+  const { core, structures, pci, start, read, write } = started();
+  write(0x00, 4, 1);
+  assert.equal(read(0x04, 4) & 1 << (38 - 32), 1 << (38 - 32), "NOTIFICATION_DATA");
+  const driver = start(1 | 1 << (38 - 32));
+  driver.add({ address: 0x9000, length: 1, write: true });
+  structures.write(find(pci, NOTIFY).offset, 4, 1 << 16 | 0);
+  core.serve(false);
+  assert.equal(driver.usedIndex, 1);
+});
