@@ -42,7 +42,12 @@ async function isClean(path: string, file: string): Promise<void> {
   assert.equal(await host(DEBUGFS, "-R", "cat /file", path), `${file}\n`);
 }
 
-guestTest("a stock Linux kernel when disks come and go", [
+/** A server on the host's loopback that says `text`. */
+function server(text: string): Deno.HttpServer<Deno.NetAddr> {
+  return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response(text));
+}
+
+guestTest("a stock Linux kernel when devices come and go", [
   {
     name: "it finds a disk by itself, fills it, and lets it go, when asked or of its own accord",
     needs: [...LINUX_GUEST, MKFS, FSCK, DEBUGFS],
@@ -93,6 +98,39 @@ guestTest("a stock Linux kernel when disks come and go", [
         await m.detach(disk, { timeoutMs });
         await guest.powerOff();
       }),
+  },
+  {
+    name: "it finds a network card by itself, uses it both ways, and lets it go",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    async body() {
+      await using host = server("from the host\n");
+      await using guest = await LinuxGuest.start({
+        cpus: 2,
+        modules: ["virtio_pci", "virtio_net"],
+      });
+      const m = guest.machine;
+      for (const octet of ["16", "17"]) {
+        const mac = `52:54:00:00:00:${octet}`;
+        const forwards = ["tcp:0:80"];
+        const card = await m.attach({
+          network: { model: "virtio", mac, end: { user: { forwards } } },
+        });
+        await guest.run("until [ -e /sys/class/net/eth0 ]; do sleep 0.05; done");
+        assert.equal(await guest.run("cat /sys/class/net/eth0/address"), mac);
+        await guest.run("ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0");
+        const { port } = host.addr;
+        assert.equal(await guest.run(`wget -qO- http://10.0.2.2:${port}/`), "from the host");
+        await guest.run("mkdir -p /www && echo from the guest > /www/index.html");
+        await guest.run("httpd -p 80 -h /www");
+        const answer = await fetch(`http://127.0.0.1:${card.forwards[0].hostPort}/`);
+        assert.equal(await answer.text(), "from the guest\n");
+        await guest.run("killall httpd");
+        await m.detach(card, { timeoutMs });
+        await guest.run("while [ -e /sys/class/net/eth0 ]; do sleep 0.05; done");
+      }
+      await guest.powerOff();
+    },
   },
   {
     name: `${ROUNDS} disks come and go: each is found, written to, and on the image afterwards`,
