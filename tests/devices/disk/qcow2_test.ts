@@ -89,6 +89,38 @@ if (HAS_QEMU_IMG) {
     });
   }
 
+  Deno.test("qcow2: an image that hv and QEMU write by turns holds what both have written", () => {
+    seeded((random) =>
+      inDirectory((directory) => {
+        const original = content(2 << 20);
+        const kind = random.pick(KINDS.filter(({ readOnly }) => !readOnly));
+        make(directory, original, kind);
+        const model = new DiskModel(original.length, original);
+        for (let turn = 0; turn < 6; turn++) {
+          {
+            using image = openDisk({ path: at(directory) });
+            for (let i = 0; i < 40; i++) randomStep(random, image, model, `step ${i}`);
+            image.flush();
+          }
+          const commands: string[] = [];
+          for (let i = 0; i < 20; i++) {
+            const length = 512 * (1 + random.below(300));
+            const offset = 512 * random.below((original.length - length) / 512);
+            const pattern = random.below(256);
+            const zero = random.chance(25);
+            const how = zero ? `-z${random.chance(50) ? " -u" : ""}` : `-P ${pattern}`;
+            commands.push("-c", `write ${how} ${offset} ${length}`);
+            model.write(offset, new Uint8Array(length).fill(zero ? 0 : pattern));
+          }
+          const { code, text } = tool("qemu-io", ["-d", "unmap", ...commands, at(directory)]);
+          assert.equal(code, 0, text);
+          qemuCheck(at(directory));
+          model.agrees(qemuRead(at(directory), directory), `turn ${turn}`);
+        }
+      })
+    );
+  });
+
   Deno.test("qcow2: an internal snapshot stays what it was while the disk is written", () => {
     seeded((random) =>
       inDirectory((directory) => {
