@@ -4,10 +4,30 @@ import { closeDescriptor, FileHandle } from "../../hv/sys/mod.ts";
 import type { AioKind } from "./aio_kind.ts";
 import type { DiskImage } from "./disk_image.ts";
 import type { ImageFormat } from "./image_format.ts";
+import { type BlockMap, MappedImage } from "./mapped_image.ts";
 import { OverlayImage } from "./overlay_image.ts";
 import { readHeader } from "./qcow2/header.ts";
 import { Qcow2Image } from "./qcow2/qcow2_image.ts";
 import { RawImage } from "./raw_image.ts";
+import { readVhd } from "./vhd_map.ts";
+import { readVhdx } from "./vhdx_map.ts";
+import { readVmdk } from "./vmdk_map.ts";
+
+/**
+ * The map of an image of a format that is only read.
+ *
+ * @throws DiskError
+ */
+export function readMap(file: FileHandle, format: Exclude<ImageFormat, "raw" | "qcow2">): BlockMap {
+  switch (format) {
+    case "vhd":
+      return readVhd(file);
+    case "vhdx":
+      return readVhdx(file);
+    case "vmdk":
+      return readVmdk(file);
+  }
+}
 
 /** Cloneable; made by `openDiskHandle`. */
 export interface DiskHandle {
@@ -43,6 +63,8 @@ function attachImage(handle: DiskHandle): DiskImage {
       return new RawImage(file, sizeBytes, { guarded });
     case "qcow2":
       return new Qcow2Image(file, readHeader(file), sizeBytes, backing && attachImage(backing));
+    default:
+      return new MappedImage(file, readMap(file, format), sizeBytes);
   }
 }
 

@@ -1,9 +1,11 @@
 /** Formats of disk images, told apart by how a file begins. */
 
-/** One that can be opened. */
-export type ImageFormat = "raw" | "qcow2";
+/** One that can be opened; all but raw and qcow2 to be read only. */
+export type ImageFormat = "raw" | "qcow2" | "vhd" | "vhdx" | "vmdk";
 /** All of them. */
-export const IMAGE_FORMATS: readonly ImageFormat[] = ["raw", "qcow2"];
+export const IMAGE_FORMATS: readonly ImageFormat[] = ["raw", "qcow2", "vhd", "vhdx", "vmdk"];
+/** Those that can be made and written. */
+export const WRITABLE_FORMATS: readonly ImageFormat[] = ["raw", "qcow2"];
 
 /** As much of a file's beginning as is looked at, bytes. */
 export const MAGIC_BYTES = 32;
@@ -11,11 +13,12 @@ export const MAGIC_BYTES = 32;
 /** The first that fits; what fits none is raw. */
 const MAGICS: readonly (readonly [format: string, magic: string])[] = [
   ["qcow2", "QFI\xfb"],
-  ["VMDK", "KDMV"],
-  ["VMDK", "COWD"],
-  ["VMDK", "# Disk DescriptorFile"],
-  ["VHDX", "vhdxfile"],
-  ["VHD", "conectix"],
+  ["vmdk", "KDMV"],
+  ["vmdk", "COWD"],
+  ["vmdk", "# Disk DescriptorFile"],
+  ["vhdx", "vhdxfile"],
+  // Of dynamic images; a fixed one has it at its end only, and has to be called one.
+  ["vhd", "conectix"],
   ["VDI", "<<< "],
   ["QED", "QED\0"],
   ["LUKS", "LUKS\xba\xbe"],

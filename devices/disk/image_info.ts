@@ -1,7 +1,8 @@
 /** What an image is, without claiming it: a machine that runs may have it. */
 
 import { FileHandle } from "../../hv/sys/mod.ts";
-import { detectFormat, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
+import { readMap } from "./disk_handle.ts";
+import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
 import { readSnapshots, type Snapshot } from "./qcow2/snapshots.ts";
 
@@ -34,7 +35,12 @@ export function imageInfo(path: string, wanted?: ImageFormat): ImageInfo {
   const format = wanted ?? detectFormat(head);
   const { isFile, blocks } = Deno.statSync(path);
   const hostBytes = isFile && blocks !== null ? blocks * 512 : file.size;
-  if (format !== "qcow2") return { path, format, sizeBytes: file.size, hostBytes };
+  if (format !== "qcow2") {
+    const name = IMAGE_FORMATS.find((known) => known === format);
+    const isMapped = name !== undefined && name !== "raw" && name !== "qcow2";
+    const sizeBytes = isMapped ? readMap(file, name).sizeBytes : file.size;
+    return { path, format, sizeBytes, hostBytes };
+  }
   const header = readHeader(file);
   const { snapshots } = readSnapshots(file, header);
   const isDirty = (header.incompatible & Incompatible.dirty) !== 0;

@@ -13,7 +13,7 @@ import {
 } from "../../hv/core/floppy_formats.ts";
 import { imageHolders } from "./image_holders.ts";
 import { BackingChain } from "./backing_chain.ts";
-import { attachDisk, closeDiskHandle, type DiskHandle } from "./disk_handle.ts";
+import { attachDisk, closeDiskHandle, type DiskHandle, readMap } from "./disk_handle.ts";
 import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
 import { repairQcow2 } from "./qcow2/check.ts";
 import { createQcow2 } from "./qcow2/create.ts";
@@ -122,7 +122,8 @@ function makeOverlay(path: string, { path: base, format, sizeBytes }: DiskHandle
   }
   try {
     // By its whole path: from wherever the overlay is looked at, it is that file.
-    createQcow2(file, { sizeBytes, backing: { file: Deno.realPathSync(base), format } });
+    const name = format === "vhd" ? "vpc" : format;
+    createQcow2(file, { sizeBytes, backing: { file: Deno.realPathSync(base), format: name } });
   } catch (error) {
     Deno.removeSync(path);
     throw error instanceof SysError ? hostError(path, error) : error;
@@ -154,6 +155,9 @@ function openImage(path: string, opening: Opening): DiskHandle {
       if (write) mendForWriting(file, header);
       backing = openBacking(path, header, opening);
       diskBytes = header.sizeBytes;
+    } else if (format !== "raw") {
+      if (write) refuseWriting(path, format);
+      diskBytes = readMap(file, format).sizeBytes;
     }
     const sizeBytes = alignUp(diskBytes, sectorBytes);
     checkSize(path, sizeBytes);
@@ -175,7 +179,9 @@ function openBacking(
   if (backingFile === undefined) return undefined;
   const refuse = (why: string, cause?: unknown) =>
     new DiskError(path, "backing", `its backing file ${backingFile} ${why}`, { cause });
-  const format = IMAGE_FORMATS.find((name) => name === backingFormat);
+  // QEMU calls VHD by the program that had it first.
+  const plainName = backingFormat === "vpc" ? "vhd" : backingFormat;
+  const format = IMAGE_FORMATS.find((name) => name === plainName);
   if (backingFormat !== undefined && format === undefined) {
     throw refuse(`is of format "${backingFormat}", which is not supported`);
   }
@@ -188,6 +194,12 @@ function openBacking(
     if (cause.code === "backing") throw cause;
     throw refuse(`cannot be used: ${cause.problem}`, cause);
   }
+}
+
+function refuseWriting(path: string, format: ImageFormat): never {
+  const problem = `${format} images are only read; attach it read-only or with an overlay, ` +
+    "or convert it with hv disk convert";
+  throw new DiskError(path, "format", problem);
 }
 
 /** Makes sure that an image can be written: what an unclean end has left is mended. */
@@ -291,7 +303,7 @@ function guessFormat(file: FileHandle, path: string): ImageFormat {
   throw new DiskError(
     path,
     "format",
-    `it is a ${found} image, and ${IMAGE_FORMATS.join(" and ")} ones are read; ` +
+    `it is a ${found} image, and those of ${IMAGE_FORMATS.join(", ")} are read; ` +
       `convert it with qemu-img convert -O qcow2, or say format=raw if it is raw`,
   );
 }

@@ -2,8 +2,13 @@
 
 import type { DiskImage } from "../../devices/disk/disk_image.ts";
 import { copyDisk } from "../../devices/disk/copy_disk.ts";
-import { IMAGE_FORMATS, type ImageFormat } from "../../devices/disk/image_format.ts";
-import { openDisk } from "../../devices/disk/open_disk.ts";
+import {
+  IMAGE_FORMATS,
+  type ImageFormat,
+  WRITABLE_FORMATS,
+} from "../../devices/disk/image_format.ts";
+import { closeDiskHandle } from "../../devices/disk/disk_handle.ts";
+import { openDisk, openDiskHandle } from "../../devices/disk/open_disk.ts";
 import {
   createQcow2,
   DEFAULT_CLUSTER_BYTES,
@@ -69,20 +74,20 @@ async function carryOut(spec: CommandSpec, { values, positionals }: ParsedComman
     );
   }
   const [first, second] = positionals;
-  const format = oneOf("format", text("format"), IMAGE_FORMATS);
   const backingFolder = text("backing-folder");
   const json = values.json === true;
   switch (spec.name) {
     case "disk create":
       return await create(first, second, values);
     case "disk info":
-      return showInfo(first, { format, json });
+      return showInfo(first, { format: oneOf("format", text("format"), IMAGE_FORMATS), json });
     case "disk convert":
       return await convert(first, second, values);
     case "disk check":
       return checkImage(first, { repair: values.repair === true, json });
     default: {
       const shrink = values.shrink === true;
+      const format = oneOf("format", text("format"), WRITABLE_FORMATS);
       return resizeImage(first, second, { format, shrink, backingFolder });
     }
   }
@@ -119,9 +124,11 @@ async function create(
 function backingOf(path: string, base: string, format: ImageFormat | undefined) {
   const folder = path.includes("/") ? path.slice(0, path.lastIndexOf("/") + 1) : "";
   const target = base.startsWith("/") ? base : `${folder}${base}`;
-  using image = openDisk({ path: target, readOnly: true, ...(format && { format }) });
-  const found = image instanceof Qcow2Image ? "qcow2" : "raw";
-  return { file: base, format: found, sizeBytes: image.sizeBytes };
+  const handle = openDiskHandle({ path: target, readOnly: true, ...(format && { format }) });
+  closeDiskHandle(handle);
+  // The name that QEMU knows it by.
+  const name = handle.format === "vhd" ? "vpc" : handle.format;
+  return { file: base, format: name, sizeBytes: handle.sizeBytes };
 }
 
 async function convert(
@@ -177,7 +184,8 @@ function newDisk(
 
 function newImageOptions(path: string, values: ParsedCommand["values"]): NewImage {
   const byName = path.endsWith(".qcow2") ? "qcow2" : "raw";
-  const format = oneOf("format", values.format as string | undefined, IMAGE_FORMATS) ?? byName;
+  const given = oneOf("format", values.format as string | undefined, WRITABLE_FORMATS);
+  const format = given ?? byName;
   const cluster = values.cluster as string | undefined;
   const clusterBytes = cluster === undefined ? DEFAULT_CLUSTER_BYTES : parseBytes(cluster) ?? 0;
   const bits = Math.log2(clusterBytes);

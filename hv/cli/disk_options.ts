@@ -6,8 +6,8 @@ const HELP: OptionSpec = { name: "help", short: "h", help: "show this help" };
 const FORMAT: OptionSpec = {
   name: "format",
   short: "f",
-  value: "raw|qcow2",
-  help: "of the image (default: what it looks like)",
+  value: "FORMAT",
+  help: "of the image: raw, qcow2, vhd, vhdx or vmdk (default: what it looks like)",
 };
 const NEW_FORMAT: OptionSpec = {
   name: "format",
@@ -41,7 +41,7 @@ export const DISK_COMMANDS: readonly CommandSpec[] = [
         value: "FILE",
         help: "read where the new image has nothing; named as seen from its folder",
       },
-      { name: "backing-format", value: "raw|qcow2", help: "of that (default: what it looks like)" },
+      { name: "backing-format", value: "FORMAT", help: "of that (default: what it looks like)" },
       CLUSTER,
       FORCE,
       HELP,
@@ -68,7 +68,11 @@ export const DISK_COMMANDS: readonly CommandSpec[] = [
     positional: "FROM TO",
     options: [
       NEW_FORMAT,
-      { name: "from-format", value: "raw|qcow2", help: "of FROM (default: what it looks like)" },
+      {
+        name: "from-format",
+        value: "FORMAT",
+        help: "of FROM, as above or vhd, vhdx, vmdk (default: what it looks like)",
+      },
       CLUSTER,
       BACKING_FOLDER,
       FORCE,

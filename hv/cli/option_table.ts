@@ -55,9 +55,10 @@ export const RUN: CommandSpec = {
     {
       name: "disk",
       value:
-        "FILE[,readonly][,overlay[=FILE]][,format=raw|qcow2][,backing=DIR][,if=ide|virtio][,aio=io_uring|threads][,serial=S][,iops=N][,bps=N]",
+        "FILE[,readonly][,overlay[=FILE]][,format=F][,backing=DIR][,if=ide|virtio][,aio=io_uring|threads][,serial=S][,iops=N][,bps=N]",
       multiple: true,
-      help: "disk image or block device; overlay: writes go to a scratch file that is thrown away",
+      help:
+        "disk image or block device (raw, qcow2, vhd, vhdx, vmdk); overlay: writes go elsewhere",
     },
     { name: "cdrom", value: "FILE", multiple: true, help: "CD-ROM image" },
     {

@@ -9,7 +9,7 @@ import type { Qcow2Header } from "./header.ts";
 import { COPIED, Kind, kindOf, positionOf } from "./l2_entry.ts";
 import type { Refcounts } from "./refcounts.ts";
 import type { ReservedClusters } from "./reserved_clusters.ts";
-import { type Slice, TableCache } from "./table_cache.ts";
+import { type Slice, TableCache } from "../table_cache.ts";
 
 /** Memory for L2 tables, bytes: the map of 128 GiB of disk with clusters of 64 KiB. */
 const CACHE_BYTES = 16 << 20;

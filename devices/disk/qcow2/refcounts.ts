@@ -12,7 +12,7 @@ import type { GrowingFile } from "./growing_file.ts";
 import { Field, type Qcow2Header } from "./header.ts";
 import { readCount, writeCount } from "./refcount_width.ts";
 import type { ReservedClusters } from "./reserved_clusters.ts";
-import { TableCache } from "./table_cache.ts";
+import { TableCache } from "../table_cache.ts";
 
 /** Memory for blocks, bytes: the counts of 64 GiB of file with clusters of 64 KiB. */
 const CACHE_BYTES = 2 << 20;

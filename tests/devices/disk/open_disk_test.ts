@@ -51,7 +51,7 @@ Deno.test("openDisk does not wait for the writer of a FIFO", async () => {
 Deno.test("openDisk refuses other formats, unless it is told that the image is raw", () => {
   inDirectory((directory) => {
     const path = `${directory}/disk.img`;
-    for (const [magic, name] of [["QFI\xfb", /qcow2/], ["KDMV", /VMDK/], ["vhdxfile", /VHDX/]]) {
+    for (const [magic, name] of [["QFI\xfb", /qcow2/], ["KDMV", /vmdk/], ["QED\0", /QED/]]) {
       const bytes = new Uint8Array(1024);
       [...magic as string].forEach((char, i) => bytes[i] = char.charCodeAt(0));
       Deno.writeFileSync(path, bytes);

@@ -3,7 +3,7 @@
  * is written: by whom and in which order is its owner's to say.
  */
 
-import { type ImageFile, readPadded } from "../image_file.ts";
+import { type ImageFile, readPadded } from "./image_file.ts";
 
 /** A part of a table. It must not be kept across another `get`, which may drop it. */
 export interface Slice {
