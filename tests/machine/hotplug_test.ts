@@ -33,7 +33,7 @@ const LEFT_BEHIND = 0x708;
 const STUBBORN = 0x70c;
 /** Vendor and device in the slot, as an onlooker sees them. */
 const SEEN = 0x710;
-const E1000 = 0x100e_8086;
+const CARDS = { e1000: 0x100e_8086, virtio: 0x1000_1af4 } as const;
 const DISK_BYTES = 1 << 20;
 const ROUNDS = 20;
 const timeoutMs = 60_000;
@@ -284,10 +284,10 @@ onEach("a network card comes and goes with its other end", async (accelerator) =
   const { machine: m, folder } = stage;
   const socket = `${folder}/network`;
   await counted(m, SEEN, 0xffff_ffff);
-  for (let round = 0; round < 3; round++) {
-    const attachment = await m.attach({ network: { end: { socket, listen: true } } });
+  for (const model of ["e1000", "virtio", "e1000"] as const) {
+    const attachment = await m.attach({ network: { model, end: { socket, listen: true } } });
     assert.equal(attachment.name, "network in slot 24");
-    await counted(m, SEEN, E1000);
+    await counted(m, SEEN, CARDS[model]);
     using other = await Deno.connect({ transport: "unix", path: socket });
     // It may not even have been taken yet.
     const ended = other.read(new Uint8Array(1)).catch((error) =>
