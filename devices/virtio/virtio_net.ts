@@ -162,6 +162,8 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     }
     // Nobody waits for a frame to be gone before the last one is.
     queue.signal();
+    // What is left after a turn of frames that are lost: its driver has not been asked to notify.
+    if (queue.turnIsOver) this.#core?.revisit(queue.index);
     return undefined;
   }
 

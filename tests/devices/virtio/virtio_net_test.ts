@@ -304,3 +304,20 @@ Deno.test("a reset forgets what the driver has set", () => {
   assert.deepEqual(net.offloads, { checksum: false, tcp4: false, tcp6: false });
   assert.ok(net.receive(plain(frameTo(MAC))), "nobody is there: lost");
 });
+
+Deno.test("a driver that adds frames while others are lost for want of a cable is not forgotten", () => {
+  const { net, memory, drivers: [, transmit], core } = card();
+  net.setLink(false);
+  const buffer = { address: DATA, length: 72 };
+  for (let i = 0; i < transmit.size; i++) transmit.add(buffer);
+  // On another processor, the driver is as fast as the card.
+  let left = transmit.size;
+  memory.onTouch = (offset) => {
+    if (offset === transmit.used + 2 && left-- > 0) transmit.add(buffer);
+  };
+  const asked: number[] = [];
+  core.notify = (queue) => void asked.push(queue);
+  assert.equal(net.fetch(), undefined);
+  assert.ok(core.queues[1].hasAvailable, "there is more");
+  assert.deepEqual(asked, [1]);
+});
