@@ -67,6 +67,7 @@ export class I8254 implements Device, IoHandler, PitChannel2 {
     bytesOf(this.#state).fill(0);
     for (const [i, counter] of this.#counters.entries()) {
       counter.setControl((i << 6) | 0x36, i !== 2);
+      this.#state.counters[i].programmed = false;
     }
     this.#wiring.timer.disarm();
     this.#wiring.irq.set(true);

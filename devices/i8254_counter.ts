@@ -28,10 +28,12 @@ const LatchState = record("i8254.latch", 1, {
 });
 
 /** A counter's state. */
-export const CounterState = record("i8254.counter", 1, {
+export const CounterState = record("i8254.counter", 2, {
   /** 0 to 5. */
   mode: u8,
   bcd: flag,
+  /** It has had a control word since power-on. */
+  programmed: flag,
   /** LSB_ONLY, MSB_ONLY or BOTH. */
   access: u8,
   /** The next byte written is the high one. */
@@ -110,6 +112,7 @@ export class Counter {
     const mode = (word >> 1) & 7;
     s.mode = mode > 5 ? mode - 4 : mode;
     s.bcd = (word & 1) !== 0;
+    s.programmed = true;
     s.access = (word >> 4) & 3;
     s.writeHigh = s.readHigh = false;
     s.running = s.paused = false;

@@ -101,7 +101,8 @@ function saveCounter(s: CounterState, kvm: KvmChannel): void {
   kvm.write_state = s.access === BOTH && s.writeHigh ? Bytes.second : first;
   kvm.write_latch = s.lowByte;
   kvm.rw_mode = s.access;
-  kvm.mode = s.mode;
+  // KVM starts a count in any other.
+  kvm.mode = s.programmed ? s.mode : NO_MODE;
   kvm.bcd = s.bcd ? 1 : 0;
   kvm.gate = s.gate ? 1 : 0;
   kvm.count_load_time = BigInt(Math.max(0, Math.round(s.startTick * 1e9 / PIT_HZ)));
@@ -110,6 +111,7 @@ function saveCounter(s: CounterState, kvm: KvmChannel): void {
 function restoreCounter(s: CounterState, kvm: KvmChannel, tick: number): void {
   const mode = kvm.mode === NO_MODE ? 3 : kvm.mode & 7;
   s.mode = mode > 5 ? mode - 4 : mode;
+  s.programmed = kvm.mode !== NO_MODE;
   s.bcd = kvm.bcd !== 0;
   s.access = kvm.rw_mode & 3 || BOTH;
   s.writeHigh = kvm.write_state === Bytes.second;

@@ -59,6 +59,24 @@ Deno.test("a restored level-triggered input that is not ended asks its local API
   assert.equal(other.state.low[16], 0x8060);
 });
 
+Deno.test("a counter of the 8254 that was never programmed has no mode, and KVM starts none", () => {
+  const MODE = 13;
+  const CHANNEL = 24;
+  const { pit, state } = newI8254();
+  const surroundings = { speakerData: false, disconnected: false };
+  const modes = () => {
+    const blob = saveI8254(state, surroundings);
+    return [0, 1, 2].map((channel) => blob[channel * CHANNEL + MODE]);
+  };
+  pit.reset();
+  assert.deepEqual(modes(), [0xff, 0xff, 0xff]);
+  pit.write(3, 1, 0x34);
+  assert.deepEqual(modes(), [2, 0xff, 0xff], "a control word names one");
+  const other = newI8254();
+  restoreI8254(other.pit, other.state, saveI8254(state, surroundings));
+  assert.deepEqual(other.state.counters.map(({ programmed }) => programmed), [true, false, false]);
+});
+
 Deno.test("the 8254's form restores modes, counts, latches and half-read bytes", () => {
   seeded((random) => {
     for (let i = 0; i < TIMES; i++) {

@@ -37,10 +37,6 @@ kvmTest("a guest at work on a virtio disk goes from KVM to the software CPU and 
       p.realMode();
       p.unreal();
       p.vector(VECTOR, "interrupt");
-      // No interrupts but the disk's.
-      p.mov("al", 0xff);
-      p.out(0x21, "al");
-      p.out(0xa1, "al");
       p.mov(word(ROUNDS), 0);
       p.mov(word(ENOUGH), 0);
       p.label("again");
