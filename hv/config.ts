@@ -8,7 +8,7 @@ import { type DriveLists, type ResolvedDrive, resolveDrives } from "./drive_opti
 import { type NetworkOptions, type ResolvedNetwork, resolveNetworks } from "./network_options.ts";
 import { type ResolvedShare, resolveShares, type ShareOptions } from "./share_options.ts";
 import { MAX_PORTS, VIRTIO_CONSOLE, virtioCount } from "./pc/board_config.ts";
-import { VIRTIO_MMIO } from "./pc/layout.ts";
+import { FREE_SLOTS, VIRTIO_MMIO } from "./pc/layout.ts";
 import { parseMemory } from "./sizes.ts";
 import { type ResolvedVsock, resolveVsock, type VsockOptions } from "./vsock_options.ts";
 
@@ -136,6 +136,14 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     rng: options.rng ?? false,
     virtioTransport: options.virtioTransport ?? "pci",
   };
+  const onPci = devices.networks.filter(({ model }) => model !== "virtio").length +
+    (devices.virtioTransport === "pci" ? virtioCount(devices) : 0);
+  if (onPci > FREE_SLOTS.count) {
+    throw new UsageError(
+      `Cannot put ${onPci} network cards and virtio devices on the PCI bus: ` +
+        `the board has room for ${FREE_SLOTS.count}`,
+    );
+  }
   if (devices.virtioTransport === "mmio" && virtioCount(devices) > VIRTIO_MMIO.most) {
     throw new UsageError(
       `Cannot attach ${virtioCount(devices)} virtio devices by MMIO: ` +

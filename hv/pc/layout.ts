@@ -20,7 +20,9 @@ export const SCI_IRQ = 9;
 export const GPE0_PORT = 0xafe0;
 /** Registers of PCI hot-plug: 16 ports, as on QEMU's board. */
 export const PCI_HOTPLUG_PORT = 0xae00;
-/** PCI slots whose devices come and go while the machine runs. The board's own are below. */
+/** PCI slots for what a user has on the board: from `first` on, behind where QEMU has the display. */
+export const FREE_SLOTS = { first: 3, count: 21 } as const;
+/** PCI slots whose devices come and go while the machine runs: those behind. */
 export const HOTPLUG_SLOTS: readonly number[] = [24, 25, 26, 27, 28, 29, 30, 31];
 /** APM control of the PIIX4, by which ACPI mode is entered: 2 ports. */
 export const SMI_PORT = 0xb2;

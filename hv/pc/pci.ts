@@ -12,7 +12,7 @@ import { PirqRouter, PirqRouterState } from "../../devices/pci/pirq_router.ts";
 import { ResetControl, ResetControlState } from "../../devices/reset_control.ts";
 import type { Lock } from "../core/lock.ts";
 import type { PcBuilder } from "./builder.ts";
-import { GPE0_PORT, HOTPLUG_SLOTS, SCI_IRQ, SMI_PORT } from "./layout.ts";
+import { FREE_SLOTS, GPE0_PORT, SCI_IRQ, SMI_PORT } from "./layout.ts";
 import type { PcMemory } from "./memory.ts";
 import { FixedSlot, type PciSlot, type SlotPlace } from "./pci_slot.ts";
 import type { PcStorage } from "./storage.ts";
@@ -20,8 +20,6 @@ import type { PcStorage } from "./storage.ts";
 /** Slots of the chip set, as on QEMU's board, which SeaBIOS and OVMF know. */
 const HOST_BRIDGE = 0;
 const PIIX = 1;
-/** The first of those that are free for others. */
-const FIRST_FREE = 3;
 /** Function numbers of the PIIX. */
 const ISA = 0;
 const IDE = 1;
@@ -47,7 +45,7 @@ export class PcPci {
   readonly pmLock: Lock;
   readonly #builder: PcBuilder;
   readonly #router: PirqRouter;
-  #nextFree = FIRST_FREE;
+  #nextFree: number = FREE_SLOTS.first;
 
   constructor(
     b: PcBuilder,
@@ -120,7 +118,7 @@ export class PcPci {
    * @throws {Error} When there is none left: whoever configures the board sees to that.
    */
   freeSlot(): PciSlot {
-    if (this.#nextFree === HOTPLUG_SLOTS[0]) {
+    if (this.#nextFree === FREE_SLOTS.first + FREE_SLOTS.count) {
       throw new Error("Cannot add a device: the bus is full");
     }
     return new FixedSlot(this.#builder, this.slot(this.#nextFree++));

@@ -31,6 +31,11 @@ Deno.test("networks that cannot be are refused, with what can", async () => {
       USAGE,
       /Cannot attach 9 network cards: the board has room for 8/,
     ],
+    [
+      `run ${"--disk x,if=virtio ".repeat(16)} ${"--net user ".repeat(6)}`,
+      USAGE,
+      /Cannot put 22 network cards and virtio devices on the PCI bus: the board has room for 21/,
+    ],
   ]);
 });
 
