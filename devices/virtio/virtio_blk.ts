@@ -29,7 +29,7 @@ import {
   MAX_ZEROES_SECTORS,
   resetBlkConfig,
 } from "./virtio_blk_config.ts";
-import { type VirtioDevice, VirtioDeviceId } from "./virtio_device.ts";
+import { type VirtioDevice, type VirtioDeviceCore, VirtioDeviceId } from "./virtio_device.ts";
 import type { Virtqueue } from "./virtqueue.ts";
 
 /** Request types (5.2.6). */
@@ -47,6 +47,11 @@ export const BlkStatus = { OK: 0, IOERR: 1, UNSUPP: 2 } as const;
 const HEADER_BYTES = 16;
 const STATUS_BYTES = 1;
 const ID_BYTES = 20;
+/**
+ * What is under way at most, but for the last request: a machine that is to stand still waits for it,
+ * and a guest can ask for the same memory in every request, gigabytes each.
+ */
+const MAX_UNDER_WAY_BYTES = 256 << 20;
 /** struct virtio_blk_discard_write_zeroes: sector (8), number of sectors (4), flags (4). */
 const RANGE_BYTES = 16;
 const UNMAP = 1;
@@ -82,6 +87,10 @@ export class VirtioBlk implements VirtioDevice {
   #serving: Virtqueue | undefined;
   /** Other queues with requests that have ended. */
   readonly #unsignalled = new Set<Virtqueue>();
+  /** Bytes that the engine has been told to transfer, and has not; queues that wait for that. */
+  #underWayBytes = 0;
+  readonly #held = new Set<Virtqueue>();
+  #core: VirtioDeviceCore | undefined;
 
   /** @param limit Who owns it has the queues served again when it lets go. */
   constructor(state: VirtioBlkState, disk: BlkIdentity, limit?: RateLimit) {
@@ -92,6 +101,10 @@ export class VirtioBlk implements VirtioDevice {
     this.config = state.config;
     this.features = blkFeatures(disk.readOnly);
     this.queueSizes = new Array(disk.queues).fill(BLK_QUEUE_SIZE);
+  }
+
+  connect(core: VirtioDeviceCore): void {
+    this.#core = core;
   }
 
   reset(): void {
@@ -116,6 +129,10 @@ export class VirtioBlk implements VirtioDevice {
   serve(queue: Virtqueue): void {
     this.#serving = queue;
     while (this.#limit?.mustWait() !== true) {
+      if (this.#underWayBytes >= MAX_UNDER_WAY_BYTES) {
+        this.#held.add(queue);
+        break;
+      }
       const chain = queue.pop();
       if (chain === undefined) break;
       this.#begin(queue, chain);
@@ -228,14 +245,25 @@ export class VirtioBlk implements VirtioDevice {
     const changes = requests[0].op !== "read" && requests[0].op !== "flush";
     const mustLast = changes && this.#isWriteThrough;
     for (const request of requests) {
-      this.#limit?.spend(request.op === "read" || request.op === "write" ? request.length : 0);
+      const bytes = request.op === "read" || request.op === "write" ? request.length : 0;
+      this.#limit?.spend(bytes);
+      this.#underWayBytes += bytes;
       engine.start(request, (result) => {
+        this.#landed(bytes);
         if (result !== BlockResult.ok) worst = result;
         if (--left > 0) return;
         if (mustLast && worst === BlockResult.ok) engine.start({ op: "flush" }, end);
         else end(worst);
       });
     }
+  }
+
+  /** So many bytes are not under way any more. */
+  #landed(bytes: number): void {
+    this.#underWayBytes -= bytes;
+    if (this.#underWayBytes >= MAX_UNDER_WAY_BYTES) return;
+    for (const queue of this.#held) this.#core?.revisit(queue.index);
+    this.#held.clear();
   }
 
   /** Does what is written have to last when the driver is told that it is (5.2.6.2)? */

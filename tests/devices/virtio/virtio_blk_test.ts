@@ -21,6 +21,7 @@ interface DiskOptions {
   readonly rates?: Rates;
 }
 const FLUSH = 9;
+const INDIRECT_DESC = 28;
 const CONFIG_WCE = 11;
 const DISCARD = 13;
 const WRITE_ZEROES = 14;
@@ -218,6 +219,37 @@ Deno.test("many requests are under way at once, and end in any order with one in
   assert.equal(transport.take(), 1);
   begun[1].done(BlockResult.ok);
   assert.equal(driver.takeUsed()[0].id, 3);
+});
+
+Deno.test("a guest that asks for gigabytes at once gets them part by part", () => {
+  const begun: { bytes: number; done: (result: BlockResult) => void }[] = [];
+  const { driver, memory, header, serve, core } = disk({
+    features: [INDIRECT_DESC],
+    engine: {
+      start: (request, done) => {
+        assert.ok("ranges" in request);
+        begun.push({ bytes: request.length, done });
+      },
+    },
+  });
+  // All of memory, again and again: 62 MiB each.
+  const all = { address: 0, length: memory.lowBytes, write: true };
+  const data = new Array(248).fill(all);
+  for (let i = 0; i < 8; i++) {
+    const request = [header(0, i), ...data, { address: STATUS, length: 1, write: true }];
+    driver.add(driver.indirect(0x1_0000, request));
+  }
+  serve();
+  const { bytes } = begun[0];
+  assert.ok(bytes > 60 << 20);
+  assert.equal(begun.length, 5, "256 MiB are reached");
+  for (let i = 0; i < begun.length; i++) {
+    begun[i].done(BlockResult.ok);
+    core.serve(false);
+    assert.equal(begun.length, Math.min(8, 6 + i), "one for each that has ended");
+  }
+  assert.equal(begun.length, 8);
+  assert.equal(driver.takeUsed().length, 8);
 });
 
 /** Ranges as DISCARD and WRITE_ZEROES have them: sector, sectors, flags (5.2.6). */
