@@ -53,6 +53,8 @@ const COMMON_FEATURES = [
   VirtioFeature.RING_RESET,
 ];
 
+const never = () => false;
+
 /** What a core is built of. */
 export interface VirtioCoreOptions {
   /** Of `virtioState(device.queueSizes.length)`. */
@@ -64,6 +66,8 @@ export interface VirtioCoreOptions {
   readonly ring: () => void;
   /** Offer packed rings to the driver? Default: no. */
   readonly packed?: boolean;
+  /** Is the I/O worker wanted elsewhere, so that it takes no more buffers? Default: no. */
+  readonly mustYield?: () => boolean;
 }
 
 /** See above. */
@@ -80,7 +84,8 @@ export class VirtioCore implements Device {
   readonly #rings: readonly { readonly split: Ring; readonly packed: Ring }[];
   readonly #ring: () => void;
 
-  constructor({ state, lock, memory, device, ring, packed = false }: VirtioCoreOptions) {
+  constructor(options: VirtioCoreOptions) {
+    const { state, lock, memory, device, ring, packed = false, mustYield = never } = options;
     this.#state = state;
     this.lock = lock;
     this.device = device;
@@ -107,6 +112,7 @@ export class VirtioCore implements Device {
         if (state.resetting && !this.#busy) this.#reset();
         else if (state.queues[index].resetting) this.#resetQueue(index);
       },
+      mustYield,
     };
     this.#rings = state.queues.map((queue, index) => {
       const rules = {

@@ -26,6 +26,8 @@ export interface QueueOwner {
   interruptQueue(index: number): void;
   /** The last chain in flight of queue `index` has come back. Under the lock. */
   isIdle(index: number): void;
+  /** Is the thread wanted elsewhere, so that its turn ends? */
+  mustYield(): boolean;
 }
 
 /** A buffer that has been taken, with what was written of it once it has been pushed. */
@@ -83,6 +85,11 @@ export class Virtqueue {
    */
   pop(): DescriptorChain | undefined {
     if (this.#budget === 0) return undefined;
+    // Who wants the machine to stand still does not wait for all that a guest has asked for.
+    if (this.#owner.mustYield()) {
+      this.#budget = 0;
+      return undefined;
+    }
     const { lock } = this.#owner;
     lock.acquire();
     try {

@@ -19,6 +19,7 @@ import { VirtioPci } from "../../devices/virtio/virtio_pci.ts";
 import { virtioPciState } from "../../devices/virtio/virtio_pci_state.ts";
 import { VirtioRng } from "../../devices/virtio/virtio_rng.ts";
 import { VirtioVsock, VirtioVsockState } from "../../devices/virtio/virtio_vsock.ts";
+import { Request } from "../control.ts";
 import { diskGeometry } from "../core/disk_geometry.ts";
 import type { RateLimit } from "../core/rate_limit.ts";
 import type { DriveConfig } from "./board_config.ts";
@@ -88,6 +89,7 @@ export class PcVirtio {
       device,
       ring: () => b.control.ringIo(),
       packed: b.config.virtioPacked,
+      mustYield: () => b.control.ioRequested !== Request.run,
     });
     if ("attach" in place) this.#addToPci(name, core, place);
     else this.#addToMemory(name, core, place);

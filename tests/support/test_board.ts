@@ -9,7 +9,7 @@ import { SerialEngine } from "../../devices/disk/serial_engine.ts";
 import { serveBlockPort } from "../../devices/disk/serve_block_port.ts";
 import type { AcceleratedVm, Doorbell, MemorySlot, Vcpu } from "../../hv/accel/accelerator.ts";
 import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
-import { Control } from "../../hv/control.ts";
+import { Control, Request } from "../../hv/control.ts";
 import { Arena } from "../../hv/core/arena.ts";
 import { GuestMemory } from "../../hv/core/guest_memory.ts";
 import { Pc } from "../../hv/pc.ts";
@@ -143,6 +143,7 @@ export class TestBoard {
     this.pc.attachVcpu({ index: 0, registers } as unknown as Vcpu);
     this.pc.reset("powerOn");
     this.control.ioSleeps(Infinity);
+    this.control.requestIo(Request.run);
   }
 
   /** Bytes of state; they cannot grow. */

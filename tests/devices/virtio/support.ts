@@ -42,7 +42,7 @@ export class ProbeTransport {
 }
 
 /** A core with its device on a bench. */
-export function coreOn(bench: TestBench, device: VirtioDevice) {
+export function coreOn(bench: TestBench, device: VirtioDevice, mustYield?: () => boolean) {
   const core = new VirtioCore({
     state: bench.state(virtioState(device.queueSizes.length)),
     lock: bench.arena.lock("virtio"),
@@ -50,6 +50,7 @@ export function coreOn(bench: TestBench, device: VirtioDevice) {
     device,
     ring: () => {},
     packed: true,
+    mustYield,
   });
   const transport = new ProbeTransport(bench);
   core.transport = transport;
@@ -83,6 +84,8 @@ export function place(core: VirtioCore, index: number, driver: RingDriver): void
 export interface ReadyOptions<D> {
   readonly features?: readonly number[];
   readonly size?: number;
+  /** Is the I/O worker wanted elsewhere? */
+  readonly mustYield?: () => boolean;
   /** Makes the driver of a queue; default: split. */
   readonly makeDriver?: (memory: GuestMemory, base: number, size: number) => D;
 }
@@ -91,9 +94,9 @@ export interface ReadyOptions<D> {
 export function ready<D extends RingDriver = SplitDriver>(
   bench: TestBench,
   device: VirtioDevice,
-  { features = [], size = 8, makeDriver = makeSplit }: ReadyOptions<D> = {},
+  { features = [], size = 8, makeDriver = makeSplit, mustYield }: ReadyOptions<D> = {},
 ) {
-  const { core, transport } = coreOn(bench, device);
+  const { core, transport } = coreOn(bench, device, mustYield);
   core.reset();
   negotiate(core, features);
   const drivers = device.queueSizes.map((_, index) => {

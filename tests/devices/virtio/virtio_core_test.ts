@@ -256,3 +256,18 @@ Deno.test("a driver that skips FEATURES_OK cannot change its queues' form while 
   core.acceptFeatures(1, 1 | (1 << (RING_PACKED - 32)));
   assert.equal(core.driverFeatures(1), 1);
 });
+
+Deno.test("a thread that is wanted elsewhere takes no more buffers, and finds them when it is back", () => {
+  const bench = new TestBench();
+  const device = new Echo(bench);
+  let isWanted = false;
+  const { core, driver } = ready(bench, device, { mustYield: () => isWanted });
+  for (let i = 0; i < 3; i++) driver.add(REPLY);
+  core.notify(0);
+  isWanted = true;
+  assert.equal(core.serve(false), true, "there is more");
+  assert.equal(driver.usedIndex, 0);
+  isWanted = false;
+  assert.equal(core.serve(false), false);
+  assert.equal(driver.usedIndex, 3);
+});
