@@ -21,7 +21,9 @@ export async function boot(request: RunRequest): Promise<number> {
   if (namesSomething(request)) return await run(request);
   const stop = new AbortController();
   const line = new ProgressLine();
-  const { append, ...others } = request.options;
+  const { append, ...given } = request.options;
+  // Who tries a Linux wants to reach something with it; --net none leaves it out.
+  const others = { network: { end: "user" } as const, ...defined(given) };
   let linux: LinuxToTry | undefined;
   try {
     using _ = onEndSignals(() => stop.abort());
@@ -42,12 +44,16 @@ export async function boot(request: RunRequest): Promise<number> {
     say(`hv: no Linux to try: ${error.message}`);
     say("hv: the ROM monitor starts; give hv something else to start: hv boot IMAGE");
   }
-  if (linux === undefined) return await run({ ...request, options: others });
+  if (linux === undefined) return await run({ ...request, options: given });
   const more = append === undefined ? "" : ` ${append}`;
   const { kernel, initrd, prompt: inputAfter } = linux;
   const options = { ...others, kernel, initrd, append: linux.append + more };
   return await run({ ...request, options, inputAfter });
 }
+
+/** Without what is there as undefined only. */
+const defined = <T extends object>(options: T): T =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
 
 function namesSomething({ image, options }: RunRequest): boolean {
   const { kernel, initrd, floppy, disk, cdrom, bios } = options;

@@ -9,7 +9,7 @@ import { UsageError } from "../errors.ts";
 import { oneOf } from "./one_of.ts";
 import { type CommandSpec, RUN } from "./option_table.ts";
 import { parseDrive } from "./parse_drive.ts";
-import { parseNetwork } from "./parse_network.ts";
+import { parseNetworks } from "./parse_network.ts";
 import { parseShare } from "./parse_share.ts";
 import { parseVsock } from "./parse_vsock.ts";
 
@@ -116,7 +116,7 @@ export function parseRun(
     floppy: drives("floppy"),
     disk: drives("disk"),
     cdrom: drives("cdrom"),
-    network: texts("net")?.map(parseNetwork),
+    network: parseNetworks(texts("net")),
     share: texts("share")?.map(parseShare),
     vsock: parseVsock(text("vsock")),
     boot: text("boot")?.split(",").map((device) =>

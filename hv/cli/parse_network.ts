@@ -21,16 +21,27 @@ interface Word {
 }
 
 /**
+ * The values of all `--net`; `none` alone is none at all.
+ *
+ * @throws {UsageError}
+ */
+export function parseNetworks(values: readonly string[] | undefined): NetworkOptions[] | undefined {
+  return values?.length === 1 && values[0] === "none" ? [] : values?.map(parseNetwork);
+}
+
+/**
  * `user`, `tap=NAME` or `socket=PATH`, and more behind commas; a comma in a name is written twice.
  *
  * @throws {UsageError}
  */
-export function parseNetwork(value: string): NetworkOptions {
+function parseNetwork(value: string): NetworkOptions {
   const [first, ...rest] = splitAtCommas(value).map(readWord);
   const kind = first.name.replace("=", "");
   const isWhole = kind === "user" ? first.name === "user" : first.value !== "";
   if (!Object.hasOwn(POSSIBLE, kind) || !isWhole) {
-    throw new UsageError(`Cannot use --net ${value}: user, tap=NAME or socket=PATH is possible`);
+    throw new UsageError(
+      `Cannot use --net ${value}: user, tap=NAME or socket=PATH is possible, or none alone`,
+    );
   }
   for (const { name, value: text } of rest) {
     if (POSSIBLE[kind].includes(name) && name.endsWith("=") === (text !== "")) continue;

@@ -15,11 +15,13 @@ export interface InitramfsParts {
   readonly init: string;
   /** What every interactive shell reads first. */
   readonly profile: string;
+  /** What `udhcpc` calls with what it has been given: a script for `/bin/busybox sh`. */
+  readonly dhcp: string;
 }
 
 /** The archive, uncompressed: unpacking costs the guest more than reading. */
 export function initramfs(
-  { busybox, release, modules, init, profile }: InitramfsParts,
+  { busybox, release, modules, init, profile, dhcp }: InitramfsParts,
 ): Uint8Array {
   const moduleFolder = `lib/modules/${release}`;
   const files: CpioEntry[] = [
@@ -35,6 +37,8 @@ export function initramfs(
     text(`${moduleFolder}/modules.dep`, modulesDep(modules)),
     text(`${moduleFolder}/modules.alias`, modulesAlias(modules)),
     text("etc/profile", profile),
+    // Where Debian's busybox looks for it.
+    { name: "etc/udhcpc/default.script", kind: "file", data: dhcp },
     text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
     text("etc/group", "root:x:0:\n"),
   ];

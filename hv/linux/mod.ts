@@ -79,6 +79,13 @@ fi
 sh -c 'renice -n 19 -p $$
 for bus in pci virtio; do
   grep -sh . /sys/bus/$bus/devices/*/modalias | xargs -r modprobe -qab
+done
+ip link set lo up
+for card in /sys/class/net/*/device; do
+  name=\${card%/device}
+  name=\${name##*/}
+  ip link set $name up
+  udhcpc -qS -i $name
 done' &
 [ -n "$ROWS" ] && stty rows "$ROWS" cols "$COLS" < /dev/console
 memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo) / 1024))
@@ -93,6 +100,18 @@ END
 cd
 setsid cttyhack sh
 poweroff -f
+`;
+
+/** An address, a way out and name servers, as far as they were given. */
+const DHCP = `#!/bin/busybox sh
+case $1 in
+bound | renew)
+  ip -4 addr flush dev $interface
+  ip addr add $ip/\${mask:-24} dev $interface
+  [ "$router" ] && ip route add default via \${router%% *} dev $interface
+  for server in $dns; do echo nameserver $server; done > /etc/resolv.conf
+  ;;
+esac
 `;
 
 /** The prompt below, in the folder that the shell starts in. */
@@ -118,6 +137,7 @@ export async function linuxToTry(
     modules: selectModules(`${kernelFolder}/lib/modules/${release}`, MODULES),
     init: INIT,
     profile: PROFILE,
+    dhcp: DHCP,
   });
   const hvc = console === "hvc0" ? " HVC=1" : "";
   const terminal = size === undefined ? "" : ` ROWS=${size.rows} COLS=${size.columns}`;

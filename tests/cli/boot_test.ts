@@ -21,19 +21,22 @@ const exists = (path: string) => {
   }
 };
 
-/** Drivers come while the shell waits; nothing here has a virtio device, but its drivers are there. */
-const COMMANDS =
-  "modprobe -D virtio_net; until lsmod | grep ata_piix; do sleep 1; done; poweroff\n";
+/** Drivers and the network's address come while the shell waits. */
+const COMMANDS = "modprobe -D virtio_blk; until lsmod | grep ata_piix; do sleep 1; done; " +
+  "until ifconfig | grep 10.0.2.15; do sleep 1; done; poweroff\n";
 
 Deno.test("hv boot comes to a shell in Debian's Linux, which answers and powers off", async () => {
   if (![KERNEL, BUSYBOX].every((one) => exists(packageFolder(one)))) {
     return console.log("skipped: run tests/fetch_guests.ts first");
   }
   // All of it is in the pipe before the guest has a serial driver.
-  const { code, stdout: text, stderr } = await hv(["boot", "--timeout", "55"], { stdin: COMMANDS });
+  const { code, stdout: text, stderr } = await hv(["boot", "--timeout", "280"], { stdin: COMMANDS });
   assert.equal(code, 0, `${text}\n${stderr}`);
   assert.match(text, /Linux 6\.\S+ with busybox[^]*1 x .*MiB free for use/);
-  assert.match(text, /insmod \S*virtio_ring\.ko[^]*insmod \S*virtio_net\.ko[^]*\nata_piix +\d/);
+  assert.match(
+    text,
+    /insmod \S*virtio_ring\.ko[^]*insmod \S*virtio_blk\.ko[^]*\nata_piix +\d[^]*inet addr:10\.0\.2\.15/,
+  );
 });
 
 /** Programs in place of apt's, a cache of its own, and Deno's own where it is: it downloads nothing. */
