@@ -3,6 +3,18 @@
 import { cpioArchive, type CpioEntry } from "../boot/cpio.ts";
 import { type KernelModule, modulesAlias, modulesDep } from "./kernel_modules.ts";
 
+/** What `udhcpc` calls: sets address, way out and name servers, as far as they were given. */
+const DHCP = `#!/bin/busybox sh
+case $1 in
+bound | renew)
+  ip -4 addr flush dev $interface
+  ip addr add $ip/\${mask:-24} dev $interface
+  [ "$router" ] && ip route add default via \${router%% *} dev $interface
+  for server in $dns; do echo nameserver $server; done > /etc/resolv.conf
+  ;;
+esac
+`;
+
 /** What it is built of. */
 export interface InitramfsParts {
   /** The program. */
@@ -15,13 +27,11 @@ export interface InitramfsParts {
   readonly init: string;
   /** What every interactive shell reads first. */
   readonly profile: string;
-  /** What `udhcpc` calls with what it has been given: a script for `/bin/busybox sh`. */
-  readonly dhcp: string;
 }
 
 /** The archive, uncompressed: unpacking costs the guest more than reading. */
 export function initramfs(
-  { busybox, release, modules, init, profile, dhcp }: InitramfsParts,
+  { busybox, release, modules, init, profile }: InitramfsParts,
 ): Uint8Array {
   const moduleFolder = `lib/modules/${release}`;
   const files: CpioEntry[] = [
@@ -38,7 +48,7 @@ export function initramfs(
     text(`${moduleFolder}/modules.alias`, modulesAlias(modules)),
     text("etc/profile", profile),
     // Where Debian's busybox looks for it.
-    { name: "etc/udhcpc/default.script", kind: "file", data: dhcp },
+    { name: "etc/udhcpc/default.script", kind: "file", data: DHCP },
     text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"),
     text("etc/group", "root:x:0:\n"),
   ];

@@ -102,18 +102,6 @@ setsid cttyhack sh
 poweroff -f
 `;
 
-/** An address, a way out and name servers, as far as they were given. */
-const DHCP = `#!/bin/busybox sh
-case $1 in
-bound | renew)
-  ip -4 addr flush dev $interface
-  ip addr add $ip/\${mask:-24} dev $interface
-  [ "$router" ] && ip route add default via \${router%% *} dev $interface
-  for server in $dns; do echo nameserver $server; done > /etc/resolv.conf
-  ;;
-esac
-`;
-
 /** The prompt below, in the folder that the shell starts in. */
 const PROMPT = "hv:~# ";
 const PROFILE = `export PS1='hv:\\w# '
@@ -137,7 +125,6 @@ export async function linuxToTry(
     modules: selectModules(`${kernelFolder}/lib/modules/${release}`, MODULES),
     init: INIT,
     profile: PROFILE,
-    dhcp: DHCP,
   });
   const hvc = console === "hvc0" ? " HVC=1" : "";
   const terminal = size === undefined ? "" : ` ROWS=${size.rows} COLS=${size.columns}`;

@@ -30,7 +30,9 @@ Deno.test("hv boot comes to a shell in Debian's Linux, which answers and powers 
     return console.log("skipped: run tests/fetch_guests.ts first");
   }
   // All of it is in the pipe before the guest has a serial driver.
-  const { code, stdout: text, stderr } = await hv(["boot", "--timeout", "280"], { stdin: COMMANDS });
+  const { code, stdout: text, stderr } = await hv(["boot", "--timeout", "280"], {
+    stdin: COMMANDS,
+  });
   assert.equal(code, 0, `${text}\n${stderr}`);
   assert.match(text, /Linux 6\.\S+ with busybox[^]*1 x .*MiB free for use/);
   assert.match(

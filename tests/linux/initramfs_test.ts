@@ -92,7 +92,6 @@ Deno.test("folders stand before what is in them", () => {
     }],
     init: "#!/bin/busybox sh\n",
     profile: "",
-    dhcp: "",
   }));
   const places = ["lib", "lib/modules", "lib/modules/6.1.0", "lib/modules/6.1.0/kernel/m.ko"]
     .map((name) => archive.indexOf(`${name}\0`));

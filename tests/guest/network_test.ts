@@ -1,0 +1,107 @@
+/** Whole guests on networks: fetching, serving, pinging. */
+
+import assert from "node:assert/strict";
+import { Machine } from "../../hv/mod.ts";
+import { closeDescriptor, openTap, SysError } from "../../hv/sys/mod.ts";
+import { guestTest, PATIENCE_MS } from "../support/guests.ts";
+import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
+import { serve, sha256, testFile } from "../support/network_data.ts";
+
+const MIB = 2 ** 20;
+const MODULES = ["virtio_pci", "virtio_net"];
+const IPXE = "/usr/lib/ipxe/ipxe.lkrn";
+
+/** Why TAP interfaces cannot be tried here; undefined if they can. */
+function noTap(): string | undefined {
+  try {
+    closeDescriptor(openTap("hvtest1"));
+    return undefined;
+  } catch (error) {
+    if (error instanceof SysError) return error.message;
+    throw error;
+  }
+}
+
+async function ip(...args: string[]): Promise<void> {
+  const { success, stderr } = await new Deno.Command("ip", { args }).output();
+  assert.ok(success, new TextDecoder().decode(stderr));
+}
+
+guestTest("guests reach the host and the host reaches them", [
+  {
+    name: "Linux fetches from the host over a user network, IPv4 and IPv6, and serves by a forward",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    async body() {
+      const { data, sha256: expected } = await testFile(2 * MIB);
+      await using server = serve(data, "127.0.0.1");
+      await using server6 = serve(data, "::1");
+      await using guest = await LinuxGuest.start({
+        modules: MODULES,
+        network: { end: { user: { forwards: ["tcp:0:80"] } } },
+      });
+      await guest.run("ip link set eth0 up; udhcpc -nq -i eth0");
+      assert.match(await guest.run("ip addr show dev eth0"), /inet 10\.0\.2\.15\/24/);
+      assert.match(await guest.run("ping -c 2 10.0.2.2"), / 0% packet loss/);
+      await guest.run(`wget -q -O /x http://10.0.2.2:${server.port}/`);
+      assert.match(await guest.run("sha256sum /x"), new RegExp(expected));
+      // The address that it gives itself is another's until nobody has answered.
+      await guest.run(
+        "until ip addr show dev eth0 | grep fd68:7600 | grep -qv tent; do sleep 1; done",
+      );
+      await guest.run(`wget -q -O /y http://[fd68:7600::2]:${server6.port}/`);
+      await guest.run("cmp /x /y");
+      await guest.run("httpd -p 80 -h /");
+      const [{ hostPort }] = guest.machine.forwards;
+      const fetched = await fetch(`http://127.0.0.1:${hostPort}/x`);
+      assert.equal(await sha256(await fetched.bytes()), expected, "from the guest");
+    },
+  },
+  {
+    name: "Linux with two processors fetches from the host over a TAP interface",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    skip: noTap(),
+    async body() {
+      const { data, sha256: expected } = await testFile(2 * MIB);
+      const tap = `hvg${Deno.pid % 100_000}`;
+      await using guest = await LinuxGuest.start({
+        modules: MODULES,
+        network: { end: { tap } },
+        cpus: 2,
+      });
+      await ip("addr", "add", "198.18.9.1/24", "dev", tap);
+      await ip("link", "set", tap, "up");
+      await using server = serve(data, "198.18.9.1");
+      await guest.run("ip addr add 198.18.9.2/24 dev eth0; ip link set eth0 up");
+      assert.match(await guest.run("ping -c 2 198.18.9.1"), / 0% packet loss/);
+      await guest.run(`wget -q -O /x http://198.18.9.1:${server.port}/`);
+      assert.match(await guest.run("sha256sum /x"), new RegExp(expected));
+      await guest.run("httpd -p 80 -h /");
+      const fetched = await fetch("http://198.18.9.2/x");
+      assert.equal(await sha256(await fetched.bytes()), expected, "from the guest");
+    },
+  },
+  ...(["e1000", "virtio"] as const).map((model) => ({
+    name: `iPXE's own driver gets an address and a file over ${model}`,
+    needs: [IPXE],
+    accelerator: "soft" as const,
+    async body() {
+      const { data } = await testFile(MIB / 2);
+      await using server = serve(data, "127.0.0.1");
+      const url = `http://10.0.2.2:${server.port}/blob`;
+      await using m = await Machine.start({
+        kernel: IPXE,
+        append: "dhcp && echo address ${net0/ip} && " +
+          `imgfetch --name blob ${url} && imgstat && echo chip \${net0/chip} && sleep 1000`,
+        memory: "64M",
+        accelerator: "soft",
+        network: { end: "user", model },
+      });
+      const chip = model === "e1000" ? "82540em" : "virtio-net";
+      await m.screen.waitFor(new RegExp(`chip ${chip}`), { timeoutMs: PATIENCE_MS });
+      assert.match(m.screen.text(), /address 10\.0\.2\.15/);
+      assert.match(m.screen.text(), new RegExp(`blob : ${data.length} bytes`));
+    },
+  })),
+]);
