@@ -5,12 +5,11 @@
  */
 
 import type { DiskImage, HostRange } from "./disk_image.ts";
+import { PagedBits } from "./paged_bits.ts";
 import { type ImageFile, readPadded } from "./image_file.ts";
 
 /** What is copied at once when a part of it is written: a file system's usual extent. */
 export const CLUSTER_BYTES = 65536;
-/** Clusters a page of the bitmap: 2 GiB of disk in 4 KiB. */
-const PAGE_CLUSTERS = 32768;
 
 /** See above. */
 export class OverlayImage implements DiskImage {
@@ -18,8 +17,8 @@ export class OverlayImage implements DiskImage {
   readonly readOnly = false;
   readonly #base: DiskImage;
   readonly #scratch: ImageFile;
-  /** A bit a cluster: is it in the scratch file? Pages are made when one of their clusters is. */
-  readonly #pages = new Map<number, Uint8Array>();
+  /** Which clusters are in the scratch file. */
+  readonly #own = new PagedBits();
   readonly #cluster = new Uint8Array(CLUSTER_BYTES);
 
   /** Takes both over. @param scratch An empty file. */
@@ -31,22 +30,18 @@ export class OverlayImage implements DiskImage {
 
   /** Clusters in the scratch file. */
   get allocatedClusters(): number {
-    let count = 0;
-    for (const page of this.#pages.values()) {
-      for (let byte of page) for (; byte !== 0; byte &= byte - 1) count++;
-    }
-    return count;
+    return this.#own.count;
   }
 
   read(offset: number, into: Uint8Array): void {
     const end = offset + into.length;
     for (let at = offset; at < end;) {
-      const allocated = this.#has(Math.floor(at / CLUSTER_BYTES));
+      const allocated = this.#own.has(Math.floor(at / CLUSTER_BYTES));
       let next = at;
       // As many clusters at once as come from the same file.
       do {
         next = Math.min(end, (Math.floor(next / CLUSTER_BYTES) + 1) * CLUSTER_BYTES);
-      } while (next < end && this.#has(next / CLUSTER_BYTES) === allocated);
+      } while (next < end && this.#own.has(next / CLUSTER_BYTES) === allocated);
       const part = into.subarray(at - offset, next - offset);
       if (allocated) readPadded(this.#scratch, part, at);
       else this.#base.read(at, part);
@@ -62,7 +57,7 @@ export class OverlayImage implements DiskImage {
       const length = Math.min(CLUSTER_BYTES, this.sizeBytes - start);
       const next = Math.min(end, start + length);
       const part = from.subarray(at - offset, next - offset);
-      if (this.#has(cluster) || part.length === length) {
+      if (this.#own.has(cluster) || part.length === length) {
         this.#scratch.write(part, at);
       } else {
         const whole = this.#cluster.subarray(0, length);
@@ -71,7 +66,7 @@ export class OverlayImage implements DiskImage {
         this.#scratch.write(whole, start);
       }
       // Only now: had the scratch file no room, the base would still be what is read.
-      this.#add(cluster);
+      this.#own.set(cluster);
       at = next;
     }
   }
@@ -87,7 +82,7 @@ export class OverlayImage implements DiskImage {
       : Math.floor(end / CLUSTER_BYTES);
     if (first >= last) return;
     if (!this.#scratch.punchHole(first * CLUSTER_BYTES, (last - first) * CLUSTER_BYTES)) return;
-    for (let cluster = first; cluster < last; cluster++) this.#add(cluster);
+    for (let cluster = first; cluster < last; cluster++) this.#own.set(cluster);
   }
 
   writeZeroes(offset: number, length: number): void {
@@ -96,7 +91,7 @@ export class OverlayImage implements DiskImage {
       const next = Math.min(end, (Math.floor(at / CLUSTER_BYTES) + 1) * CLUSTER_BYTES);
       const whole = at % CLUSTER_BYTES === 0 &&
         (next % CLUSTER_BYTES === 0 || next === this.sizeBytes);
-      if (whole && this.#scratch.punchHole(at, next - at)) this.#add(at / CLUSTER_BYTES);
+      if (whole && this.#scratch.punchHole(at, next - at)) this.#own.set(at / CLUSTER_BYTES);
       else this.write(at, new Uint8Array(next - at));
       at = next;
     }
@@ -104,14 +99,14 @@ export class OverlayImage implements DiskImage {
 
   zerosAt(offset: number, length: number): number {
     const inCluster = CLUSTER_BYTES - offset % CLUSTER_BYTES;
-    const allocated = this.#has(Math.floor(offset / CLUSTER_BYTES));
+    const allocated = this.#own.has(Math.floor(offset / CLUSTER_BYTES));
     const part = Math.min(length, inCluster);
     return allocated ? this.#scratch.holeAt(offset, part) : this.#base.zerosAt(offset, part);
   }
 
   extent(offset: number, length: number, write: boolean): HostRange | undefined {
     const part = Math.min(length, CLUSTER_BYTES - offset % CLUSTER_BYTES);
-    if (this.#has(Math.floor(offset / CLUSTER_BYTES))) {
+    if (this.#own.has(Math.floor(offset / CLUSTER_BYTES))) {
       return { fd: this.#scratch.fd, position: offset, length: part };
     }
     return write ? undefined : this.#base.extent?.(offset, part, false);
@@ -120,22 +115,5 @@ export class OverlayImage implements DiskImage {
   [Symbol.dispose](): void {
     this.#scratch[Symbol.dispose]();
     this.#base[Symbol.dispose]();
-  }
-
-  #has(cluster: number): boolean {
-    const page = this.#pages.get(Math.floor(cluster / PAGE_CLUSTERS));
-    const bit = cluster % PAGE_CLUSTERS;
-    return page !== undefined && (page[bit >> 3] & (1 << (bit & 7))) !== 0;
-  }
-
-  #add(cluster: number): void {
-    const number = Math.floor(cluster / PAGE_CLUSTERS);
-    let page = this.#pages.get(number);
-    if (page === undefined) {
-      page = new Uint8Array(PAGE_CLUSTERS / 8);
-      this.#pages.set(number, page);
-    }
-    const bit = cluster % PAGE_CLUSTERS;
-    page[bit >> 3] |= 1 << (bit & 7);
   }
 }

@@ -3,32 +3,36 @@
  * otherwise is corrupt, or made to be: nothing of a guest's is ever written there.
  */
 
-import { PagedCounts } from "./paged_counts.ts";
+import { PagedBits } from "../paged_bits.ts";
+
+/** 32 MiB: more than the tables of any image need that is not made to need it. */
+const MOST_PAGES = 8192;
 
 /** See above. */
 export class ReservedClusters {
   readonly #clusterBytes: number;
-  readonly #counts = new PagedCounts();
+  readonly #bits = new PagedBits(MOST_PAGES);
 
   constructor(clusterBytes: number) {
     this.#clusterBytes = clusterBytes;
   }
 
   has(cluster: number): boolean {
-    return this.#counts.get(cluster) !== 0;
+    return this.#bits.has(cluster);
   }
 
-  /** Reserves `clusters` from byte `position` on. */
+  /**
+   * Reserves `clusters` from byte `position` on.
+   *
+   * @throws RangeError when they are scattered too widely
+   */
   add(position: number, clusters: number): void {
-    this.#change(position, clusters, 1);
+    const first = Math.floor(position / this.#clusterBytes);
+    for (let i = 0; i < clusters; i++) this.#bits.set(first + i);
   }
 
   remove(position: number, clusters: number): void {
-    this.#change(position, clusters, 0);
-  }
-
-  #change(position: number, clusters: number, value: 0 | 1): void {
     const first = Math.floor(position / this.#clusterBytes);
-    for (let i = 0; i < clusters; i++) this.#counts.set(first + i, value);
+    for (let i = 0; i < clusters; i++) this.#bits.clear(first + i);
   }
 }

@@ -292,8 +292,8 @@ Deno.test("a backing file that is missing, itself, in a circle or no image is re
       "backing",
       /backing file folder cannot be used: it is a directory/,
     );
-    over("a.qcow2", "b.img", "vmdk");
-    refused({ path: at("a.qcow2") }, "backing", /of format "vmdk", which is not supported/);
+    over("a.qcow2", "b.img", "vdi");
+    refused({ path: at("a.qcow2") }, "backing", /of format "vdi", which is not supported/);
     for (const name of ["nbd:host:10809", "json:{}", "http://example.org/x", "ssh://host/x"]) {
       over("a.qcow2", name, "raw");
       refused({ path: at("a.qcow2") }, "backing", /is no file, and nothing else is supported/);
