@@ -6,8 +6,14 @@
  *     deno run -A tests/fetch_guests.ts
  */
 
-import { BUSYBOX, fetchPackage, KERNEL, packageFolder } from "../hv/linux/packages.ts";
-import { GENERAL_KERNEL, INSTALLER, ISOLINUX, SYSLINUX } from "./support/guest_cache.ts";
+import {
+  BUSYBOX,
+  fetchPackage,
+  GENERAL_KERNEL,
+  KERNEL,
+  packageFolder,
+} from "../hv/linux/packages.ts";
+import { INSTALLER, ISOLINUX, SYSLINUX } from "./support/guest_cache.ts";
 
 for (const one of [KERNEL, GENERAL_KERNEL, BUSYBOX, ISOLINUX, SYSLINUX, INSTALLER]) {
   await fetchPackage(one);

@@ -21,7 +21,8 @@ export async function boot(request: RunRequest): Promise<number> {
   if (namesSomething(request)) return await run(request);
   const stop = new AbortController();
   const line = new ProgressLine();
-  const { append, ...given } = request.options;
+  const { options } = request;
+  const { append, ...given } = options;
   // Who tries a Linux wants to reach something with it; --net none leaves it out.
   const others = { network: { end: "user" } as const, ...defined(given) };
   let linux: LinuxToTry | undefined;
@@ -32,6 +33,7 @@ export async function boot(request: RunRequest): Promise<number> {
       signal: stop.signal,
       console: linuxConsole(request),
       size: terminalSize(request),
+      hasShares: options.share !== undefined && [options.share].flat().length > 0,
     });
     line.end();
   } catch (error) {
@@ -47,8 +49,8 @@ export async function boot(request: RunRequest): Promise<number> {
   if (linux === undefined) return await run({ ...request, options: given });
   const more = append === undefined ? "" : ` ${append}`;
   const { kernel, initrd, prompt: inputAfter } = linux;
-  const options = { ...others, kernel, initrd, append: linux.append + more };
-  return await run({ ...request, options, inputAfter });
+  const started = { ...others, kernel, initrd, append: linux.append + more };
+  return await run({ ...request, options: started, inputAfter });
 }
 
 /** Without what is there as undefined only. */

@@ -14,6 +14,7 @@ import {
   BUSYBOX,
   type FetchOptions,
   fetchPackage,
+  GENERAL_KERNEL,
   KERNEL,
   packageCache,
   PART,
@@ -47,6 +48,8 @@ const MODULES = [
 export interface LinuxOptions extends FetchOptions {
   /** Where its shell is: first serial port, virtio console, screen and keyboard. Default: ttyS0. */
   readonly console?: "ttyS0" | "hvc0" | "tty0";
+  /** Mount the machine's shared directories, each at /mnt and its tag. */
+  readonly hasShares?: boolean;
   /** Of the terminal that the serial port is on, where it is on one. */
   readonly size?: TerminalSize;
 }
@@ -75,6 +78,14 @@ dmesg -n 4
 if [ "$HVC" ]; then
   modprobe -a virtio_pci virtio_console
   exec < /dev/hvc0 > /dev/hvc0 2>&1
+fi
+if [ "$SHARES" ]; then
+  modprobe -a virtio_pci 9pnet_virtio 9p
+  for file in /sys/bus/virtio/drivers/9pnet_virtio/virtio*/mount_tag; do
+    tag="$(cat "$file")"
+    mkdir -p "/mnt/$tag"
+    mount -t 9p -o trans=virtio,version=9p2000.L,msize=262144 "$tag" "/mnt/$tag"
+  done
 fi
 sh -c 'renice -n 19 -p $$
 for bus in pci virtio; do
@@ -114,9 +125,9 @@ alias poweroff='poweroff -f' reboot='reboot -f' halt='poweroff -f' ll='ls -l'
  * @throws {PackageError} Where this host cannot fetch them.
  */
 export async function linuxToTry(
-  { console = "ttyS0", size, ...options }: LinuxOptions = {},
+  { console = "ttyS0", size, hasShares = false, ...options }: LinuxOptions = {},
 ): Promise<LinuxToTry> {
-  const kernelFolder = await fetchPackage(KERNEL, options);
+  const kernelFolder = await fetchPackage(hasShares ? GENERAL_KERNEL : KERNEL, options);
   const busybox = await fetchPackage(BUSYBOX, options);
   const release = onlyName(`${kernelFolder}/lib/modules`);
   const archive = initramfs({
@@ -127,12 +138,13 @@ export async function linuxToTry(
     profile: PROFILE,
   });
   const hvc = console === "hvc0" ? " HVC=1" : "";
+  const shares = hasShares ? " SHARES=1" : "";
   const terminal = size === undefined ? "" : ` ROWS=${size.rows} COLS=${size.columns}`;
   return {
     prompt: PROMPT,
     kernel: `${kernelFolder}/boot/vmlinuz-${release}`,
     initrd: await keep(archive, `${packageCache()}/initramfs-${release}`),
-    append: `console=${console} ${COMMAND_LINE}${hvc}${terminal}`,
+    append: `console=${console} ${COMMAND_LINE}${hvc}${shares}${terminal}`,
   };
 }
 

@@ -25,6 +25,12 @@ export const KERNEL: Package = {
   name: "linux-image-cloud-amd64",
   dependency: "linux-image-",
 };
+/** Debian's current kernel for any computer: the one for virtual machines has no 9P. */
+export const GENERAL_KERNEL: Package = {
+  folder: "linux-amd64",
+  name: "linux-image-amd64",
+  dependency: "linux-image-",
+};
 /** All of busybox in one program without libraries. */
 export const BUSYBOX: Package = { folder: "busybox-static", name: "busybox-static" };
 

@@ -1,10 +1,11 @@
 /** Debian's kernel with its own 9P client on shared directories. */
 
 import assert from "node:assert/strict";
-import { GENERAL_KERNEL } from "../support/guest_cache.ts";
-import { guestTest } from "../support/guests.ts";
+import { GENERAL_KERNEL } from "../../hv/linux/packages.ts";
+import { guestTest, PATIENCE_MS } from "../support/guests.ts";
 import { LinuxGuest, linuxGuest } from "../support/linux_guest.ts";
-import type { MachineOptions } from "../../hv/mod.ts";
+import { linuxToTry } from "../../hv/linux/mod.ts";
+import { Machine, type MachineOptions } from "../../hv/mod.ts";
 
 /** Runs `body` with a directory that is gone afterwards. */
 async function inDirectory(body: (directory: string) => Promise<void>): Promise<void> {
@@ -109,6 +110,25 @@ guestTest("a stock Linux kernel on shared directories", [
         assert.equal(cached.length, data.length);
         assert.ok(cached.every((byte, i) => byte === data[i]));
         await guest.powerOff();
+      }),
+  },
+  {
+    name: "hv boot's Linux mounts shared directories below /mnt, by their tags",
+    needs: linuxGuest(GENERAL_KERNEL),
+    accelerator: "soft",
+    body: () =>
+      inDirectory(async (directory) => {
+        await Deno.writeTextFile(`${directory}/text`, "from the host\n");
+        const { prompt, ...linux } = await linuxToTry({ hasShares: true });
+        const share = { path: directory, tag: "my-files" };
+        await using machine = await Machine.start({ ...linux, share, accelerator: "soft" });
+        const expect = (pattern: string | RegExp) =>
+          machine.console.expect(pattern, { timeoutMs: PATIENCE_MS });
+        await expect(prompt);
+        machine.console.send("cat /mnt/my-files/text; echo answer > /mnt/my-files/answer\n");
+        await expect(/\nfrom the host\r?\n/);
+        await expect(prompt);
+        assert.equal(await Deno.readTextFile(`${directory}/answer`), "answer\n");
       }),
   },
   {

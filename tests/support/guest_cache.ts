@@ -4,12 +4,6 @@ import { KERNEL, type Package, packageFolder } from "../../hv/linux/packages.ts"
 
 /** ISOLINUX's loader. */
 export const ISOLINUX: Package = { folder: "isolinux", name: "isolinux" };
-/** Debian's kernel for any computer: the one for virtual machines has no 9P. */
-export const GENERAL_KERNEL: Package = {
-  folder: "linux-amd64",
-  name: "linux-image-amd64",
-  dependency: "linux-image-",
-};
 /** SYSLINUX's modules, and memdisk. */
 export const SYSLINUX: Package = { folder: "syslinux-common", name: "syslinux-common" };
 
