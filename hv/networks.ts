@@ -3,7 +3,6 @@
 import { closeNetworkHandle, type NetworkHandle } from "../devices/net/network_handle.ts";
 import { pcapHeader } from "../devices/net/pcap_end.ts";
 import type { Forward } from "../devices/net/user/user_end.ts";
-import { fileProblem } from "./core/file_problem.ts";
 import { parseAddress } from "./core/ip_address.ts";
 import { HostError, UsageError } from "./errors.ts";
 import type { PortForward, ResolvedEnd, ResolvedNetwork } from "./network_options.ts";
@@ -21,6 +20,7 @@ import {
   socketError,
   SysError,
 } from "./sys/mod.ts";
+import { listenAt } from "./unix_listener.ts";
 
 /** See above. */
 export class Networks implements Disposable {
@@ -106,17 +106,9 @@ export class Networks implements Disposable {
   }
 
   #listen(path: string): Socket {
-    removeStale(path);
-    const socket = Socket.open(AF_UNIX, SOCK_STREAM);
-    try {
-      socket.bind({ path });
-      this.#paths.push(path);
-      socket.listen(1);
-      return socket;
-    } catch (error) {
-      socket[Symbol.dispose]();
-      throw error;
-    }
+    const socket = listenAt(path, `the network ${path}`, 1);
+    this.#paths.push(path);
+    return socket;
   }
 }
 
@@ -162,19 +154,4 @@ function connectTo(path: string): Socket {
     socket[Symbol.dispose]();
     throw error;
   }
-}
-
-/** A socket that nobody listens on any more was left by a process that was killed. */
-function removeStale(path: string): void {
-  const info = (() => {
-    try {
-      return Deno.lstatSync(path);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return undefined;
-      throw new HostError(`Cannot use the network ${path}: ${fileProblem(error)}`);
-    }
-  })();
-  if (info === undefined || info.isSocket !== true) return;
-  using socket = Socket.open(AF_UNIX, SOCK_STREAM);
-  if (socket.connect({ path }) === -Errno.ECONNREFUSED) Deno.removeSync(path);
 }

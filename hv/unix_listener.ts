@@ -1,39 +1,40 @@
-/** Unix stream sockets that a machine listens on, by a path that is gone with it. */
+/** Unix stream sockets that a machine listens on. */
 
 import { fileProblem } from "./core/file_problem.ts";
 import { HostError } from "./errors.ts";
 import { AF_UNIX, Errno, SOCK_STREAM, Socket } from "./sys/mod.ts";
 
-/** See above. */
+/**
+ * A socket that listens at `path`. One that nobody listens on any more, left by a process that was
+ * killed, is replaced.
+ *
+ * @param what Completes "Cannot use ".
+ * @param backlog Connections that wait to be accepted.
+ * @throws {HostError} When the path cannot be looked at.
+ * @throws {SysError | RangeError} When the kernel refuses, or the path is too long.
+ */
+export function listenAt(path: string, what: string, backlog: number): Socket {
+  removeStale(path, what);
+  const socket = Socket.open(AF_UNIX, SOCK_STREAM);
+  try {
+    socket.bind({ path });
+    socket.listen(backlog);
+    return socket;
+  } catch (error) {
+    socket[Symbol.dispose]();
+    throw error;
+  }
+}
+
+/** Such a socket with its path, which goes with it. */
 export class UnixListener implements Disposable {
   readonly path: string;
   readonly #socket: Socket;
 
-  /**
-   * Makes the socket and listens. One that nobody listens on any more, left by a process that was
-   * killed, is replaced.
-   *
-   * @param what Completes "Cannot use ".
-   * @param backlog Connections that wait to be accepted.
-   * @throws {HostError} When the path cannot be looked at.
-   * @throws {SysError | RangeError} When the kernel refuses, or the path is too long.
-   */
+  /** As `listenAt`. */
   constructor(path: string, what: string, backlog: number) {
     this.path = path;
-    removeStale(path, what);
-    const socket = this.#socket = Socket.open(AF_UNIX, SOCK_STREAM);
-    try {
-      socket.bind({ path });
-    } catch (error) {
-      socket[Symbol.dispose]();
-      throw error;
-    }
-    try {
-      socket.listen(backlog);
-    } catch (error) {
-      this[Symbol.dispose]();
-      throw error;
-    }
+    this.#socket = listenAt(path, what, backlog);
   }
 
   /** Of the listening socket. */
