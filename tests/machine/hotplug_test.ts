@@ -4,12 +4,12 @@
  */
 
 import assert from "node:assert/strict";
-import { dword, word } from "../../bios/assembler.ts";
+import { byte, dword, offset, word } from "../../bios/assembler.ts";
 import { DiskError } from "../../devices/disk/disk_image.ts";
 import { openDisk } from "../../devices/disk/open_disk.ts";
 import { type Attachment, HostError, Machine, UsageError } from "../../hv/mod.ts";
 import { noKvm } from "../kvm/test_machine.ts";
-import { onEach, type Payload, rom, type RomFile } from "../support/payload.ts";
+import { onEach, type Payload, rom, ROM_SEGMENT, type RomFile } from "../support/payload.ts";
 import {
   DATA,
   initialise,
@@ -34,6 +34,11 @@ const STUBBORN = 0x70c;
 /** Vendor and device in the slot, as an onlooker sees them. */
 const SEEN = 0x710;
 const CARDS = { e1000: 0x100e_8086, virtio: 0x1000_1af4 } as const;
+/** How often each bouncer has been round. */
+const FIRST_TURNS = 0x714;
+const SECOND_TURNS = 0x718;
+const APIC_SPURIOUS = 0xfee0_00f0;
+const ICR_LOW = 0xfee0_0300;
 const DISK_BYTES = 1 << 20;
 const ROUNDS = 20;
 const timeoutMs = 60_000;
@@ -106,17 +111,49 @@ function onlooker(p: Payload): void {
   });
 }
 
+/** Two processors that throw out whatever comes, again and again. */
+function bouncers(p: Payload): void {
+  p.realMode();
+  p.unreal();
+  p.mov(byte(0x8000), 0xea); // jmp far F000:second
+  p.mov(word(0x8001), offset("second"));
+  p.mov(word(0x8003), ROM_SEGMENT);
+  for (
+    const [register, value] of [[APIC_SPURIOUS, 0x1ff], [ICR_LOW, 0xc4500], [ICR_LOW, 0xc4608]]
+  ) {
+    p.poke(register, 4, value);
+  }
+  for (const counter of [FIRST_TURNS, SECOND_TURNS]) {
+    if (counter === SECOND_TURNS) {
+      p.label("second");
+      p.realMode(0x6000);
+    }
+    p.forever(() => {
+      p.mov("eax", 0xffff_ffff);
+      p.mov("dx", B0EJ);
+      p.out("dx", "eax");
+      for (const register of [PCIU, PCID]) {
+        p.mov("dx", register);
+        p.in("eax", "dx");
+      }
+      p.inc(dword(counter));
+    });
+  }
+}
+
 const word32 = (m: Machine, address: number) =>
   new DataView(m.readMemory(address, 4)!.buffer).getUint32(0, true);
 
 /** Waits until the guest has counted to `count`. */
-async function counted(m: Machine, address: number, count: number): Promise<void> {
+function counted(m: Machine, address: number, count: number): Promise<void> {
+  return until(m, () => word32(m, address) === count, () => `${word32(m, address)}, not ${count}`);
+}
+
+async function until(m: Machine, isSo: () => boolean, what = () => "no further"): Promise<void> {
   const deadline = performance.now() + timeoutMs;
-  while (word32(m, address) !== count) {
+  while (!isSo()) {
     if (performance.now() > deadline) {
-      assert.fail(
-        `the guest has counted ${word32(m, address)}, not ${count}\n` + await m.describe(),
-      );
+      assert.fail(`the guest has counted ${what()}\n${await m.describe()}`);
     }
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
@@ -277,6 +314,26 @@ onEach("a machine that is disposed of lets go of everything, also in the middle"
   await assert.rejects(m.attach({ disk }), UsageError);
   await m.detach(attachment);
   await stage[Symbol.asyncDispose]();
+});
+
+onEach("two processors that throw out what comes keep nothing, and harm nobody", async (accel) => {
+  await using stage = await start(accel, { cpus: 2, program: bouncers });
+  const { machine: m, disk, folder } = stage;
+  const other = `${folder}/other.img`;
+  Deno.writeFileSync(other, new Uint8Array(DISK_BYTES));
+  for (let round = 0; round < ROUNDS; round++) {
+    // Two at a time, one of them asked for as well.
+    const both = await Promise.all([m.attach({ disk }), m.attach({ disk: other })]);
+    const asked = m.detach(both[round % 2], { timeoutMs });
+    if (round % 3 === 0) await m.registers();
+    await Promise.all([asked, ...both.map(({ left }) => left)]);
+  }
+  assert.equal(m.state, "running");
+  // Both still go their rounds.
+  for (const counter of [FIRST_TURNS, SECOND_TURNS]) {
+    const before = word32(m, counter);
+    await until(m, () => word32(m, counter) !== before);
+  }
 });
 
 onEach("a network card comes and goes with its other end", async (accelerator) => {
