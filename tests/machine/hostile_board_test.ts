@@ -272,3 +272,19 @@ Deno.test(`${STEPS} hostile accesses to the board's ports, memory and firmware`,
   board.pc.ports.write(0x70, 1, 0x0d);
   assert.equal(board.pc.ports.read(0x71, 1), 0x80);
 });
+
+Deno.test("a hostile driver of virtio devices that lie in memory does the board no harm", () => {
+  const board = new TestBoard({ ...FULL_BOARD, virtioTransport: "mmio" });
+  const random = new Random(seed());
+  const { stateBytes } = board;
+  const hostile = new HostileVirtio(board);
+  let i = 0;
+  try {
+    for (; i < 5000; i++) hostile.step(random);
+  } catch (cause) {
+    throw new Error(`with HV_SEED=${seed()}, step ${i}: ${(cause as Error).stack}`, { cause });
+  }
+  assert.equal(board.stateBytes, stateBytes);
+  const disk = board.images.at(-1)!;
+  assert.ok(disk.reads > 20 && disk.writes > 20, `${disk.reads} reads, ${disk.writes} writes`);
+});

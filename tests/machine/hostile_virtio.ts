@@ -1,9 +1,13 @@
 /** A hostile driver of the virtio devices of a whole board, one of them a step. */
 
+import { MMIO_BYTES, MmioRegister } from "../../devices/virtio/virtio_mmio.ts";
+import { VIRTIO_MMIO } from "../../hv/pc/layout.ts";
 import { VirtioFeature } from "../../devices/virtio/virtio_bits.ts";
 import { configCycles } from "../devices/pci/support.ts";
 import { descriptorsOf, spoil } from "../devices/virtio/hostile/descriptors.ts";
 import { HostileSplitRing } from "../devices/virtio/hostile/hostile_ring.ts";
+import type { GuestTransport } from "../devices/virtio/hostile/guest_transport.ts";
+import { MmioGuest } from "../devices/virtio/hostile/mmio_guest.ts";
 import { PciGuest } from "../devices/virtio/hostile/pci_guest.ts";
 import { RequestMemory } from "../devices/virtio/hostile/request_memory.ts";
 import type { MakeRequest } from "../devices/virtio/hostile/subject.ts";
@@ -18,6 +22,8 @@ const SUBSYSTEM = 0x2e;
 /** Transitional devices have their number as subsystem, modern ones 40h more (4.1.2). */
 const NUMBER_MASK = 0x3f;
 const MEMORY_BARS = [1, 4];
+/** "virt", the first register of a device in memory. */
+const MAGIC = 0x7472_6976;
 /** Where queues and buffers of a device lie, 64 KiB each. */
 const AREA = 0x10_0000;
 const AREA_BYTES = 0x1_0000;
@@ -28,7 +34,7 @@ const STATUSES = [1, 3, 11] as const;
 const READY = 15;
 
 interface Device {
-  readonly guest: PciGuest;
+  readonly guest: GuestTransport;
   readonly request: MakeRequest;
   readonly memory: RequestMemory;
   rings: HostileSplitRing[];
@@ -46,17 +52,22 @@ export class HostileVirtio {
     this.#ram = new DataView(memory.memory.buffer, 0, memory.lowBytes);
     const { read } = configCycles(ports);
     const slots = Array.from({ length: LAST_SLOT - FIRST_SLOT + 1 }, (_, i) => FIRST_SLOT + i);
-    this.#devices = slots.flatMap((slot) => {
+    const onBus = slots.flatMap((slot) => {
       if (read(slot, 0, 0, 2) !== VIRTIO_VENDOR) return [];
-      const request = REQUESTS[read(slot, 0, SUBSYSTEM, 2) & NUMBER_MASK];
-      if (request === undefined) throw new Error(`no requests for the device in slot ${slot}`);
-      const area = AREA + (slot - FIRST_SLOT) * AREA_BYTES;
-      return [{
-        guest: new PciGuest({ ports, mmio, slot, bars: MEMORY_BARS }),
-        request,
-        memory: new RequestMemory(this.#ram, area + AREA_BYTES / 2),
-        rings: [],
-      }];
+      const guest = new PciGuest({ ports, mmio, slot, bars: MEMORY_BARS });
+      return [{ guest, number: read(slot, 0, SUBSYSTEM, 2) & NUMBER_MASK }];
+    });
+    const inMemory = slots.flatMap((_, n) => {
+      const base = VIRTIO_MMIO.base + n * MMIO_BYTES;
+      if (mmio.read(base + MmioRegister.MagicValue, 4) !== MAGIC) return [];
+      const number = mmio.read(base + MmioRegister.DeviceID, 4);
+      return [{ guest: new MmioGuest(mmio, base), number }];
+    });
+    this.#devices = [...onBus, ...inMemory].map(({ guest, number }, n) => {
+      const request = REQUESTS[number];
+      if (request === undefined) throw new Error(`no requests for virtio device ${number}`);
+      const memory = new RequestMemory(this.#ram, AREA + n * AREA_BYTES + AREA_BYTES / 2);
+      return { guest, request, memory, rings: [] };
     });
   }
 
@@ -99,7 +110,7 @@ export class HostileVirtio {
     guest.status = READY;
   }
 
-  #negotiate(guest: PciGuest, random: Random): void {
+  #negotiate(guest: GuestTransport, random: Random): void {
     guest.accept(0, guest.offered(0) & (random.chance(80) ? 0xffff_ffff : random.u32()));
     guest.accept(1, 1 << (VirtioFeature.VERSION_1 - 32));
   }
