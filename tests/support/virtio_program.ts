@@ -10,9 +10,10 @@ const LOCAL_APIC = 0xfee0_0000;
 /** Vector of its message. */
 export const VECTOR = 0x50;
 
-const DESCRIPTORS = 0x1_0000;
-const AVAILABLE = 0x1_1000;
-const USED = 0x1_2000;
+/** Where the parts of the queue, of four entries, are. */
+export const DESCRIPTORS = 0x1_0000;
+export const AVAILABLE = 0x1_1000;
+export const USED = 0x1_2000;
 const HEADER = 0x1_3000;
 /** The device's answer. */
 export const STATUS = 0x1_3100;
@@ -54,8 +55,15 @@ export function initialise(p: Payload, slot: number): void {
  * Request `number`, from 1 on, as a chain of header, data and status byte; waits for its interrupt.
  *
  * @param type 0 reads, 1 writes.
+ * @param notify Where the device is told of queue 0, and in how many bytes.
  */
-export function request(p: Payload, number: number, type: number, sector: number): void {
+export function request(
+  p: Payload,
+  number: number,
+  type: number,
+  sector: number,
+  notify: { address: number; bytes: 2 | 4 } = { address: NOTIFY, bytes: 2 },
+): void {
   const isRead = type === 0;
   p.poke(HEADER, 4, type);
   p.poke(HEADER + 8, 4, sector);
@@ -70,7 +78,7 @@ export function request(p: Payload, number: number, type: number, sector: number
   }
   p.poke(AVAILABLE + 4 + ((number - 1) % 4) * 2, 2, 0);
   p.poke(AVAILABLE + 2, 2, number);
-  p.poke(NOTIFY, 2, 0);
+  p.poke(notify.address, notify.bytes, 0);
   p.until("e", () => {
     p.sti();
     p.hlt();
