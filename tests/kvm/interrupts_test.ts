@@ -70,6 +70,25 @@ kvmTest("a message-signalled interrupt reaches the local APIC that its address n
   machine.expectOut(0xe1, 0x45);
 });
 
+kvmTest("a message to a local APIC that there is not, or of no kind, is lost, not an error", () => {
+  using machine = waiting();
+  for (
+    const [address, data] of [
+      [0xfee7_7000, 0x45], // APIC ID 77h
+      [0xfee0_0000, 0x45], // one that is not enabled
+      [0xfee0_0000, 0x345], // delivery mode 3: reserved
+      [0xfee0_0000, 0xffff_ffff],
+      [0xfee0_0004, 0], // logical, nobody's, vector 0
+      [0, 0],
+      [0xffff_fffc, 0xffff_ffff],
+      [0xfee0_0000 + 0xffff_ffff * 2 ** 32, 0x45],
+      [2 ** 64 - 2048, 0x45],
+    ]
+  ) {
+    machine.vm.sendMsi(address, data);
+  }
+});
+
 kvmTest("the 8254 in the kernel interrupts at the rate that the guest programs", () => {
   using machine = new TestMachine();
   installHandler(machine, 0x20);
