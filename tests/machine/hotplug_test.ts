@@ -33,6 +33,7 @@ const LEFT_BEHIND = 0x708;
 const STUBBORN = 0x70c;
 /** Vendor and device in the slot, as an onlooker sees them. */
 const SEEN = 0x710;
+const DISK = 0x1001_1af4;
 const CARDS = { e1000: 0x100e_8086, virtio: 0x1000_1af4 } as const;
 /** How often each bouncer has been round. */
 const FIRST_TURNS = 0x714;
@@ -174,13 +175,17 @@ interface Stage extends AsyncDisposable {
 
 async function start(
   accelerator: "kvm" | "soft",
-  { cpus = 1, program = guest }: { cpus?: number; program?: (p: Payload) => void } = {},
+  { cpus = 1, program = guest, create = Machine.start }: {
+    cpus?: number;
+    program?: (p: Payload) => void;
+    create?: typeof Machine.start;
+  } = {},
 ): Promise<Stage> {
   const folder = Deno.makeTempDirSync({ prefix: "hv-test-" });
   const image: RomFile = rom(program);
   const disk = `${folder}/disk.img`;
   Deno.writeFileSync(disk, new Uint8Array(DISK_BYTES));
-  const machine = await Machine.start({ accelerator, memory: "2M", cpus, bios: image.path });
+  const machine = await create({ accelerator, memory: "2M", cpus, bios: image.path });
   return {
     machine,
     disk,
@@ -276,6 +281,19 @@ onEach("attaching to a paused machine leaves it paused, and the guest sees it la
   await m.detach(attachment, { force: true });
   assert.equal(m.state, "paused");
   assert.equal(written(disk), 1);
+});
+
+onEach("what is attached before the start is there from the first instruction on", async (a) => {
+  await using stage = await start(a, { program: onlooker, create: Machine.create });
+  const { machine: m, disk } = stage;
+  assert.equal(m.state, "starting");
+  const attachment = await m.attach({ disk });
+  assert.equal(m.state, "starting");
+  await m.resume();
+  await until(m, () => word32(m, SEEN) !== 0);
+  assert.equal(word32(m, SEEN), DISK);
+  await m.detach(attachment, { force: true });
+  await counted(m, SEEN, 0xffff_ffff);
 });
 
 onEach("what cannot be attached is one line, and holds nothing", async (accelerator) => {
