@@ -9,24 +9,22 @@ import {
   AVAILABLE,
   DATA,
   DESCRIPTORS,
+  initialisePic,
   INTERRUPTS,
+  IRQ5_VECTOR,
+  type ProgramQueue,
   request,
   STATUS,
   USED,
 } from "../support/virtio_program.ts";
 
 const BASE = 0xfec4_0000;
-/** IRQ 5 with the first 8259's vectors from 8 on. */
-const VECTOR = 8 + 5;
-const NOTIFY = { address: BASE + R.QueueNotify, bytes: 4 } as const;
-
-/** The first 8259: vectors from 8 on, edges, and of its interrupts IRQ 5 alone. */
-function initialisePic(p: Payload): void {
-  for (const [port, value] of [[0x20, 0x11], [0x21, 8], [0x21, 4], [0x21, 1], [0x21, 0xdf]]) {
-    p.mov("al", value);
-    p.out(port, "al");
-  }
-}
+const QUEUE: ProgramQueue = {
+  size: 4,
+  descriptors: DESCRIPTORS,
+  available: AVAILABLE,
+  notify: (p) => p.poke(BASE + R.QueueNotify, 4, 0),
+};
 
 /** Initialises the device as the standard says (4.2.3), with queue 0. */
 function initialise(p: Payload): void {
@@ -57,11 +55,11 @@ onEach(
       using image = rom((p) => {
         p.realMode();
         p.unreal();
-        p.vector(VECTOR, "interrupt");
+        p.vector(IRQ5_VECTOR, "interrupt");
         p.mov(word(INTERRUPTS), 0);
         initialisePic(p);
         initialise(p);
-        request(p, 1, 0, 1, NOTIFY);
+        request(p, 1, 0, 1, QUEUE);
         p.mov("dx", 0x3f8);
         for (let i = 0; i < 4; i++) {
           p.peekByte(DATA + i);
@@ -69,7 +67,7 @@ onEach(
         }
         for (let number = 2; number < 9; number++) {
           p.poke(DATA, 4, 0x2020_2030 + number);
-          request(p, number, 1, number, NOTIFY);
+          request(p, number, 1, number, QUEUE);
         }
         p.peekByte(STATUS);
         p.out(0xf4, "al");

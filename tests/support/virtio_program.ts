@@ -22,6 +22,32 @@ export const DATA = 0x1_4000;
 /** Word that counts the interrupts: 0 before `initialise`. */
 export const INTERRUPTS = 0x600;
 
+/** A queue of the program's. */
+export interface ProgramQueue {
+  readonly size: number;
+  readonly descriptors: number;
+  readonly available: number;
+  /** Tells the device of it. */
+  notify(p: Payload): void;
+}
+
+const QUEUE: ProgramQueue = {
+  size: 4,
+  descriptors: DESCRIPTORS,
+  available: AVAILABLE,
+  notify: (p) => p.poke(NOTIFY, 2, 0),
+};
+
+/** The first 8259: vectors from 8 on, edges, and of its interrupts IRQ 5 alone. */
+export function initialisePic(p: Payload): void {
+  for (const [port, value] of [[0x20, 0x11], [0x21, 8], [0x21, 4], [0x21, 1], [0x21, 0xdf]]) {
+    p.mov("al", value);
+    p.out(port, "al");
+  }
+}
+/** Vector of IRQ 5 then. */
+export const IRQ5_VECTOR = 8 + 5;
+
 /** Initialises the device in `slot` as the standard says (3.1.1, 4.1.5), with queue 0 and vector 1. */
 export function initialise(p: Payload, slot: number): void {
   p.poke(LOCAL_APIC + 0xf0, 4, 0x1ff);
@@ -55,14 +81,14 @@ export function initialise(p: Payload, slot: number): void {
  * Request `number`, from 1 on, as a chain of header, data and status byte; waits for its interrupt.
  *
  * @param type 0 reads, 1 writes.
- * @param notify Where the device is told of queue 0, and in how many bytes.
+ * @param queue Default: that of `initialise`.
  */
 export function request(
   p: Payload,
   number: number,
   type: number,
   sector: number,
-  notify: { address: number; bytes: 2 | 4 } = { address: NOTIFY, bytes: 2 },
+  queue: ProgramQueue = QUEUE,
 ): void {
   const isRead = type === 0;
   p.poke(HEADER, 4, type);
@@ -70,15 +96,15 @@ export function request(
   p.poke(HEADER + 12, 4, 0);
   const chain = [[HEADER, 16, 1], [DATA, 512, isRead ? 3 : 1], [STATUS, 1, 2]];
   for (const [i, [address, length, flags]] of chain.entries()) {
-    const at = DESCRIPTORS + i * 16;
+    const at = queue.descriptors + i * 16;
     p.poke(at, 4, address);
     p.poke(at + 4, 4, 0);
     p.poke(at + 8, 4, length);
     p.poke(at + 12, 4, flags + ((i + 1) << 16));
   }
-  p.poke(AVAILABLE + 4 + ((number - 1) % 4) * 2, 2, 0);
-  p.poke(AVAILABLE + 2, 2, number);
-  p.poke(notify.address, notify.bytes, 0);
+  p.poke(queue.available + 4 + ((number - 1) % queue.size) * 2, 2, 0);
+  p.poke(queue.available + 2, 2, number);
+  queue.notify(p);
   p.until("e", () => {
     p.sti();
     p.hlt();
