@@ -12,13 +12,12 @@ import { OP, OP_BYTES } from "./codegen/operation.ts";
 import { Decoding, Instruction, MAX_INSTRUCTION_BYTES } from "./decoder/decoder.ts";
 import { lower, lowerSpecial, type Place } from "./decoder/lowering.ts";
 import { BLOCK_HEADER_BYTES, HANDLERS } from "./interpreter.ts";
+import { JumpCache } from "./jump_cache.ts";
 import type { PhysicalMap } from "./physical_map.ts";
 import {
   BLOCK_HEADS,
   BLOCK_HEADS_BASE,
   BLOCKS_BASE,
-  JUMP_CACHE_BASE,
-  JUMP_CACHE_BYTES,
   PAGE_HEADS,
   PAGE_HEADS_BASE,
   PRIVATE_BYTES,
@@ -52,6 +51,7 @@ export class Blocks {
   readonly #place: Place;
   /** Called before the first block of a page is made. */
   readonly #onFirstCode: (page: number) => void;
+  readonly jumps: JumpCache;
   readonly #index: number;
   readonly #cpus: number;
 
@@ -70,6 +70,7 @@ export class Blocks {
     this.#cpus = options.cpus;
     this.#state = options.state;
     this.#words = options.words;
+    this.jumps = new JumpCache(options.words);
     this.#data = new DataView(options.words.buffer);
     this.#map = options.map;
     this.#guest = options.guest;
@@ -80,9 +81,7 @@ export class Blocks {
 
   /** Forgets the linear addresses of all blocks. */
   flushJumps(): void {
-    const first = JUMP_CACHE_BASE >> 2;
-    // No mode key is -1: zeros would be what leads from address 0 in 16-bit code.
-    this.#words.fill(-1, first, first + (JUMP_CACHE_BYTES >> 2));
+    this.jumps.flush();
     this.#state.link = 0;
   }
 
@@ -136,7 +135,7 @@ export class Blocks {
     const page = Math.floor(offset / PAGE);
     const first = offset % PAGE;
     let others = false;
-    let found = false;
+    const retired: number[] = [];
     let before = this.#pageHead(page);
     for (let block = this.#words[before]; block !== 0;) {
       const next = this.#word(block, HEADER.nextPage);
@@ -145,14 +144,17 @@ export class Blocks {
       if (mine && start < first + bytes && start + this.lengthOf(block) > first) {
         this.#words[before] = next;
         this.#retire(block);
-        found = true;
+        retired.push(block);
       } else {
         others ||= mine;
         before = block + HEADER.nextPage >> 2;
       }
       block = next;
     }
-    if (found) this.flushJumps();
+    if (retired.length > 0) {
+      this.jumps.forgetBlocks(retired);
+      this.#state.link = 0;
+    }
     if (!others) this.#map.removeOwner(page, this.#index, this.#cpus);
   }
 

@@ -10,7 +10,7 @@ import { fault, GuestFault, Vector } from "./faults.ts";
 import type { LinearMemory } from "./memory.ts";
 import { AccessKind, Privilege } from "./paging.ts";
 import type { PhysicalMap } from "./physical_map.ts";
-import { CodeSize, JUMP_CACHE_BASE, JUMP_CACHE_ENTRIES, Seg, type SoftState } from "./state.ts";
+import { CodeSize, Seg, type SoftState } from "./state.ts";
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 const PAGE = 4096;
@@ -18,8 +18,6 @@ const PAGE = 4096;
 /** What code is found with. */
 export interface CodeSources {
   readonly state: SoftState;
-  /** Memory 0. */
-  readonly words: Int32Array;
   readonly memory: LinearMemory;
   readonly blocks: Blocks;
   readonly map: PhysicalMap;
@@ -117,16 +115,10 @@ export class CodeFinder {
     return ripLimit === ALL_ONES || rip + BigInt(Math.max(bytes, 1) - 1) <= ripLimit;
   }
 
-  /** Puts a block into the jump cache, where generated code looks (interpreter.ts). */
+  /** Puts a block into the jump cache. */
   #remember(block: number): void {
-    const { state, words } = this.#from;
+    const { state, blocks, memory } = this.#from;
     const linear = BigInt.asUintN(64, state.rip + state.segments[Seg.cs].base);
-    const low = Number(linear & 0xffff_ffffn);
-    const mixed = low ^ Number(linear >> 11n & 0xffff_ffffn);
-    const at = JUMP_CACHE_BASE + ((mixed & (JUMP_CACHE_ENTRIES - 1)) << 4) >> 2;
-    words[at] = low | 0;
-    words[at + 1] = Number(linear >> 32n) | 0;
-    words[at + 2] = state.modeKey;
-    words[at + 3] = block;
+    blocks.jumps.remember(linear, state.modeKey, block, memory.translatedGlobally);
   }
 }

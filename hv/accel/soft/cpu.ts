@@ -184,7 +184,6 @@ export class Cpu {
     });
     this.#code = new CodeFinder({
       state: this.state,
-      words: this.words,
       memory: this.memory,
       blocks: this.blocks,
       map,
@@ -494,7 +493,9 @@ export class Cpu {
     state.vectorGate = unavailable ? 1 : 0;
     const modeKey = size | (state.cpl === 3 ? MODE_USER : 0);
     const ripLimit = long ? ALL_ONES : BigInt(cs.limit);
-    if (modeKey !== state.modeKey || ripLimit !== state.ripLimit) this.blocks.flushJumps();
+    // Entries of the jump cache say for which mode key they are, and were found within the limit.
+    if (ripLimit !== state.ripLimit) this.blocks.flushJumps();
+    state.link = 0;
     state.modeKey = modeKey;
     state.ripLimit = ripLimit;
     const bigStack = (state.segments[Seg.ss].access & access.ACCESS_DB) !== 0;
@@ -502,7 +503,21 @@ export class Cpu {
     this.memory.selectTables();
   }
 
-  /** Forgets translations, as after a change of CR3. */
+  /** Forgets translations but for those of global pages: CR3 was loaded (SDM volume 3, 4.10.4.1). */
+  flushContext(): void {
+    this.memory.flushContext();
+    this.blocks.jumps.flushContext();
+    this.state.link = 0;
+  }
+
+  /** Forgets the translation of the page at a linear address. */
+  flushPage(linear: bigint): void {
+    if (this.memory.flushPage(linear)) this.blocks.jumps.forgetPage(linear);
+    else this.blocks.jumps.flush();
+    this.state.link = 0;
+  }
+
+  /** Forgets all translations. */
   flushTranslations(): void {
     this.memory.flush();
     this.blocks.flushJumps();

@@ -27,6 +27,7 @@ import {
   TLB_BASE,
   TLB_BYTES,
   TLB_ENTRIES,
+  TLB_GLOBALS,
   TLB_SET_BYTES,
   TLB_TABLE_BYTES,
   TlbSet,
@@ -73,6 +74,8 @@ export class LinearMemory {
   readonly #log: DeviceLog;
   readonly #guest: DataView;
   readonly #bytes: Uint8Array;
+  /** A byte for each entry of the soft TLB. */
+  readonly #globals: Uint8Array;
   /** Large pages of which there may be translations: see `flushPage`. */
   readonly #largePages = new Set<number>();
   /** One item between memory and a service. */
@@ -98,6 +101,7 @@ export class LinearMemory {
     this.#log = log;
     this.#guest = new DataView(memory.buffer);
     this.#bytes = new Uint8Array(memory.buffer);
+    this.#globals = new Uint8Array(words.buffer, TLB_GLOBALS, TLB_BYTES / 16);
   }
 
   // --- the soft TLB ---
@@ -107,6 +111,19 @@ export class LinearMemory {
     this.#largePages.clear();
     const first = TLB_BASE >> 2;
     this.#words.fill(-1, first, first + (TLB_BYTES >> 2));
+  }
+
+  /** Forgets the translations that are not of global pages. */
+  flushContext(): void {
+    const [words, globals] = [this.#words, this.#globals];
+    for (let i = 0, at = TLB_BASE >> 2; i < globals.length; i++, at += 4) {
+      if (globals[i] === 0) words[at] = words[at + 1] = -1;
+    }
+  }
+
+  /** Was the page that was translated last a global one? */
+  get translatedGlobally(): boolean {
+    return this.#paging.isGlobal;
   }
 
   /** Forgets the translations through which memory may be written. */
@@ -119,18 +136,19 @@ export class LinearMemory {
 
   /**
    * Forgets the page at a linear address. Of a large page the TLB may have several 4 KiB parts, all of
-   * which go (SDM volume 3, 4.10.4.1).
+   * which go (SDM volume 3, 4.10.4.1): false, and everything is forgotten.
    */
-  flushPage(linear: bigint): void {
+  flushPage(linear: bigint): boolean {
     if (this.#largePages.size > 0 && LARGE_BITS.some((bits) => this.#isLarge(linear, bits))) {
       this.flush();
-      return;
+      return false;
     }
     const entry = Number(linear >> 12n & BigInt(TLB_ENTRIES - 1)) * 16;
     for (let table = 0; table < 6; table++) {
       const at = TLB_BASE + table * TLB_TABLE_BYTES + entry >> 2;
       this.#words[at] = this.#words[at + 1] = -1;
     }
+    return true;
   }
 
   #isLarge(linear: bigint, bits: number): boolean {
@@ -167,6 +185,7 @@ export class LinearMemory {
     }
     const at = this.#state.tlb + table + (low >>> 12) % TLB_ENTRIES * 16 >> 2;
     const page = low & -PAGE;
+    this.#globals[at - (TLB_BASE >> 2) >> 2] = this.#paging.isGlobal ? 1 : 0;
     words[at] = page;
     words[at + 1] = high;
     // Place in memory = linear address + difference, in 64 bits.

@@ -5,7 +5,7 @@
  * Linear addresses are pairs of 32-bit halves, physical ones are numbers: nothing here makes a bigint.
  */
 
-import { CR0_PG, CR0_WP, CR4_PAE, CR4_PSE, CR4_SMAP, CR4_SMEP } from "./control_bits.ts";
+import { CR0_PG, CR0_WP, CR4_PAE, CR4_PGE, CR4_PSE, CR4_SMAP, CR4_SMEP } from "./control_bits.ts";
 import { fault, Vector } from "./faults.ts";
 import type { PhysicalMap } from "./physical_map.ts";
 import { AT, type SoftState } from "./state.ts";
@@ -28,6 +28,7 @@ const USER = 1 << 2;
 const ACCESSED = 1 << 5;
 const DIRTY = 1 << 6;
 const LARGE = 1 << 7;
+const GLOBAL = 1 << 8;
 /** In the high half: address bits above `PHYSICAL_BITS`, and NX. */
 const HIGH_RESERVED = 0x000f_ffff & ~((1 << (PHYSICAL_BITS - 32)) - 1);
 const NX = 0x8000_0000 | 0;
@@ -64,6 +65,8 @@ export class Paging {
   readonly #guest: Int32Array;
   /** Of the last translation: bits of a linear address that lie within its page. */
   pageBits = 12;
+  /** Of the last translation: loading CR3 leaves the page in place (CR4.PGE; 4.10.2.4). */
+  isGlobal = false;
   /** Rights gathered on the way down. */
   #rights = 0;
   #noExecute = false;
@@ -89,6 +92,7 @@ export class Paging {
     stack = false,
   ): number {
     this.pageBits = 12;
+    this.isGlobal = false;
     const cr0 = this.#words[AT.cr0 >> 2];
     if ((cr0 & CR0_PG) === 0) return low >>> 0;
     const efer = this.#words[AT.efer >> 2];
@@ -145,6 +149,7 @@ export class Paging {
         return AGAIN;
       }
       this.pageBits = 22;
+      this.isGlobal = this.#isGlobal(directory);
       const upper = directory >>> 13 & 0xff;
       return upper * 0x1_0000_0000 + ((directory & 0xffc0_0000) >>> 0) + (low & 0x3f_ffff);
     }
@@ -155,6 +160,7 @@ export class Paging {
     this.#rights &= entry;
     this.#check(high, low, access, privilege);
     if (!this.#mark(tableAt, entry, access === AccessKind.write ? DIRTY : 0)) return AGAIN;
+    this.isGlobal = this.#isGlobal(entry);
     return ((entry & ~0xfff) >>> 0) + (low & 0xfff);
   }
 
@@ -197,6 +203,7 @@ export class Paging {
         this.#check(high, low, access, privilege);
         if (!this.#mark(at, entryLow, access === AccessKind.write ? DIRTY : 0)) return AGAIN;
         this.pageBits = 3 + 9 * level;
+        this.isGlobal = this.#isGlobal(entryLow);
         if (level === 1) return base + (low & 0xfff);
         return base - (entryLow & pageMask & ~0xfff) + (low & pageMask);
       }
@@ -204,6 +211,10 @@ export class Paging {
       table = base;
       level--;
     }
+  }
+
+  #isGlobal(entry: number): boolean {
+    return (entry & GLOBAL) !== 0 && (this.#words[AT.cr4 >> 2] & CR4_PGE) !== 0;
   }
 
   #index(high: number, low: number, level: number): number {

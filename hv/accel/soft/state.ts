@@ -7,6 +7,7 @@
  * | 10000h  | soft TLB: for each privilege (`TlbSet`) a read and a write table      |
  * | 20000h  | jump cache: linear address to block                                   |
  * | 30000h  | heads of the chains of blocks, by physical address and by page        |
+ * | 48000h  | which entries of the soft TLB and of the jump cache are global        |
  * | 50000h  | blocks of decoded operations (blocks.ts)                              |
  *
  * It is a shared memory, so that any thread can open the processor and find everything in it; one
@@ -228,6 +229,9 @@ export const BLOCK_HEADS_BASE = 0x3_0000;
 export const BLOCK_HEADS = 16384;
 export const PAGE_HEADS_BASE = 0x4_0000;
 export const PAGE_HEADS = 8192;
+/** A byte for each entry of the soft TLB, and of the jump cache: is it of a global page? */
+export const TLB_GLOBALS = 0x4_8000;
+export const JUMP_GLOBALS = 0x4_a000;
 /** A block of one instruction, made anew each time: single steps, and code across two pages. */
 export const TEMPORARY_BLOCK = 0x5_0000;
 export const BLOCKS_BASE = 0x5_0100;

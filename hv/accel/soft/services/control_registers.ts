@@ -3,7 +3,7 @@
  * 4.10; volume 2: CLTS, INVLPG, INVPCID, LMSW, MOV, SMSW).
  *
  * Process-context identifiers are checked as the manual says but not kept: whatever loads CR3 forgets
- * all translations, global ones too, which is allowed at any time (4.10.2.1).
+ * all translations but those of global pages, which is allowed at any time (4.10.2.1).
  */
 
 import { ACCESS_L } from "../../cpu_state.ts";
@@ -84,7 +84,7 @@ function setCr3(cpu: Cpu, value: bigint): void {
   if (cpu.isLongMode && value >> BigInt(PHYSICAL_BITS) !== 0n) protectionFault(cpu);
   if ((state.cr0 & c.CR0_PG) !== 0 && !cpu.isLongMode) checkPointers(cpu, value, state.cr4);
   state.cr3 = value;
-  cpu.flushTranslations();
+  cpu.flushContext();
 }
 
 /** PAE paging loads its four pointers at once, and refuses reserved bits in them (4.4.1). */
@@ -148,9 +148,9 @@ const invpcid: Service = (cpu) => {
     kind === Invalidate.address && !isCanonical(address);
   if (isBad) protectionFault(cpu);
   // Only the current context has translations.
-  if (kind === Invalidate.address) cpu.memory.flushPage(address);
-  else cpu.memory.flush();
-  cpu.blocks.flushJumps();
+  if (kind === Invalidate.address) cpu.flushPage(address);
+  else if (kind === Invalidate.allWithGlobal) cpu.flushTranslations();
+  else cpu.flushContext();
   return goOn(cpu);
 };
 
@@ -192,8 +192,7 @@ export const CONTROL_SERVICES = {
   },
   invlpg: (cpu) => {
     requirePrivilege(cpu);
-    cpu.memory.flushPage(cpu.memoryLinearUnchecked(cpu.operandOffset()));
-    cpu.blocks.flushJumps();
+    cpu.flushPage(cpu.memoryLinearUnchecked(cpu.operandOffset()));
     return goOn(cpu);
   },
   invpcid,
