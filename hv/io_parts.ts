@@ -49,10 +49,10 @@ export class IoParts implements Disposable {
    * @throws {HostError} When a network or the vsock's socket cannot be had.
    * @throws {ShareError} When a directory cannot be shared.
    */
-  constructor({ drives, networks, shares, vsock }: ResolvedConfig) {
+  constructor({ drives, networks, shares, vsock, onWarning }: ResolvedConfig) {
     using opened = new DisposableStack();
     this.media = opened.use(new Media(drives));
-    this.networks = opened.use(new Networks(networks));
+    this.networks = opened.use(new Networks(networks, onWarning));
     this.#shares = opened.use(new Shares(shares));
     if (vsock !== undefined) {
       const { path, fd } = opened.use(listenForVsock(vsock));

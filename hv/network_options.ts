@@ -42,6 +42,8 @@ export interface UserNetworkOptions {
   readonly forwards?: readonly string[];
   /** The guest reaches neither the host nor anything beyond; forwards stay. Default false. */
   readonly restrict?: boolean;
+  /** Who is the network: hv itself, or the program passt where it is installed. Default `"builtin"`. */
+  readonly via?: "builtin" | "passt";
 }
 
 /** A port of the host that leads to one of the guest. */
@@ -67,7 +69,12 @@ export interface ResolvedNetwork {
 
 /** The other end, checked. */
 export type ResolvedEnd =
-  | { readonly kind: "user"; readonly forwards: readonly PortForward[]; readonly restrict: boolean }
+  | {
+    readonly kind: "user";
+    readonly forwards: readonly PortForward[];
+    readonly restrict: boolean;
+    readonly via: "builtin" | "passt";
+  }
   | { readonly kind: "tap"; readonly name: string }
   | { readonly kind: "socket"; readonly path: string; readonly listens: boolean };
 
@@ -123,11 +130,22 @@ export function resolveNetwork(
 }
 
 function resolveEnd(end: NetworkOptions["end"]): ResolvedEnd {
-  if (end === "user") return { kind: "user", forwards: [], restrict: false };
+  if (end === "user") return resolveUser({});
   if ("tap" in end) return { kind: "tap", name: end.tap };
   if ("socket" in end) return { kind: "socket", path: end.socket, listens: end.listen ?? false };
-  const { forwards = [], restrict = false } = end.user;
-  return { kind: "user", forwards: forwards.map(parseForward), restrict };
+  return resolveUser(end.user);
+}
+
+function resolveUser(
+  { forwards = [], restrict = false, via = "builtin" }: UserNetworkOptions,
+): ResolvedEnd {
+  if (via !== "builtin" && via !== "passt") {
+    throw new UsageError(`Cannot have a user network via "${via}": builtin or passt is possible`);
+  }
+  if (via === "passt" && restrict) {
+    throw new UsageError("Cannot restrict a network via passt: leave out one of the two");
+  }
+  return { kind: "user", forwards: forwards.map(parseForward), restrict, via };
 }
 
 /** @throws {UsageError} */

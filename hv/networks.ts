@@ -6,6 +6,7 @@ import type { Forward } from "../devices/net/user/user_end.ts";
 import { parseAddress } from "./core/ip_address.ts";
 import { HostError, UsageError } from "./errors.ts";
 import type { PortForward, ResolvedEnd, ResolvedNetwork } from "./network_options.ts";
+import { type Passt, startPasst } from "./passt.ts";
 import {
   AF_INET,
   AF_INET6,
@@ -28,9 +29,15 @@ export class Networks implements Disposable {
   readonly handles: readonly NetworkHandle[];
   readonly #forwards: PortForward[] = [];
   readonly #paths: string[] = [];
+  readonly #passts: Passt[] = [];
+  readonly #warn: (line: string) => void;
 
-  /** @throws {HostError} When one cannot be had; those opened before are closed. */
-  constructor(networks: readonly ResolvedNetwork[]) {
+  /**
+   * @param warn Told, in one line, what goes wrong later.
+   * @throws {HostError} When one cannot be had; those opened before are closed.
+   */
+  constructor(networks: readonly ResolvedNetwork[], warn: (line: string) => void = () => {}) {
+    this.#warn = warn;
     const handles: NetworkHandle[] = this.handles = [];
     try {
       for (const network of networks) handles.push(this.#open(network));
@@ -51,6 +58,7 @@ export class Networks implements Disposable {
 
   [Symbol.dispose](): void {
     this.handles.forEach(closeNetworkHandle);
+    for (const passt of this.#passts) passt[Symbol.dispose]();
     for (const path of this.#paths) {
       try {
         Deno.removeSync(path);
@@ -84,10 +92,18 @@ export class Networks implements Disposable {
         return { kind: "stream", fd, listens, name: path };
       }
       case "user": {
+        if (end.via === "passt") return this.#startPasst(end.forwards);
         const forwards = this.#openForwards(end.forwards);
         return { kind: "user", restrict: end.restrict, dns: hostNameServer(), forwards, mac };
       }
     }
+  }
+
+  #startPasst(forwards: readonly PortForward[]): NetworkHandle["end"] {
+    const passt = startPasst(forwards, this.#warn);
+    this.#passts.push(passt);
+    this.#forwards.push(...forwards);
+    return { kind: "stream", fd: passt.socket.fd, listens: false, name: "passt" };
   }
 
   #openForwards(ports: readonly PortForward[]): Forward[] {

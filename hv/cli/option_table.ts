@@ -74,7 +74,7 @@ export const RUN: CommandSpec = {
     },
     {
       name: "net",
-      value: "user[,forward=tcp:2222:22][,restrict]|tap=NAME|socket=PATH[,listen]",
+      value: "user[,forward=tcp:2222:22][,restrict][,via=passt]|tap=NAME|socket=PATH[,listen]",
       multiple: true,
       help: "a network card and its other end, also ,model=e1000|virtio,mac=ADDRESS,pcap=FILE; " +
         "none: none (default; hv boot without an image: user)",

@@ -1,7 +1,11 @@
 /** The values of `--net`. */
 
 import { UsageError } from "../errors.ts";
-import { NETWORK_MODELS, type NetworkOptions } from "../network_options.ts";
+import {
+  NETWORK_MODELS,
+  type NetworkOptions,
+  type UserNetworkOptions,
+} from "../network_options.ts";
 import type { NetworkModel } from "../pc/board_config.ts";
 import { splitAtCommas } from "./commas.ts";
 
@@ -9,7 +13,7 @@ import { splitAtCommas } from "./commas.ts";
 const COMMON = ["model=", "mac=", "pcap="];
 /** What may follow each: with `=` it has a value. */
 const POSSIBLE: Readonly<Record<string, readonly string[]>> = {
-  user: ["forward=", "restrict", ...COMMON],
+  user: ["forward=", "restrict", "via=", ...COMMON],
   tap: COMMON,
   socket: ["listen", ...COMMON],
 };
@@ -76,7 +80,13 @@ function endOf(
     case "socket":
       return { socket: name, listen: all("listen").length > 0 };
     default:
-      return { user: { forwards: all("forward="), restrict: all("restrict").length > 0 } };
+      return {
+        user: {
+          forwards: all("forward="),
+          restrict: all("restrict").length > 0,
+          via: all("via=").at(-1) as UserNetworkOptions["via"],
+        },
+      };
   }
 }
 

@@ -12,7 +12,7 @@ Deno.test("networks that cannot be are refused, with what can", async () => {
     [
       "run --net user,listen",
       USAGE,
-      /"listen" in --net user,listen: user takes forward=…, restrict/,
+      /"listen" in --net user,listen: user takes forward=…, restrict, via=…/,
     ],
     ["run --net user,forward=22", USAGE, /Cannot forward "22": write tcp:HOSTPORT:GUESTPORT/],
     ["run --net user,forward=tcp:x:1:2", USAGE, /Cannot forward "tcp:x:1:2"/],

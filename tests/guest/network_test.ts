@@ -5,10 +5,14 @@ import { Machine } from "../../hv/mod.ts";
 import { closeDescriptor, openTap, SysError } from "../../hv/sys/mod.ts";
 import { guestTest, PATIENCE_MS } from "../support/guests.ts";
 import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
+import { Scratch } from "../support/hv_process.ts";
+import { QemuGuest } from "../support/qemu_guest.ts";
 import { serve, sha256, testFile } from "../support/network_data.ts";
 
 const MIB = 2 ** 20;
 const MODULES = ["virtio_pci", "virtio_net"];
+const PASST = "/usr/bin/passt";
+const QEMU = "/usr/bin/qemu-system-x86_64";
 const IPXE = "/usr/lib/ipxe/ipxe.lkrn";
 
 /** Why TAP interfaces cannot be tried here; undefined if they can. */
@@ -20,6 +24,12 @@ function noTap(): string | undefined {
     if (error instanceof SysError) return error.message;
     throw error;
   }
+}
+
+/** A port that nobody uses at the moment. */
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
 }
 
 async function ip(...args: string[]): Promise<void> {
@@ -55,6 +65,57 @@ guestTest("guests reach the host and the host reaches them", [
       const [{ hostPort }] = guest.machine.forwards;
       const fetched = await fetch(`http://127.0.0.1:${hostPort}/x`);
       assert.equal(await sha256(await fetched.bytes()), expected, "from the guest");
+    },
+  },
+  {
+    name: "Linux fetches from the host by passt, and serves by a forward",
+    needs: [...LINUX_GUEST, PASST],
+    accelerator: "soft",
+    async body() {
+      const { data, sha256: expected } = await testFile(MIB);
+      await using server = serve(data, "127.0.0.1");
+      const hostPort = freePort();
+      const forwards = [`tcp:${hostPort}:80`];
+      await using guest = await LinuxGuest.start({
+        modules: MODULES,
+        network: { end: { user: { via: "passt", forwards } } },
+        onWarning: (line) => assert.fail(line),
+      });
+      await guest.run("ip link set eth0 up; udhcpc -nq -i eth0");
+      assert.match(await guest.run("ip addr show dev eth0"), /inet 10\.0\.2\.15\/24/);
+      await guest.run(`wget -q -O /x http://10.0.2.2:${server.port}/`);
+      assert.match(await guest.run("sha256sum /x"), new RegExp(expected));
+      await guest.run("httpd -p 80 -h /");
+      const fetched = await fetch(`http://127.0.0.1:${hostPort}/x`);
+      assert.equal(await sha256(await fetched.bytes()), expected, "from the guest");
+    },
+  },
+  {
+    name: "a guest of hv and one of QEMU ping each other and copy files over a socket",
+    needs: [...LINUX_GUEST, QEMU],
+    accelerator: "soft",
+    async body() {
+      using scratch = new Scratch();
+      const socket = `${scratch.path}/net`;
+      await using ours = await LinuxGuest.start({
+        modules: MODULES,
+        network: { end: { socket, listen: true } },
+      });
+      await using theirs = await QemuGuest.start(scratch, MODULES, [
+        ...["-netdev", `stream,id=n,server=off,addr.type=unix,addr.path=${socket}`],
+        ...["-device", "virtio-net-pci,netdev=n,romfile="],
+      ]);
+      await theirs.run("ip addr add 198.18.8.2/24 dev eth0; ip link set eth0 up");
+      await ours.run("ip addr add 198.18.8.1/24 dev eth0; ip link set eth0 up");
+      assert.match(await ours.run("ping -c 2 198.18.8.2"), / 0% packet loss/);
+      assert.match(await theirs.run("ping -c 2 198.18.8.1"), / 0% packet loss/);
+      for (const [from, to, address] of [[ours, theirs, 1], [theirs, ours, 2]] as const) {
+        await from.run("dd if=/dev/urandom of=/x bs=1M count=1; httpd -p 80 -h /");
+        await to.run(`wget -q -O /y http://198.18.8.${address}/x`);
+        const [sent] = (await from.run("sha256sum /x | tail -n 1")).split(" ");
+        assert.match(sent, /^[0-9a-f]{64}$/);
+        assert.match(await to.run("sha256sum /y"), new RegExp(sent));
+      }
     },
   },
   {

@@ -12,7 +12,8 @@ import { Machine, type MachineOptions } from "../../hv/mod.ts";
 import { debianKernel, findFile } from "./guest_cache.ts";
 import { fetched, PATIENCE_MS } from "./guests.ts";
 
-const kernelFile = (kernel: Package) =>
+/** Its kernel. */
+export const kernelFile = (kernel: Package) =>
   debianKernel(kernel) ?? `${packageFolder(kernel)}/boot/vmlinuz`;
 const BUSYBOX_FILE = fetched("busybox-static/bin/busybox");
 /** What a test with such a guest needs, and one with another of Debian's kernels. */
@@ -21,7 +22,8 @@ export function linuxGuest(kernel: Package): string[] {
   return [kernelFile(kernel), BUSYBOX_FILE];
 }
 
-const PROMPT = "guest# ";
+/** Its shell's. */
+export const PROMPT = "guest# ";
 const BEGIN = "<begin>\n";
 
 /** What is in the guest beside busybox. */
@@ -102,7 +104,8 @@ export class LinuxGuest implements AsyncDisposable {
   }
 }
 
-function archive(
+/** The initial RAM file system of such a guest. */
+export function archive(
   kernel: Package,
   modules: readonly string[],
   programs: readonly string[],
