@@ -8,8 +8,8 @@
 import type { Arena } from "./core/arena.ts";
 import { bytes, f64, record, u32, u8, words } from "./core/record.ts";
 
-/** What main wants of the workers. */
-export const Request = { park: 0, run: 1, stop: 2 } as const;
+/** What main wants of the workers; of the I/O worker also that it ends and another goes on. */
+export const Request = { park: 0, run: 1, stop: 2, handOver: 3 } as const;
 /** One of `Request`. */
 export type Request = typeof Request[keyof typeof Request];
 

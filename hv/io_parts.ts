@@ -3,6 +3,7 @@
  * the worker of the moment as plain data, closed by main when the last one has ended.
  */
 
+import type { SavedSession } from "../devices/9p/saved_session.ts";
 import type { DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { NetworkHandle } from "../devices/net/network_handle.ts";
 import type { ShareHandle } from "../devices/share/open_share.ts";
@@ -21,6 +22,8 @@ export interface IoHandles {
   readonly networks: readonly NetworkHandle[];
   /** The shared directories, in the board's order. */
   readonly shares: readonly ShareHandle[];
+  /** What the worker before has left of them. */
+  readonly shareSessions: readonly (SavedSession | undefined)[];
   readonly vsock: VsockHandle | undefined;
 }
 
@@ -61,10 +64,25 @@ export class IoParts implements Disposable {
     this.#opened = opened.move();
   }
 
-  /** What to post to the worker. */
-  get handles(): IoHandles {
-    const [media, networks] = [this.media.handles, this.networks.handles];
-    return { media, networks, shares: this.#shares.handles, vsock: this.#vsock };
+  /** Are there shares, whose sessions outlive a worker? */
+  get hasSessions(): boolean {
+    return this.#shares.handles.length > 0;
+  }
+
+  /** Keeps what a worker has left for the next. */
+  keep(sessions: readonly (SavedSession | undefined)[]): void {
+    this.#shares.keep(sessions);
+  }
+
+  /** What to post to a worker: once each, for what the one before has left goes along. */
+  handOut(): IoHandles {
+    return {
+      media: this.media.handles,
+      networks: this.networks.handles,
+      shares: this.#shares.handles,
+      shareSessions: this.#shares.takeSessions(),
+      vsock: this.#vsock,
+    };
   }
 
   [Symbol.dispose](): void {

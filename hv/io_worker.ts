@@ -14,6 +14,7 @@ import {
   type ThreadParts,
 } from "./machine_thread.ts";
 import { attachDisk } from "../devices/disk/disk_handle.ts";
+import type { SavedSession } from "../devices/9p/saved_session.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
 import type { linkNetworks } from "../devices/net/link_networks.ts";
@@ -21,7 +22,7 @@ import type { NetworkLink } from "../devices/net/network_link.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import { HotParts } from "./hot_parts.ts";
 import type { IoHandles } from "./io_parts.ts";
-import type { serveShares } from "./serve_shares.ts";
+import type { ServedShares } from "./serve_shares.ts";
 import type { serveVsock } from "./serve_vsock.ts";
 import { DescriptorSet, EventFd, monotonicNs } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
@@ -34,13 +35,19 @@ export interface IoWorkerStart {
 
 declare const self: {
   onmessage: ((event: MessageEvent<IoWorkerStart>) => void) | null;
-  postMessage(message: IoWarning): void;
+  postMessage(message: IoWarning | IoLeft): void;
   close(): void;
 };
 
 /** What the thread posts: a line for the user. */
 export interface IoWarning {
   readonly warning: string;
+}
+
+/** What the thread, which was asked to hand over, leaves for the next. */
+export interface IoLeft {
+  /** In the board's order. */
+  readonly shareSessions: readonly (SavedSession | undefined)[];
 }
 
 const warn = (warning: string) => self.postMessage({ warning });
@@ -67,7 +74,7 @@ function serveDisks(
 interface LateParts {
   readonly Disks: typeof VirtioDisks | undefined;
   readonly linkNetworks: typeof linkNetworks | undefined;
-  readonly serveShares: typeof serveShares | undefined;
+  readonly Shares: typeof ServedShares | undefined;
   readonly serveVsock: typeof serveVsock | undefined;
 }
 
@@ -81,10 +88,11 @@ function serveNetworks(links: readonly NetworkLink[]): number {
 }
 
 async function run(
-  { seed, handles: { media, networks, shares, vsock } }: IoWorkerStart,
+  { seed, handles }: IoWorkerStart,
   parts: ThreadParts,
-  { Disks, linkNetworks, serveShares, serveVsock }: LateParts,
+  { Disks, linkNetworks, Shares, serveVsock }: LateParts,
 ): Promise<void> {
+  const { media, networks, vsock } = handles;
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
   const doorbell = new EventFd(seed.doorbell);
@@ -102,8 +110,8 @@ async function run(
     if (handle && image) virtioDisks?.add(blk, handle, image, onError[medium]);
   }
   const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
-  using _shares = serveShares?.(shares, pc);
-  using _vsock = vsock && serveVsock?.(vsock, pc, descriptors);
+  const served = Shares && ends.use(new Shares(handles, pc));
+  if (vsock && serveVsock) ends.use(serveVsock(vsock, pc, descriptors));
   const hotParts = new HotParts({
     hotplug: pc.hotplug,
     loadDisks: async () => {
@@ -131,7 +139,7 @@ async function run(
     virtioDisks?.serve();
     serveNetworks(links);
     const next = pc.timers.run();
-    if (requested === Request.stop) break;
+    if (requested === Request.stop || requested === Request.handOver) break;
     if (requested === Request.park) {
       await park();
       continue;
@@ -155,6 +163,11 @@ async function run(
   for (const [i, image] of images.entries()) {
     if (image !== undefined) flush(image, media[i]?.path ?? "");
   }
+  if (control.ioRequested === Request.handOver) {
+    self.postMessage({ shareSessions: served?.save() ?? [] });
+  }
+  // Once it has ended, main closes what these have been using.
+  ends.dispose();
   control.setIoPhase(WorkerPhase.ended);
 }
 
@@ -174,8 +187,8 @@ async function loadParts({ seed: { config }, handles }: IoWorkerStart): Promise<
     linkNetworks: config.networks.length > 0
       ? (await import("../devices/net/link_networks.ts")).linkNetworks
       : undefined,
-    serveShares: handles.shares.length > 0
-      ? (await import("./serve_shares.ts")).serveShares
+    Shares: handles.shares.length > 0
+      ? (await import("./serve_shares.ts")).ServedShares
       : undefined,
     serveVsock: handles.vsock && (await import("./serve_vsock.ts")).serveVsock,
   };

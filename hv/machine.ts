@@ -417,7 +417,7 @@ export class Machine implements AsyncDisposable {
       vcpus: this.#vcpus,
       cpu: this.#config.cpu,
       kept: this.#kept,
-      stopThreads: () => this.#threads.stop(),
+      stopThreads: () => this.#threads.stop({ handOver: true }),
     });
     this.#seed = seed;
     this.#vcpus = vcpus;

@@ -1,18 +1,35 @@
 /** Shared directories on the I/O worker's thread: loaded only where there are any. */
 
+import type { SavedSession } from "../devices/9p/saved_session.ts";
 import { NinePServer } from "../devices/9p/server.ts";
 import { HostTree } from "../devices/share/host_tree.ts";
-import type { ShareHandle } from "../devices/share/open_share.ts";
+import type { IoHandles } from "./io_parts.ts";
 import type { Pc } from "./pc.ts";
 
-/** Gives the board's shares their servers; disposed of, all that guests have opened is closed. */
-export function serveShares(handles: readonly ShareHandle[], pc: Pc): Disposable {
-  const served = new DisposableStack();
-  for (const [i, share] of (pc.virtio?.shares ?? []).entries()) {
-    const tree = served.use(new HostTree(handles[i]));
-    const server = new NinePServer(tree);
-    served.defer(() => server.reset());
-    share.server = server;
+/** See above. */
+export class ServedShares implements Disposable {
+  readonly #servers: NinePServer[] = [];
+  readonly #opened = new DisposableStack();
+
+  /** Gives the board's shares their servers, which go on where the thread before has left off. */
+  constructor({ shares, shareSessions }: IoHandles, pc: Pc) {
+    for (const [i, share] of (pc.virtio?.shares ?? []).entries()) {
+      const tree = this.#opened.use(new HostTree(shares[i]));
+      const server = share.server = new NinePServer(tree);
+      this.#servers.push(server);
+      this.#opened.defer(() => server.reset());
+      const session = shareSessions[i];
+      if (session !== undefined) server.restore(session);
+    }
   }
-  return served;
+
+  /** What another thread needs to go on, with all that guests have open. */
+  save(): (SavedSession | undefined)[] {
+    return this.#servers.map((server) => server.save());
+  }
+
+  /** Closes all that guests have opened. */
+  [Symbol.dispose](): void {
+    this.#opened.dispose();
+  }
 }

@@ -34,7 +34,7 @@ export class ThreadGroup {
   constructor(parts: ThreadGroupParts) {
     const { seed, thread, io, workers } = this.#parts = parts;
     this.#cpus = Array.from({ length: seed.config.cpus }, (_, index) => index);
-    if (needsIo(seed.config)) workers.startIo(seed, io.handles);
+    if (needsIo(seed.config)) workers.startIo(seed, io.handOut());
     else thread.control.withoutIo();
     workers.start(seed);
   }
@@ -73,7 +73,7 @@ export class ThreadGroup {
     const { seed, thread: { control }, io, workers } = this.#parts;
     if (control.ioPhase !== WorkerPhase.absent) return;
     control.setIoPhase(WorkerPhase.starting);
-    workers.startIo(seed, io.handles);
+    workers.startIo(seed, io.handOut());
   }
 
   /** Has the I/O worker there, where the machine has done without; the others go on meanwhile. */
@@ -124,13 +124,21 @@ export class ThreadGroup {
     }
   }
 
-  /** Ends all; false when one is still in the kernel after 10 s, and holds on to what it uses. */
-  async stop(): Promise<boolean> {
-    const { thread: { control }, workers } = this.#parts;
+  /**
+   * Ends all; false when one is still in the kernel after 10 s, and holds on to what it uses.
+   *
+   * @param handOver Others will go on: keep what the I/O worker leaves for the next.
+   */
+  async stop({ handOver = false } = {}): Promise<boolean> {
+    const { thread: { control }, io, workers } = this.#parts;
     control.request(Request.stop);
     const ended = await this.#cpusReach(WorkerPhase.ended, { again: () => this.#kick() });
-    control.requestIo(Request.stop);
+    const isLeft = handOver && io.hasSessions;
+    control.requestIo(isLeft ? Request.handOver : Request.stop);
     const ioEnded = await this.#ioReaches(WorkerPhase.ended);
+    if (isLeft && await workers.until(() => workers.left !== undefined, PHASE_TIMEOUT_MS)) {
+      io.keep(workers.left ?? []);
+    }
     // The I/O worker's last message may say that an image could not be flushed.
     await new Promise((resolve) => setTimeout(resolve, 0));
     workers[Symbol.dispose]();

@@ -2,7 +2,7 @@
 
 import { HostError } from "./errors.ts";
 import type { IoHandles } from "./io_parts.ts";
-import type { IoWarning, IoWorkerStart } from "./io_worker.ts";
+import type { IoLeft, IoWarning, IoWorkerStart } from "./io_worker.ts";
 import type { MachineSeed } from "./machine_thread.ts";
 import type { VcpuWorkerStart } from "./vcpu_worker.ts";
 
@@ -20,6 +20,8 @@ export class WorkerSet implements Disposable {
   readonly #onWarning: (line: string) => void;
   readonly #setFailure: (error: Error) => void;
   #io: Worker | undefined;
+  /** What the I/O worker, which was asked to hand over, has left for the next. */
+  left: IoLeft["shareSessions"] | undefined;
 
   /**
    * Begins to load the modules of the processors' workers.
@@ -42,7 +44,10 @@ export class WorkerSet implements Disposable {
   loadIo(): void {
     if (this.#io !== undefined) return;
     this.#io = this.#watched(new Worker(new URL("./io_worker.ts", import.meta.url), MODULE));
-    this.#io.onmessage = ({ data }: MessageEvent<IoWarning>) => this.#onWarning(data.warning);
+    this.#io.onmessage = ({ data }: MessageEvent<IoWarning | IoLeft>) => {
+      if ("warning" in data) this.#onWarning(data.warning);
+      else this.left = data.shareSessions;
+    };
   }
 
   /** Has the I/O worker attach to the machine; once. */

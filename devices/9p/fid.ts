@@ -78,6 +78,17 @@ export class FidTable {
     this.#openFiles++;
   }
 
+  /** All of them. */
+  [Symbol.iterator](): IterableIterator<Fid> {
+    return this.#fids.values();
+  }
+
+  /** Forgets all, and leaves open what is open. */
+  abandon(): void {
+    this.#fids.clear();
+    this.#openFiles = 0;
+  }
+
   /** Forgets `number`. @throws FileError EBADF */
   remove(number: number): void {
     const fid = this.get(number);

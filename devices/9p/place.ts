@@ -28,6 +28,11 @@ export class Place implements FilePlace {
     return new Place(identity, "");
   }
 
+  /** A place that is gone, as one whose name was removed is. */
+  static gone(identity: FileIdentity): Place {
+    return new Place(identity, "", Place.root(identity)).#away();
+  }
+
   /** What it is called; "" for the root. */
   get name(): string {
     return this.#name;
@@ -37,6 +42,11 @@ export class Place implements FilePlace {
   get parent(): Place {
     if (this.#isRoot) return this;
     if (this.#parent === undefined) throw new FileError(ESTALE);
+    return this.#parent;
+  }
+
+  /** Where it is; undefined for the root, and for one that is gone. */
+  get above(): Place | undefined {
     return this.#parent;
   }
 
@@ -109,6 +119,11 @@ export class Place implements FilePlace {
   /** Forgets a place that nothing needs. */
   #prune(): void {
     if (this.#users === 0 && this.#children.size === 0) this.#leave();
+  }
+
+  #away(): Place {
+    this.#parent = undefined;
+    return this;
   }
 
   #leave(): void {

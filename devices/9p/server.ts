@@ -17,6 +17,7 @@ import type { FidLimits } from "./fid.ts";
 import { FILE_REQUESTS } from "./file_requests.ts";
 import { HEADER_BYTES, MAX_MSIZE, MessageReader, MessageType, MessageWriter } from "./message.ts";
 import { NAME_REQUESTS } from "./name_requests.ts";
+import { restoreSession, type SavedSession, saveSession } from "./saved_session.ts";
 import { type Handler, Session } from "./session.ts";
 
 const VERSION = "9P2000.L";
@@ -97,6 +98,21 @@ export class NinePServer {
       writer.u32(error.errno);
       return writer.finish(MessageType.lerror + 1, tag);
     }
+  }
+
+  /** What another thread needs to go on for the client, if there is one: its open files go along. */
+  save(): SavedSession | undefined {
+    const saved = this.#session && saveSession(this.#session, this.#msize);
+    this.#session?.fids.abandon();
+    this.reset();
+    return saved;
+  }
+
+  /** Goes on for a client of before. */
+  restore(saved: SavedSession): void {
+    this.reset();
+    this.#session = restoreSession(saved, this.#tree, this.#limits);
+    this.#msize = saved.msize;
   }
 
   /** Forgets the client: closes all. */

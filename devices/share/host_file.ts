@@ -7,6 +7,7 @@ import {
   FileError,
   type FileLock,
   type OpenFile,
+  type OpenFileHandle,
 } from "../../hv/core/file_tree.ts";
 import {
   directoryEntries,
@@ -57,7 +58,13 @@ const recordLock = ({ type, start, length }: FileLock): RecordLock => ({
 /** See above. */
 export class HostFile extends Descriptor implements OpenFile {
   /** What the whole file is locked as by flock(2). */
-  #whole: FileLock["type"] = "none";
+  #whole: FileLock["type"];
+
+  /** Takes `fd` over. */
+  constructor(fd: number, locked: FileLock["type"] = "none") {
+    super(fd);
+    this.#whole = locked;
+  }
 
   attributes(): FileAttributes {
     return statOf(this.fd);
@@ -122,6 +129,10 @@ export class HostFile extends Descriptor implements OpenFile {
     if (found.type === F_UNLCK) return undefined;
     const type = found.type === F_WRLCK ? "write" : "read";
     return { type, start: found.start, length: found.length };
+  }
+
+  release(): OpenFileHandle {
+    return { descriptor: this.fd, locked: this.#whole };
   }
 
   close(): void {

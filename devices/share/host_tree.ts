@@ -23,6 +23,7 @@ import {
   type FileSystemState,
   type FileTree,
   type OpenFile,
+  type OpenFileHandle,
   S_IFDIR,
   S_IFIFO,
   S_IFMT,
@@ -196,6 +197,10 @@ export class HostTree implements FileTree {
       id: f_fsid,
       nameBytes: Number(f_namelen),
     };
+  }
+
+  adopt({ descriptor, locked }: OpenFileHandle): OpenFile {
+    return new HostFile(descriptor, locked);
   }
 
   [Symbol.dispose](): void {

@@ -127,6 +127,13 @@ export interface FileLock {
   readonly length: bigint;
 }
 
+/** An open file on its way to another thread of the process. */
+export interface OpenFileHandle {
+  readonly descriptor: number;
+  /** What the whole file is locked as. */
+  readonly locked: FileLock["type"];
+}
+
 /** A name in a directory. */
 export interface DirectoryEntry {
   readonly name: string;
@@ -156,6 +163,8 @@ export interface OpenFile {
   lock(lock: FileLock): boolean;
   /** The lock of somebody else that is in the way of `lock`, or undefined. */
   lockInTheWay(lock: FileLock): FileLock | undefined;
+  /** Gives the file up, open as it is, to whoever takes the handle. */
+  release(): OpenFileHandle;
   close(): void;
 }
 
@@ -188,4 +197,6 @@ export interface FileTree {
   /** Removes a name: of an empty directory, or of anything else. */
   remove(directory: FilePlace, name: string, isDirectory: boolean): void;
   fileSystem(place: FilePlace): FileSystemState;
+  /** Takes over what another thread's `release` has given up. */
+  adopt(handle: OpenFileHandle): OpenFile;
 }

@@ -1,6 +1,7 @@
-/** The parts of a program in 16 bits that drives a virtio disk: what a driver has at least to do. */
+/** The parts of a program in 16 bits that drives a virtio device: what a driver has at least to do. */
 
 import { word } from "../../bios/assembler.ts";
+import type { Buffer } from "../devices/virtio/split_driver.ts";
 import type { Payload } from "./payload.ts";
 
 const MSIX = 0xc000_0000;
@@ -94,9 +95,24 @@ export function request(
   p.poke(HEADER, 4, type);
   p.poke(HEADER + 8, 4, sector);
   p.poke(HEADER + 12, 4, 0);
-  const chain = [[HEADER, 16, 1], [DATA, 512, isRead ? 3 : 1], [STATUS, 1, 2]];
-  for (const [i, [address, length, flags]] of chain.entries()) {
+  const chain = [
+    { address: HEADER, length: 16 },
+    { address: DATA, length: 512, write: isRead },
+    { address: STATUS, length: 1, write: true },
+  ];
+  exchange(p, number, chain, queue);
+}
+
+/** Chain `number`, from 1 on; waits for its interrupt. */
+export function exchange(
+  p: Payload,
+  number: number,
+  chain: readonly Buffer[],
+  queue: ProgramQueue = QUEUE,
+): void {
+  for (const [i, { address, length, write }] of chain.entries()) {
     const at = queue.descriptors + i * 16;
+    const flags = (write ? 2 : 0) + (i + 1 < chain.length ? 1 : 0);
     p.poke(at, 4, address);
     p.poke(at + 4, 4, 0);
     p.poke(at + 8, 4, length);

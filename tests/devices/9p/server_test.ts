@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { Place } from "../../../devices/9p/place.ts";
 import { qidOf } from "../../../devices/9p/qid.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
-import { E, message, refused, str, u16, u32, u64, withShare } from "./client.ts";
+import { Client, E, message, refused, str, u16, u32, u64, withShare } from "./client.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const RDONLY = 0;
@@ -492,4 +492,53 @@ Deno.test("places that no fid needs are forgotten, with what led to them", () =>
   assert.equal(root.child("a", id(2)), a);
   b.release();
   assert.notEqual(root.child("a", id(2)), a);
+});
+
+Deno.test("another thread goes on with a session: fids, open files, locks, what is gone and all", () => {
+  withShare(({ client, inside, tree }) => {
+    Deno.mkdirSync(`${inside}/a/b`, { recursive: true });
+    Deno.writeTextFileSync(`${inside}/a/b/f`, "0123456789");
+    Deno.writeTextFileSync(`${inside}/gone`, "gone");
+    client.version(9000);
+    client.attach(0);
+    client.walk(0, 1, "a", "b", "f");
+    client.open(1, RDWR);
+    assert.equal(client.lock(1, 1), 0);
+    client.walk(0, 2, "a");
+    client.walk(0, 3, "gone");
+    client.open(3);
+    client.walk(0, 4, "gone");
+    client.unlinkat(0, "gone");
+
+    const saved = structuredClone(client.server.save()!);
+    assert.deepEqual(client.server.counts, { fids: 0, openFiles: 0 });
+    refused(() => client.getattr(0), E.PROTO);
+    const next = new Client(tree);
+    next.server.restore(saved);
+    assert.deepEqual(next.server.counts, { fids: 5, openFiles: 2 });
+    assert.equal(text(next.read(1, 3, 4)), "3456");
+    assert.equal(text(next.read(3, 0, 10)), "gone");
+    refused(() => next.getattr(4), E.STALE);
+    // The names are as connected as before.
+    next.renameat(0, "a", 0, "renamed");
+    next.walk(2, 5, "b", "f");
+    next.walk(1, 6);
+    assert.equal(next.getattr(6).size, 10n);
+    // The lock is held, and held open by nobody else.
+    const flock = new Deno.Command("flock", { args: ["-n", `${inside}/renamed/b/f`, "true"] });
+    assert.equal(flock.outputSync().code, 1);
+    next.clunk(1);
+    assert.equal(flock.outputSync().code, 0);
+    // What had been agreed on is.
+    refused(() => next.ask(118, u32(3), u64(0), u32(9000), [...new Uint8Array(9000)]), 90);
+    next.server.reset();
+  });
+});
+
+Deno.test("a server without a client has nothing to save", () => {
+  withShare(({ client, tree }) => {
+    assert.equal(new Client(tree).server.save(), undefined);
+    client.version(8192, "unknown");
+    assert.equal(client.server.save(), undefined);
+  });
 });
