@@ -2,8 +2,11 @@
 
 import { attachDisk, type DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
+import { serveBlockPort, type Service } from "../devices/disk/serve_block_port.ts";
 import type { NetworkHandle } from "../devices/net/network_handle.ts";
 import type { NetworkLink } from "../devices/net/network_link.ts";
+import type { BlockPort } from "./core/block.ts";
+import type { GuestMemory } from "./core/guest_memory.ts";
 import type { PcHotplug, PluggedDevice } from "./pc/hotplug.ts";
 import type { DescriptorSet } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
@@ -11,6 +14,7 @@ import type { VirtioDisks } from "./virtio_disks.ts";
 /** What the worker has for its parts. */
 export interface HotPartsContext {
   readonly hotplug: PcHotplug;
+  readonly memory: GuestMemory;
   /** Where disks are served, having loaded what that takes. */
   readonly loadDisks: () => Promise<VirtioDisks>;
   /** The networks that are served. */
@@ -27,6 +31,8 @@ export interface HotPartsContext {
 /** See above. */
 export class HotParts {
   readonly #context: HotPartsContext;
+  /** What firmware asks of disks, and what answers. */
+  readonly #ports = new Map<BlockPort, Service>();
   /** What closes each device's end of the host. */
   readonly #open = new Map<PluggedDevice, () => void>();
 
@@ -56,21 +62,30 @@ export class HotParts {
     hotplug.ioFollowed(failure);
   }
 
+  /** Carries out what the firmware has asked of disks. */
+  serve(): void {
+    for (const [port, service] of this.#ports) serveBlockPort(port, service);
+  }
+
   /** Closes everything, at the end. */
   close(): void {
     for (const close of this.#open.values()) close();
   }
 
   async #openEnd(device: PluggedDevice): Promise<() => void> {
-    const { loadDisks, links, descriptors, warn, failed, flush } = this.#context;
+    const { memory, loadDisks, links, descriptors, warn, failed, flush } = this.#context;
     switch (device.kind) {
       case "disk": {
         const handle = device.backEnd as DiskHandle;
         const { path } = handle;
         const disks = await loadDisks();
         const image = attachDisk(handle);
-        disks.add(device.blk, handle, image, (error) => failed(path, error));
+        const onError = (error: Error) => failed(path, error);
+        disks.add(device.blk, handle, image, onError);
+        const { firmwarePort, lock, limit } = device.hotDrive;
+        this.#ports.set(firmwarePort, { image, memory, lock, onError, limit });
         return () => {
+          this.#ports.delete(firmwarePort);
           disks.remove(device.blk);
           flush(image, path);
         };

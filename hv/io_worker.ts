@@ -114,6 +114,7 @@ async function run(
   if (vsock && serveVsock) ends.use(serveVsock(vsock, pc, descriptors));
   const hotParts = new HotParts({
     hotplug: pc.hotplug,
+    memory: thread.memory,
     loadDisks: async () => {
       const { VirtioDisks } = await import("./virtio_disks.ts");
       return virtioDisks ??= ends.use(new VirtioDisks(thread.memory, descriptors));
@@ -135,6 +136,7 @@ async function run(
     const requested = control.ioRequested;
     control.ioWakes();
     serveDisks(thread, images, onError);
+    hotParts.serve();
     const more = pc.virtio?.serve() ?? false;
     virtioDisks?.serve();
     serveNetworks(links);
@@ -148,6 +150,7 @@ async function run(
     control.ioSleeps(next);
     // What came before the line above did not ring: look once more.
     serveDisks(thread, images, onError);
+    hotParts.serve();
     const stillMore = pc.virtio?.serve() ?? false;
     virtioDisks?.serve();
     const networksNs = serveNetworks(links);

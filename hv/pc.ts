@@ -90,9 +90,13 @@ export class Pc {
     this.#virtio = context.PcVirtio && new context.PcVirtio(b, pci, this.#storage);
     this.networks = context.addNetworks?.(b, pci, this.#virtio) ?? [];
     this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
-    this.hotplug = new PcHotplug(b, pci, async () => {
-      const { PcVirtio } = await import("./pc/virtio.ts");
-      return this.#virtio ??= new PcVirtio(b, pci, this.#storage);
+    this.hotplug = new PcHotplug(b, {
+      pci,
+      storage: this.#storage,
+      loadVirtio: async () => {
+        const { PcVirtio } = await import("./pc/virtio.ts");
+        return this.#virtio ??= new PcVirtio(b, pci, this.#storage);
+      },
     });
 
     this.ports = b.ports;

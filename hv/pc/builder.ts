@@ -136,8 +136,8 @@ export class PcBuilder implements DevicePlace {
   }
 
   /** A controller's or the firmware's end of a medium. */
-  blockPort(name: string): BlockPort {
-    return new BlockPort(this.state(BlockPortState, name), () => this.control.ringIo());
+  blockPort(name: string, place: DevicePlace = this): BlockPort {
+    return new BlockPort(place.state(BlockPortState, name), () => this.control.ringIo());
   }
 
   /** Power-on state of every device. */

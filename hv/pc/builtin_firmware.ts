@@ -15,13 +15,14 @@ import { PlainRegisters } from "../accel/plain_registers.ts";
 import type { EntryState } from "../boot/mod.ts";
 import { Request } from "../control.ts";
 import { alignUp } from "../core/align.ts";
+import type { IoHandler } from "../core/device.ts";
 import { MAX_IDE_DRIVES } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import { ACPI_BYTES, firmwareMemoryMap, RSDP_ADDRESS } from "./firmware_memory.ts";
 import { boardOf, IDENTITY } from "./firmware_tables.ts";
 import { FIRMWARE_LOG_PORT, SERIAL_PORTS } from "./layout.ts";
 import type { PcMemory } from "./memory.ts";
-import type { PcStorage } from "./storage.ts";
+import type { PcDrive, PcStorage } from "./storage.ts";
 import { VERSION } from "../version.ts";
 
 const TABLE_ALIGNMENT = 16;
@@ -30,32 +31,13 @@ const TABLE_ALIGNMENT = 16;
 export class BuiltinFirmware {
   readonly #builder: PcBuilder;
   readonly #memory: PcMemory;
-  readonly #drives: readonly FirmwareDrive[];
+  readonly #storage: PcStorage;
   #builtTables: readonly RomTable[] | undefined;
 
   constructor(builder: PcBuilder, memory: PcMemory, storage: PcStorage) {
     this.#builder = builder;
     this.#memory = memory;
-    this.#drives = storage.drives.map(({ config, firmwarePort: port }): FirmwareDrive => {
-      const { kind, unit, geometry } = config;
-      if (kind === "floppy") return { kind, number: unit, port, sectorBytes: 512 };
-      if (config.interface === "virtio") {
-        // Behind the disks of both IDE channels.
-        return { kind, number: 0x80 + MAX_IDE_DRIVES + unit, port, geometry, sectorBytes: 512 };
-      }
-      return {
-        kind,
-        number: (kind === "disk" ? 0x80 : 0xe0) + unit,
-        port,
-        geometry,
-        sectorBytes: kind === "disk" ? 512 : 2048,
-        ata: {
-          pci: { bus: 0, device: 1, function: 1 },
-          channel: unit < 2 ? 0 as const : 1 as const,
-          slave: unit % 2 === 1,
-        },
-      };
-    });
+    this.#storage = storage;
   }
 
   /** What is in its ROM. */
@@ -65,7 +47,22 @@ export class BuiltinFirmware {
 
   /** Connects it to the processor that this thread runs. */
   attachVcpu(vcpu: Vcpu): void {
-    const device = new Firmware(this.#host(vcpu.registers), this.#tables);
+    const storage = this.#storage;
+    const made = () => new Firmware(this.#host(vcpu.registers), this.#tables);
+    let hotDrives = storage.hotDrives;
+    let firmware = made();
+    // All of its state is in guest memory: with other disks it is simply another.
+    const current = () => {
+      if (storage.hotDrives !== hotDrives) {
+        hotDrives = storage.hotDrives;
+        firmware = made();
+      }
+      return firmware;
+    };
+    const device: IoHandler = {
+      read: (offset, size) => current().read(offset, size),
+      write: (offset, size, value) => current().write(offset, size, value),
+    };
     this.#builder.ports.claim({ name: "firmware", base: FIRMWARE_PORT, length: 1, device });
   }
 
@@ -90,7 +87,7 @@ export class BuiltinFirmware {
       bus: mmio,
       rom: this.#memory.rom.bytes.subarray(-ROM_BYTES),
       clock,
-      drives: this.#drives,
+      drives: [...this.#storage.drives, ...this.#storage.hotDrives].map(firmwareDrive),
       config: {
         memoryMap: firmwareMemoryMap(config.ramBytes),
         bootOrder: config.bootOrder,
@@ -114,6 +111,29 @@ export class BuiltinFirmware {
     const { ports } = this.#builder;
     for (const char of `${line}\n`) ports.write(FIRMWARE_LOG_PORT, 1, char.charCodeAt(0) & 0xff);
   }
+}
+
+function firmwareDrive(
+  { config, firmwarePort: port }: Pick<PcDrive, "config" | "firmwarePort">,
+): FirmwareDrive {
+  const { kind, unit, geometry } = config;
+  if (kind === "floppy") return { kind, number: unit, port, sectorBytes: 512 };
+  if (config.interface === "virtio") {
+    // Behind the disks of both IDE channels.
+    return { kind, number: 0x80 + MAX_IDE_DRIVES + unit, port, geometry, sectorBytes: 512 };
+  }
+  return {
+    kind,
+    number: (kind === "disk" ? 0x80 : 0xe0) + unit,
+    port,
+    geometry,
+    sectorBytes: kind === "disk" ? 512 : 2048,
+    ata: {
+      pci: { bus: 0, device: 1, function: 1 },
+      channel: unit < 2 ? 0 as const : 1 as const,
+      slave: unit % 2 === 1,
+    },
+  };
 }
 
 /** ACPI, SMBIOS and MP tables: the small ones in the ROM, ACPI's at the end of low RAM. */

@@ -22,6 +22,7 @@ import type { DriveConfig, NetworkCardConfig } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import { HOTPLUG_SLOTS, PCI_HOTPLUG_PORT } from "./layout.ts";
 import type { PcPci } from "./pci.ts";
+import type { HotDrive, PcStorage } from "./storage.ts";
 import { HotSlot } from "./pci_slot.ts";
 import type { PcVirtio } from "./virtio.ts";
 
@@ -44,7 +45,7 @@ export type PluggedDevice =
     readonly backEnd: unknown;
   }
   & (
-    | { readonly kind: "disk"; readonly blk: VirtioBlk }
+    | { readonly kind: "disk"; readonly blk: VirtioBlk; readonly hotDrive: HotDrive }
     | { readonly kind: "network"; readonly card: NetworkCard }
   );
 
@@ -82,20 +83,27 @@ interface Slot {
   plugged: { readonly part: HotSlot; readonly device: PluggedDevice } | undefined;
 }
 
+/** What of the board takes part. */
+export interface PcHotplugParts {
+  readonly pci: PcPci;
+  readonly storage: PcStorage;
+  /** Gives the board's virtio devices, having loaded what they need. */
+  readonly loadVirtio: () => Promise<PcVirtio>;
+}
+
 /** See above. What changes the slots is for main alone, while all threads rest. */
 export class PcHotplug {
   readonly #builder: PcBuilder;
   readonly #pci: PcPci;
-  readonly #loadVirtio: () => Promise<PcVirtio>;
+  readonly #parts: PcHotplugParts;
   readonly #state: InstanceType<typeof HotplugState>;
   readonly #slots: readonly Slot[];
   readonly #registers: AcpiPciHotplug;
 
-  /** @param loadVirtio Gives the board's virtio devices, having loaded what they need. */
-  constructor(builder: PcBuilder, pci: PcPci, loadVirtio: () => Promise<PcVirtio>) {
+  constructor(builder: PcBuilder, parts: PcHotplugParts) {
     const b = this.#builder = builder;
-    const { pm, pmLock } = this.#pci = pci;
-    this.#loadVirtio = loadVirtio;
+    const { pm, pmLock } = this.#pci = parts.pci;
+    this.#parts = parts;
     this.#state = b.state(HotplugState);
     this.#slots = HOTPLUG_SLOTS.map((number): Slot => ({
       number,
@@ -192,6 +200,7 @@ export class PcHotplug {
     slot.state.length = text.length;
     await this.#changed(slot);
     slot.plugged?.part.reset();
+    if (slot.plugged?.device.kind === "disk") insertMedium(slot.plugged.device.hotDrive);
   }
 
   /** Takes the device out of a slot. */
@@ -269,9 +278,11 @@ export class PcHotplug {
     const { backEnd } = described;
     switch (described.kind) {
       case "disk": {
-        const virtio = await this.#loadVirtio();
-        const { blk } = virtio.addDisk(described.drive, part);
-        return { kind: "disk", blk, backEnd };
+        const { storage, loadVirtio } = this.#parts;
+        const virtio = await loadVirtio();
+        const { blk, limit } = virtio.addDisk(described.drive, part);
+        const hotDrive = storage.addHotDrive(part, described.drive, limit);
+        return { kind: "disk", blk, hotDrive, backEnd };
       }
       case "network": {
         const { addNetwork } = await import("./networks.ts");
@@ -279,10 +290,16 @@ export class PcHotplug {
         const card = addNetwork(this.#builder, described.card, {
           place: part,
           name: `network in slot ${number}`,
-          virtio: isVirtio ? await this.#loadVirtio() : undefined,
+          virtio: isVirtio ? await this.#parts.loadVirtio() : undefined,
         });
         return { kind: "network", card, backEnd };
       }
     }
   }
+}
+
+/** Tells the firmware what is in the drive. */
+function insertMedium({ config: { sizeBytes = 0, readOnly }, firmwarePort }: HotDrive): void {
+  firmwarePort.setMedium({ sizeBytes, readOnly });
+  firmwarePort.state.changed = false;
 }

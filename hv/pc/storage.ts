@@ -14,6 +14,7 @@ import { floppyDriveType } from "../core/floppy_formats.ts";
 import type { RateLimit } from "../core/rate_limit.ts";
 import type { Lock } from "../core/lock.ts";
 import type { DriveSlot, PcBuilder } from "./builder.ts";
+import type { PciSlot } from "./pci_slot.ts";
 import { VERSION } from "../version.ts";
 
 const FLOPPY_IRQ = 6;
@@ -30,9 +31,17 @@ export interface PcDrive extends DriveSlot {
   readonly firmwarePort: BlockPort;
 }
 
+/** A disk that comes and goes, as the built-in firmware knows it. */
+export interface HotDrive extends Pick<PcDrive, "config" | "firmwarePort" | "limit"> {
+  /** Held while a request on the port is ended. */
+  readonly lock: Lock;
+}
+
 /** See above. */
 export class PcStorage {
   readonly drives: PcDrive[] = [];
+  /** Another list whenever a disk has come or gone. */
+  hotDrives: readonly HotDrive[] = [];
   readonly busMaster: IdeBusMaster;
   /** Guards channel 0, channel 1 and the bus master: a transfer touches both sides. */
   readonly ideLock: Lock;
@@ -62,6 +71,15 @@ export class PcStorage {
     const firmwarePort = b.blockPort(`${name}.firmware`);
     const ports = [{ port: firmwarePort, lock: b.lock(`${name}.firmware`) }];
     this.drives.push({ medium, ports, config: b.config.drives[medium], firmwarePort, limit });
+  }
+
+  /** The same for a disk in `slot`, while it is there. */
+  addHotDrive(slot: PciSlot, config: DriveConfig, limit: RateLimit | undefined): HotDrive {
+    const firmwarePort = this.#builder.blockPort("firmware", slot);
+    const drive = { config, firmwarePort, lock: slot.lock("firmware"), limit };
+    this.hotDrives = [...this.hotDrives, drive];
+    slot.onRemoval(() => this.hotDrives = this.hotDrives.filter((other) => other !== drive));
+    return drive;
   }
 
   #addFloppies(): void {

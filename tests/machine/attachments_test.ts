@@ -120,6 +120,7 @@ Deno.test("the I/O worker says which host's end it cannot open, and opens the ot
     const flushed: string[] = [];
     const parts = new HotParts({
       hotplug,
+      memory: board.memory,
       loadDisks: () => Promise.resolve(disks),
       links: [],
       descriptors,
