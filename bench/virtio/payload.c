@@ -10,7 +10,8 @@
 
 enum { QUEUE_SIZE = 256, SLOTS = 64, BLOCK = 4096, FRAME = 1600 };
 enum { PIT_CHANNEL_2 = 0x42, PIT_CONTROL = 0x43, PORT_B = 0x61, COM1 = 0x3f8, DEBUG_EXIT = 0xf4, CONFIG_ADDRESS = 0xcf8, CONFIG_DATA = 0xcfc };
-enum { VENDOR = 0x1af4, NET = 0x1041, BLK = 0x1042 };
+/* IDs of modern devices; those of transitional ones are from 1000h on (VIRTIO 1.3, 4.1.2). */
+enum { VENDOR = 0x1af4, NET = 0x1041, BLK = 0x1042, OLDER = 0x41 };
 enum { CAP_COMMON = 1, CAP_NOTIFY = 2, CAP_DEVICE = 4, CAP_VENDOR = 9 };
 enum { ACKNOWLEDGE = 1, DRIVER = 2, DRIVER_OK = 4, FEATURES_OK = 8 };
 enum { NEXT = 1, WRITE = 2 };
@@ -171,7 +172,8 @@ static int event_idx;
 static void find(uint16_t device)
 {
 	for (uint32_t function = 0; function < 256; function++) {
-		if (config_read(function, 0) != ((uint32_t)device << 16 | VENDOR))
+		uint32_t id = config_read(function, 0);
+		if (id != ((uint32_t)device << 16 | VENDOR) && id != ((uint32_t)(device - OLDER) << 16 | VENDOR))
 			continue;
 		for (int cap = config_read(function, 0x34) & 0xfc; cap; cap = config_read(function, cap + 1) & 0xfc) {
 			uint32_t head = config_read(function, cap);
