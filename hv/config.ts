@@ -1,5 +1,6 @@
 /** What a machine is to be, as a user says it, checked and filled in. */
 
+import { balloonTarget } from "./balloon.ts";
 import { MAX_CPUS } from "./control.ts";
 import type { AcceleratorChoice } from "./accel/choose.ts";
 import type { BootDevice } from "./core/drive_kind.ts";
@@ -50,6 +51,11 @@ export interface MachineOptions extends DriveLists {
   /** Names of virtio ports, at most 31: see `Machine.port`. */
   readonly ports?: readonly string[];
   /**
+   * A virtio memory balloon: the guest's free memory goes back to the host, and it can be asked for more:
+   * `Machine.balloon`. A size such as `"128M"`: what the guest is to get by with at first. Default false.
+   */
+  readonly balloon?: boolean | string | number;
+  /**
    * A virtio entropy device, filled by the host. Default false, for direct kernels, too: both
    * accelerators have RDRAND, and the device costs a thread.
    */
@@ -96,6 +102,9 @@ export interface ResolvedConfig {
   readonly serialPorts: number;
   readonly virtioConsole: boolean;
   readonly ports: readonly string[];
+  readonly balloon: boolean;
+  /** Bytes that the guest is to get by with at first. */
+  readonly balloonTarget: number;
   readonly rng: boolean;
   readonly virtioTransport: "pci" | "mmio";
   readonly virtioPacked: boolean;
@@ -122,6 +131,8 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   if (options.kernel === undefined && options.append !== undefined) {
     throw new UsageError("Cannot use a command line without a kernel: give one with --kernel");
   }
+  const ramBytes = parseMemory(options.memory ?? DEFAULT_MEMORY);
+  const { balloon } = options;
   const virtioConsole = options.console === "virtio";
   const devices = {
     drives: resolveDrives(options),
@@ -133,6 +144,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     vsock: resolveVsock(options.vsock),
     virtioConsole,
     ports: portNames(options.ports ?? []),
+    balloon: balloon !== undefined && balloon !== false,
     rng: options.rng ?? false,
     virtioTransport: options.virtioTransport ?? "pci",
   };
@@ -152,7 +164,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   }
   return {
     ...devices,
-    ramBytes: parseMemory(options.memory ?? DEFAULT_MEMORY),
+    ramBytes,
     cpus: wholeNumber("processors", options.cpus ?? 1, 1, MAX_CPUS),
     accelerator: options.accelerator ?? "auto",
     cpu: options.cpu ?? "host",
@@ -163,6 +175,9 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     append: options.append ?? "",
     kernelEntry: options.kernelEntry ?? "auto",
     serialPorts: wholeNumber("serial ports", options.serialPorts ?? (virtioConsole ? 0 : 1), 0, 4),
+    balloonTarget: typeof balloon === "string" || typeof balloon === "number"
+      ? balloonTarget(balloon, ramBytes)
+      : ramBytes,
     virtioPacked: options.virtioPacked ?? false,
     testDevices: options.testDevices ?? false,
     noReboot: options.noReboot ?? false,

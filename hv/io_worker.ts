@@ -21,6 +21,7 @@ import type { linkNetworks } from "../devices/net/link_networks.ts";
 import type { NetworkLink } from "../devices/net/network_link.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import { HotParts } from "./hot_parts.ts";
+import { returnPages } from "./return_pages.ts";
 import type { IoHandles } from "./io_parts.ts";
 import type { ServedShares } from "./serve_shares.ts";
 import type { serveVsock } from "./serve_vsock.ts";
@@ -109,6 +110,8 @@ async function run(
     const [handle, image] = [media[medium], images[medium]];
     if (handle && image) virtioDisks?.add(blk, handle, image, onError[medium]);
   }
+  const { balloon } = pc.virtio ?? {};
+  if (balloon) balloon.discard = (at, length) => returnPages(thread.memory, at, length);
   const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
   const served = Shares && ends.use(new Shares(handles, pc));
   if (vsock && serveVsock) ends.use(serveVsock(vsock, pc, descriptors));

@@ -22,6 +22,7 @@ import type { Kept } from "./accelerator_switch.ts";
 import { CurrentVm } from "./current_vm.ts";
 import type { GuestConsole } from "./console.ts";
 import { Consoles } from "./consoles.ts";
+import { Balloon } from "./balloon.ts";
 import { EndKind, Event } from "./control.ts";
 import { BUILTIN_ROM_BYTES } from "./pc/firmware_memory.ts";
 import type { ResetKind } from "./pc/builder.ts";
@@ -75,6 +76,8 @@ export class Machine implements AsyncDisposable {
   readonly console: GuestConsole;
   /** Serial ports, the debug console at port E9h, the firmware's at 402h, virtio console, ports. */
   readonly consoles: readonly GuestConsole[];
+  /** The memory balloon, where the machine has one. */
+  readonly balloon: Balloon | undefined;
   /** The display. */
   readonly screen: Screen;
   /** The keyboard. */
@@ -185,6 +188,7 @@ export class Machine implements AsyncDisposable {
       bootOrder: config.bootOrder,
       serialPorts: config.serialPorts,
       virtioConsole: config.virtioConsole,
+      balloon: config.balloon,
       ports: config.ports,
       rng: config.rng,
       virtioTransport: config.virtioTransport,
@@ -231,6 +235,10 @@ export class Machine implements AsyncDisposable {
     this.#consoles = new Consoles(pc, this.#waiter);
     this.consoles = this.#consoles.all;
     this.console = this.#consoles.main;
+    if (pc.virtio?.balloon) {
+      this.balloon = new Balloon(pc.virtio.balloon, config.ramBytes, this.#waiter);
+      this.balloon.target = config.balloonTarget;
+    }
     this.#attachments = new Attachments({
       hotplug: pc.hotplug,
       whileParked: (change) => this.#whileParked(change),

@@ -24,6 +24,8 @@ export type { AioKind } from "../devices/disk/aio_kind.ts";
 export type { ImageFormat } from "../devices/disk/image_format.ts";
 export { type ConsoleMatch, GuestConsole } from "./console.ts";
 export { HostError, UsageError, WaitError } from "./errors.ts";
+export type { BalloonStatistics } from "../devices/virtio/balloon_statistics.ts";
+export { Balloon } from "./balloon.ts";
 export { GuestPort, type TerminalSize } from "./guest_port.ts";
 export { Keyboard, type TypeOptions } from "./keyboard.ts";
 export type { ExitStatus } from "./exit_status.ts";

@@ -117,6 +117,12 @@ export const RUN: CommandSpec = {
         "how virtio devices are reached (default pci); mmio: windows of memory, told of by ACPI",
     },
     { name: "virtio-packed", help: "offer packed rings to drivers of virtio devices" },
+    { name: "balloon", help: "a virtio balloon: the guest's free memory goes back to the host" },
+    {
+      name: "balloon-target",
+      value: "SIZE",
+      help: "the same, and the guest is to get by with so much memory, e.g. 128M",
+    },
     { name: "rng", help: "a virtio entropy device, filled by the host" },
     { name: "test-devices", help: "QEMU's pc-testdev, for kvm-unit-tests" },
     HELP,

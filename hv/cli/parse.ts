@@ -126,6 +126,7 @@ export function parseRun(
     serialPorts: texts("serial")?.length,
     console: console.kind,
     ports: ports.map(({ name }) => name),
+    balloon: text("balloon-target") ?? values.balloon === true,
     rng: values.rng === true,
     virtioTransport: oneOf("virtio", text("virtio"), ["pci", "mmio"]),
     virtioPacked: values["virtio-packed"] === true,

@@ -73,6 +73,8 @@ export interface BoardConfig {
   readonly virtioConsole?: boolean;
   /** Names of virtio ports, at most `MAX_PORTS`. Default: none. */
   readonly ports?: readonly string[];
+  /** Has it a virtio balloon? Default: no. */
+  readonly balloon?: boolean;
   /** Has it a virtio entropy device? Default: no. */
   readonly rng?: boolean;
   /** How the guest reaches virtio devices; default: `"pci"`. */
@@ -90,15 +92,25 @@ export type VirtioTransportKind = "pci" | "mmio";
 
 /** Virtio devices of the board: only where there are any is their code loaded. */
 export const virtioCount = (
-  { drives, networks = [], rng = false, virtioConsole = false, ports = [], shares = [], vsock }:
-    & Pick<BoardConfig, "rng" | "virtioConsole" | "ports" | "vsock">
+  {
+    drives,
+    networks = [],
+    rng = false,
+    balloon = false,
+    virtioConsole = false,
+    ports = [],
+    shares = [],
+    vsock,
+  }:
+    & Pick<BoardConfig, "rng" | "balloon" | "virtioConsole" | "ports" | "vsock">
     & {
       readonly drives: readonly Pick<DriveConfig, "interface">[];
       readonly networks?: readonly Pick<NetworkCardConfig, "model">[];
       readonly shares?: readonly unknown[];
     },
 ): number =>
-  (rng ? 1 : 0) + (virtioConsole ? 1 : 0) + (ports.length > 0 ? 1 : 0) + shares.length +
+  (rng ? 1 : 0) + (balloon ? 1 : 0) + (virtioConsole ? 1 : 0) + (ports.length > 0 ? 1 : 0) +
+  shares.length +
   (vsock === undefined ? 0 : 1) +
   drives.filter((drive) => drive.interface === "virtio").length +
   networks.filter(({ model }) => model === "virtio").length;

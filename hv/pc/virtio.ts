@@ -17,6 +17,7 @@ import {
 } from "../../devices/virtio/virtio_mmio.ts";
 import { VirtioPci } from "../../devices/virtio/virtio_pci.ts";
 import { virtioPciState } from "../../devices/virtio/virtio_pci_state.ts";
+import { VirtioBalloon, VirtioBalloonState } from "../../devices/virtio/virtio_balloon.ts";
 import { VirtioRng } from "../../devices/virtio/virtio_rng.ts";
 import { VirtioVsock, VirtioVsockState } from "../../devices/virtio/virtio_vsock.ts";
 import { Request } from "../control.ts";
@@ -53,6 +54,7 @@ export class PcVirtio {
   readonly consoles: readonly PcConsolePort[];
   /** For the I/O worker, which connects it with the host. */
   readonly vsock: { readonly device: VirtioVsock; readonly core: VirtioCore } | undefined;
+  readonly balloon: VirtioBalloon | undefined;
   readonly #builder: PcBuilder;
   readonly #pci: PcPci;
   readonly #doorbells: PcDoorbells;
@@ -68,6 +70,10 @@ export class PcVirtio {
     if (builder.config.rng) {
       this.add("virtio rng", new VirtioRng((bytes) => crypto.getRandomValues(bytes)));
     }
+    this.balloon = builder.config.balloon
+      ? new VirtioBalloon(builder.state(VirtioBalloonState))
+      : undefined;
+    if (this.balloon) this.add("balloon", this.balloon);
     this.shares = (builder.config.shares ?? []).map(({ tag }, i) => {
       const share = new Virtio9p(tag);
       this.add(`share${i}`, share);

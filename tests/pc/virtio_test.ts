@@ -16,6 +16,7 @@ const CONFIG: BoardConfig = {
   shares: [],
   networks: [],
   vsock: undefined,
+  balloon: false,
   drives: Array.from({ length: DISKS }, (_, unit) => ({
     kind: "disk",
     interface: "virtio",
@@ -119,7 +120,7 @@ Deno.test("the tables have a window for each virtio device that the board has", 
   };
   const { pc } = new TestBoard(config);
   const count = virtioCount(config);
-  assert.equal(count, 7, "disk, entropy, console, ports, share, vsock, network");
+  assert.equal(count, 8, "disk, entropy, console, ports, share, vsock, network, balloon");
   const magic = (n: number) => pc.mmio.read(0xfec4_0000 + n * 0x1000, 4);
   assert.equal(magic(count - 1), 0x7472_6976);
   assert.equal(magic(count), 0xffff_ffff);

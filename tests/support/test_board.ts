@@ -205,6 +205,7 @@ export const FULL_BOARD: BoardConfig = {
   ports: ["org.one", "org.two"],
   shares: [{ tag: "src" }],
   vsock: { cid: 3 },
+  balloon: true,
   testDevices: false,
   accelerator: "kvm",
 };

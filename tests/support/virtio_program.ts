@@ -6,7 +6,8 @@ import type { Payload } from "./payload.ts";
 
 const MSIX = 0xc000_0000;
 const VIRTIO = 0xc000_4000;
-const NOTIFY = VIRTIO + 0x3000;
+/** Where it is told of a queue. */
+export const NOTIFY = VIRTIO + 0x3000;
 const LOCAL_APIC = 0xfee0_0000;
 /** Vector of its message. */
 export const VECTOR = 0x50;

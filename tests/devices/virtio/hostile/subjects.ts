@@ -1,6 +1,7 @@
 /** Every virtio device, for the hostile driver: a new one is a line in each table and a file beside it. */
 
 import { VirtioDeviceId } from "../../../../devices/virtio/virtio_device.ts";
+import { balloon, balloonRequest } from "./balloon.ts";
 import { blk, blkRequest } from "./blk.ts";
 import { consoleAlone, consolePorts, consoleRequest } from "./console.ts";
 import { net, netRequest } from "./net.ts";
@@ -11,6 +12,7 @@ import type { MakeRequest, MakeSubject } from "./subject.ts";
 
 /** By name. */
 export const SUBJECTS: Readonly<Record<string, MakeSubject>> = {
+  balloon,
   blk,
   console: consoleAlone,
   ports: consolePorts,
@@ -22,6 +24,7 @@ export const SUBJECTS: Readonly<Record<string, MakeSubject>> = {
 
 /** What is asked of a device of a whole board, by the device's number. */
 export const REQUESTS: Readonly<Record<number, MakeRequest>> = {
+  [VirtioDeviceId.balloon]: balloonRequest,
   [VirtioDeviceId.block]: blkRequest,
   [VirtioDeviceId.console]: consoleRequest,
   [VirtioDeviceId.entropy]: rngRequest,
