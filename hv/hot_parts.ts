@@ -1,12 +1,12 @@
 /** The I/O worker's part of devices that come and go: it opens and closes what they have of the host. */
 
 import { attachDisk, type DiskHandle } from "../devices/disk/disk_handle.ts";
-import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { serveBlockPort, type Service } from "../devices/disk/serve_block_port.ts";
 import type { NetworkHandle } from "../devices/net/network_handle.ts";
 import type { NetworkLink } from "../devices/net/network_link.ts";
 import type { BlockPort } from "./core/block.ts";
 import type { GuestMemory } from "./core/guest_memory.ts";
+import type { DiskWriteback } from "./disk_writeback.ts";
 import type { PcHotplug, PluggedDevice } from "./pc/hotplug.ts";
 import type { DescriptorSet } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
@@ -24,8 +24,8 @@ export interface HotPartsContext {
   readonly warn: (line: string) => void;
   /** Told of what the host failed with while the guest goes on. */
   readonly failed: (path: string, error: Error) => void;
-  /** Brings all that was written onto the medium. */
-  readonly flush: (image: DiskImage, path: string) => void;
+  /** Brings onto the medium what was written. */
+  readonly writeback: DiskWriteback;
 }
 
 /** See above. */
@@ -73,13 +73,14 @@ export class HotParts {
   }
 
   async #openEnd(device: PluggedDevice): Promise<() => void> {
-    const { memory, loadDisks, links, descriptors, warn, failed, flush } = this.#context;
+    const { memory, loadDisks, links, descriptors, warn, failed, writeback } = this.#context;
     switch (device.kind) {
       case "disk": {
         const handle = device.backEnd as DiskHandle;
         const { path } = handle;
         const disks = await loadDisks();
         const image = attachDisk(handle);
+        writeback.add(image, path);
         const onError = (error: Error) => failed(path, error);
         disks.add(device.blk, handle, image, onError);
         const { firmwarePort, lock, limit } = device.hotDrive;
@@ -87,7 +88,7 @@ export class HotParts {
         return () => {
           this.#ports.delete(firmwarePort);
           disks.remove(device.blk);
-          flush(image, path);
+          writeback.remove(image);
         };
       }
       case "network": {

@@ -19,6 +19,7 @@ import type { DiskImage } from "../devices/disk/disk_image.ts";
 import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
 import type { linkNetworks } from "../devices/net/link_networks.ts";
 import type { NetworkLink } from "../devices/net/network_link.ts";
+import { DiskWriteback } from "./disk_writeback.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import { HotParts } from "./hot_parts.ts";
 import { returnPages } from "./return_pages.ts";
@@ -104,6 +105,10 @@ async function run(
   const onError = media.map((handle) => (error: Error) =>
     warnings.failed(handle?.path ?? "a drive", error)
   );
+  const writeback = new DiskWriteback(flush, () => performance.now());
+  for (const [i, image] of images.entries()) {
+    if (image !== undefined) writeback.add(image, media[i]?.path ?? "");
+  }
   using ends = new DisposableStack();
   let virtioDisks = Disks && ends.use(new Disks(thread.memory, descriptors));
   for (const { blk, medium } of pc.virtio?.disks ?? []) {
@@ -126,10 +131,11 @@ async function run(
     descriptors,
     warn,
     failed: (path, error) => warnings.failed(path, error),
-    flush,
+    writeback,
   });
   const park = async () => {
     virtioDisks?.drain();
+    writeback.writeAll();
     control.parkIo();
     await hotParts.follow();
   };
@@ -160,15 +166,14 @@ async function run(
     const due = pc.timers.run();
     if (stillMore || control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
-    descriptors.wait(Math.max(0, Math.min(due - now, next - now, networksNs)));
+    const writebackNs = writeback.serve() * 1e6;
+    descriptors.wait(Math.max(0, Math.min(due - now, next - now, networksNs, writebackNs)));
   }
   virtioDisks?.drain();
   hotParts.close();
   for (const link of links) link[Symbol.dispose]();
   // Main closes the images and the networks: it has opened them.
-  for (const [i, image] of images.entries()) {
-    if (image !== undefined) flush(image, media[i]?.path ?? "");
-  }
+  writeback.close();
   if (control.ioRequested === Request.handOver) {
     self.postMessage({ shareSessions: served?.save() ?? [] });
   }

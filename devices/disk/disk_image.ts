@@ -23,6 +23,8 @@ export interface DiskImage {
   read(offset: number, into: Uint8Array): void;
   /** Writes all of `from` at `offset`; not for a read-only image. */
   write(offset: number, from: Uint8Array): void;
+  /** Does it keep in memory what would be lost if this process were killed? Undefined: never. */
+  readonly hasUnwritten?: boolean;
   /** Returns when everything written would outlive a power failure of the host. */
   flush(): void;
   /**

@@ -10,6 +10,7 @@ import { HotParts } from "../../hv/hot_parts.ts";
 import { DescriptorSet } from "../../hv/sys/mod.ts";
 import { VirtioDisks } from "../../hv/virtio_disks.ts";
 import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
+import { DiskWriteback } from "../../hv/disk_writeback.ts";
 
 /** Main, and an I/O worker that does its part when it is asked. */
 function stage(parts: Partial<AttachmentsParts> = {}) {
@@ -126,7 +127,7 @@ Deno.test("the I/O worker says which host's end it cannot open, and opens the ot
       descriptors,
       warn: () => {},
       failed: () => {},
-      flush: (_image, path) => flushed.push(path),
+      writeback: new DiskWriteback((_image, path) => flushed.push(path), () => 0),
     });
     const good = openDiskHandle({ path: disk(folder) });
     const bad = { ...good, path: "bad", format: "qcow2", fd: -1 };

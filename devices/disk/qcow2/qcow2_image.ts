@@ -76,6 +76,11 @@ export class Qcow2Image implements DiskImage {
     );
   }
 
+  get hasUnwritten(): boolean {
+    const isWritten = this.#writer === undefined || this.#broken !== undefined;
+    return !isWritten && (this.#map.dirty || this.#unused.length > 0);
+  }
+
   read(offset: number, into: Uint8Array): void {
     const map = this.#map;
     for (let done = 0; done < into.length;) {
