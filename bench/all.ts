@@ -7,6 +7,7 @@
 import { exitCost } from "./exit_cost.ts";
 import { linuxBoot } from "./linux_boot.ts";
 import { memory } from "./memory.ts";
+import { share } from "./share.ts";
 import { softCpu } from "./soft_cpu.ts";
 import { startUp } from "./start_up.ts";
 
@@ -15,3 +16,4 @@ await memory();
 await exitCost();
 await softCpu();
 await linuxBoot();
+await share();

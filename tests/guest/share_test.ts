@@ -123,7 +123,7 @@ guestTest("a stock Linux kernel on shared directories", [
         const share = { path: directory, tag: "my-files" };
         await using machine = await Machine.start({ ...linux, share, accelerator: "soft" });
         const expect = (pattern: string | RegExp) =>
-          machine.console.expect(pattern, { timeoutMs: PATIENCE_MS });
+          machine.console.expect(pattern, { timeoutMs: 5 * PATIENCE_MS });
         await expect(prompt);
         machine.console.send("cat /mnt/my-files/text; echo answer > /mnt/my-files/answer\n");
         await expect(/\nfrom the host\r?\n/);

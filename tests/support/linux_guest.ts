@@ -22,6 +22,8 @@ export function linuxGuest(kernel: Package): string[] {
   return [kernelFile(kernel), BUSYBOX_FILE];
 }
 
+/** For a boot and for a command, ms: ends a guest that hangs, on the slowest and busiest host. */
+const LIMIT_MS = 5 * PATIENCE_MS;
 /** Its shell's. */
 export const PROMPT = "guest# ";
 const BEGIN = "<begin>\n";
@@ -76,7 +78,7 @@ export class LinuxGuest implements AsyncDisposable {
 
   /** Waits for its shell, after a start. */
   async isUp(): Promise<void> {
-    await this.machine.console.expect(PROMPT, { timeoutMs: PATIENCE_MS });
+    await this.machine.console.expect(PROMPT, { timeoutMs: LIMIT_MS });
   }
 
   /** Runs a command; what it printed. A status other than 0 fails the test. */
@@ -84,8 +86,8 @@ export class LinuxGuest implements AsyncDisposable {
     const { console } = this.machine;
     // The terminal shows what is typed, in which the marks do not occur.
     console.send(`echo "<""begin>"; ${command}; echo "<$?>"\n`);
-    const { text } = await console.expect(/<\d+>\r?\n/, { timeoutMs: PATIENCE_MS });
-    await console.expect(PROMPT, { timeoutMs: PATIENCE_MS });
+    const { text } = await console.expect(/<\d+>\r?\n/, { timeoutMs: LIMIT_MS });
+    await console.expect(PROMPT, { timeoutMs: LIMIT_MS });
     const plain = text.replaceAll("\r", "");
     const output = plain.slice(plain.indexOf(BEGIN) + BEGIN.length);
     const status = /<(\d+)>\n$/.exec(output);
