@@ -57,6 +57,8 @@ export interface MsixOptions {
   readonly barIndex: number;
   /** Offset of the capability in configuration space. */
   readonly offset: number;
+  /** Told when messages take the interrupt pin's place: the function lets it go. Under its lock. */
+  readonly onEnabled?: () => void;
 }
 
 /** See above. */
@@ -68,11 +70,13 @@ export class Msix implements Device {
   readonly #state: MsixState;
   readonly #lock: Lock;
   readonly #sendMsi: SendMsi;
+  readonly #onEnabled: (() => void) | undefined;
 
-  constructor({ state, lock, sendMsi, barIndex, offset }: MsixOptions) {
+  constructor({ state, lock, sendMsi, barIndex, offset, onEnabled }: MsixOptions) {
     this.#state = state;
     this.#lock = lock;
     this.#sendMsi = sendMsi;
+    this.#onEnabled = onEnabled;
     this.vectors = state.table.length / ENTRY_WORDS;
     if (this.vectors > MAX_VECTORS) {
       throw new Error(`Cannot have ${this.vectors} MSI-X vectors: ${MAX_VECTORS} are the most`);
@@ -150,7 +154,9 @@ export class Msix implements Device {
   }
 
   #controlWritten(control: number): void {
+    const wasEnabled = this.enabled;
     this.#state.control = control;
+    if (this.enabled && !wasEnabled) this.#onEnabled?.();
     for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
   }
 

@@ -3,8 +3,8 @@
  * transport lie, with MSI-X or, for drivers without, the interrupt pin and the ISR status.
  *
  * Devices that were there before virtio 1.0 are transitional: legacy drivers find theirs, too
- * (virtio_pci_legacy.ts). All queues are notified at one address (notify_off_multiplier 0). Left out: shared memory,
- * notification data that the device chooses.
+ * (virtio_pci_legacy.ts). All queues are notified at one address (notify_off_multiplier 0). Left out:
+ * shared memory, notification data that the device chooses.
  *
  * The structures in BARs are guarded by the device's lock, the configuration space by the bus's, which
  * comes first: the configuration access capability takes both.
@@ -109,7 +109,14 @@ export class VirtioPci implements Device, VirtioTransport {
     this.#lock = lock;
     this.#state = state;
     core.transport = this;
-    this.#msix = new Msix({ state: msixState, lock, sendMsi, barIndex: MSIX_BAR, offset: 0x40 });
+    this.#msix = new Msix({
+      state: msixState,
+      lock,
+      sendMsi,
+      barIndex: MSIX_BAR,
+      offset: 0x40,
+      onEnabled: () => this.#takeIsr(),
+    });
     this.#common = commonConfig(core, state, this.#msix.vectors);
     const { id, config } = core.device;
     const transitional = TRANSITIONAL[id];

@@ -393,3 +393,13 @@ Deno.test("a notification may tell how far the queue is, beside its number (4.1.
   core.serve(false);
   assert.equal(driver.usedIndex, 1);
 });
+
+Deno.test("the pin is let go when MSI-X takes its place (PCI 3.0, 6.8.2.3)", () => {
+  const { start, notify, line, pci } = started();
+  const driver = start();
+  driver.add({ address: 0x9000, length: 1, write: true });
+  notify();
+  assert.equal(line.level, true);
+  pci.configWrite(0x42, 2, 0x8000);
+  assert.equal(line.level, false);
+});
