@@ -3,8 +3,13 @@
 import type { SavedSession } from "../devices/9p/saved_session.ts";
 import { NinePServer } from "../devices/9p/server.ts";
 import { HostTree } from "../devices/share/host_tree.ts";
+import { descriptorLimit } from "./sys/at.ts";
 import type { IoHandles } from "./io_parts.ts";
 import type { Pc } from "./pc.ts";
+
+/** Files that a guest may have open, of all its shares; never more than a part of the process's. */
+const MAX_OPEN_FILES = 1024;
+const PART_OF_PROCESS = 4;
 
 /** See above. */
 export class ServedShares implements Disposable {
@@ -13,9 +18,11 @@ export class ServedShares implements Disposable {
 
   /** Gives the board's shares their servers, which go on where the thread before has left off. */
   constructor({ shares, shareSessions }: IoHandles, pc: Pc) {
+    const most = Math.min(MAX_OPEN_FILES, Math.floor(descriptorLimit() / PART_OF_PROCESS));
+    const openFiles = Math.max(1, Math.floor(most / Math.max(1, shares.length)));
     for (const [i, share] of (pc.virtio?.shares ?? []).entries()) {
       const tree = this.#opened.use(new HostTree(shares[i]));
-      const server = share.server = new NinePServer(tree);
+      const server = share.server = new NinePServer(tree, { openFiles });
       this.#servers.push(server);
       this.#opened.defer(() => server.reset());
       const session = shareSessions[i];

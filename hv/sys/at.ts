@@ -242,3 +242,15 @@ export function writeAt(fd: number, from: Uint8Array, offset: bigint): number {
 export function syncFile(fd: number, dataOnly: boolean): number {
   return orErrno(dataOnly ? libc.fdatasync(fd) : libc.fsync(fd));
 }
+
+const RLIMIT_NOFILE = 7;
+/** More than any process has. */
+const MANY = 1 << 30;
+
+/** Descriptors that the process may have open at a time. @throws SysError */
+export function descriptorLimit(): number {
+  const limit = new BigUint64Array(2);
+  const { getrlimit } = libc;
+  check(getrlimit(RLIMIT_NOFILE, limit), "find how many files may be open");
+  return Number(limit[0] < MANY ? limit[0] : BigInt(MANY));
+}

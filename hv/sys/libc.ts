@@ -32,6 +32,7 @@ const declarations = {
   fchmod: { parameters: ["i32", "u32"], result: "i32" },
   fstatfs: { parameters: ["i32", "buffer"], result: "i32" },
   getdents64: { parameters: ["i32", "buffer", "usize"], result: "i32" },
+  getrlimit: { parameters: ["i32", "buffer"], result: "i32" },
   openat: { parameters: ["i32", "buffer", "i32", "u32"], result: "i32" },
   /** openat2, which glibc does not wrap: the first parameter is the call's number. */
   openat2: {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { byteString, openNameByName, openPath } from "../../hv/sys/at.ts";
+import { byteString, descriptorLimit, openNameByName, openPath } from "../../hv/sys/at.ts";
 import { closeDescriptor, Errno, O_RDONLY, openDescriptor } from "../../hv/sys/mod.ts";
 
 const O_PATH = 0o10000000;
@@ -48,3 +48,9 @@ for (const [name, open] of Object.entries(ways)) {
     }
   });
 }
+
+Deno.test("the limit of open files is the one that the kernel tells", () => {
+  const limits = Deno.readTextFileSync("/proc/self/limits");
+  const [, soft] = /^Max open files +(\S+)/m.exec(limits)!;
+  assert.equal(descriptorLimit(), soft === "unlimited" ? 1 << 30 : Number(soft));
+});
