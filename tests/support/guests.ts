@@ -15,7 +15,7 @@ const AT_ONCE = 2;
 export const slowKvm: boolean = emulatesRealMode();
 
 /** Time limit for a guest to get somewhere, ms. */
-export const PATIENCE_MS = 120_000;
+export const PATIENCE_MS = 300_000;
 
 /** One guest and what is to be seen of it. */
 export interface GuestCase {
