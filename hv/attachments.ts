@@ -9,6 +9,7 @@ import { checkDrive, type DriveOptions } from "./drive_options.ts";
 import { HostError, UsageError } from "./errors.ts";
 import { describeDrive, openMedium } from "./media.ts";
 import {
+  cardOf,
   networkName,
   type NetworkOptions,
   type PortForward,
@@ -241,12 +242,12 @@ function openDisk(disk: string | Omit<DriveOptions, "interface">): HostEnd {
 /** @throws {HostError} */
 function openNetwork(options: NetworkOptions): HostEnd {
   const network = resolveNetwork(options);
-  const { model, mac, end } = network;
+  const { end } = network;
   const networks = new Networks([network]);
   return {
     name: `the network ${networkName(end)}`,
     forwards: networks.forwards,
-    device: () => ({ kind: "network", card: { model, mac } }),
+    device: () => ({ kind: "network", card: cardOf(network) }),
     backEnd: networks.handles[0],
     [Symbol.dispose]: () => networks[Symbol.dispose](),
   };

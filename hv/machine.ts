@@ -53,7 +53,7 @@ import {
   type MachineParts,
   release,
 } from "./machine_parts.ts";
-import type { PortForward } from "./network_options.ts";
+import { cardOf, type PortForward } from "./network_options.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "./screen.ts";
 import { createEventFd, EventFd } from "./sys/mod.ts";
@@ -182,7 +182,7 @@ export class Machine implements AsyncDisposable {
       firmware: image === undefined ? "builtin" : "image",
       kernelEntry: kernel?.entryFromFirmware,
       drives: this.#io.media.drives,
-      networks: config.networks.map(({ model, mac }) => ({ model, mac })),
+      networks: config.networks.map(cardOf),
       shares: config.shares.map(({ tag }) => ({ tag })),
       vsock: config.vsock && { cid: config.vsock.cid },
       bootOrder: config.bootOrder,

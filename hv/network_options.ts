@@ -2,7 +2,7 @@
 
 import { parseAddress } from "./core/ip_address.ts";
 import { UsageError } from "./errors.ts";
-import { MAX_NETWORKS, type NetworkModel } from "./pc/board_config.ts";
+import { MAX_NETWORKS, type NetworkCardConfig, type NetworkModel } from "./pc/board_config.ts";
 
 /** A network card and what it is connected to. */
 export interface NetworkOptions {
@@ -26,6 +26,8 @@ export interface NetworkOptions {
    * nobody else is in, the same every time.
    */
   readonly mac?: string;
+  /** Bytes a second that the guest may send, and as many that it may receive. Default: no limit. */
+  readonly bps?: number;
   /** Write all frames to this file, which Wireshark and tcpdump read. */
   readonly pcap?: string;
 }
@@ -59,11 +61,8 @@ export interface PortForward {
 }
 
 /** `NetworkOptions` with everything decided that does not need the host. */
-export interface ResolvedNetwork {
+export interface ResolvedNetwork extends NetworkCardConfig {
   readonly end: ResolvedEnd;
-  readonly model: NetworkModel;
-  /** Six bytes. */
-  readonly mac: Uint8Array;
   readonly pcap: string | undefined;
 }
 
@@ -82,6 +81,14 @@ export type ResolvedEnd =
 export function networkName(end: ResolvedEnd): string {
   return end.kind === "user" ? "user" : end.kind === "tap" ? end.name : end.path;
 }
+
+/** The card as the board knows it. */
+export const cardOf = (
+  { model, mac, mtu, bytesPerSecond }: ResolvedNetwork,
+): NetworkCardConfig => ({ model, mac, mtu, bytesPerSecond });
+
+/** What passt takes (passt(1), --mtu), which has no offloads: long packets are as good. */
+const PASST_MTU = 65_520;
 
 /** Every model, for messages and the command line. */
 export const NETWORK_MODELS: readonly NetworkModel[] = ["e1000", "virtio"];
@@ -112,7 +119,7 @@ export function resolveNetworks(
  * @throws {UsageError} When something cannot be.
  */
 export function resolveNetwork(
-  { end, model = "virtio", mac, pcap }: NetworkOptions,
+  { end, model = "virtio", mac, bps, pcap }: NetworkOptions,
   index?: number,
 ): ResolvedNetwork {
   if (!NETWORK_MODELS.includes(model)) {
@@ -126,7 +133,11 @@ export function resolveNetwork(
     : resolved.kind === "user" && index !== undefined
     ? Uint8Array.of(0x52, 0x54, 0x00, 0x68, 0x76, index)
     : randomMac();
-  return { end: resolved, model, mac: address, pcap };
+  if (bps !== undefined && !(Number.isFinite(bps) && bps >= 1)) {
+    throw new UsageError(`Cannot limit a network to ${bps} bytes a second: 1 or more is needed`);
+  }
+  const mtu = resolved.kind === "user" && resolved.via === "passt" ? PASST_MTU : undefined;
+  return { end: resolved, model, mac: address, mtu, bytesPerSecond: bps, pcap };
 }
 
 function resolveEnd(end: NetworkOptions["end"]): ResolvedEnd {

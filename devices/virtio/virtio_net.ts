@@ -31,6 +31,7 @@ import type { DescriptorChain } from "./descriptor_chain.ts";
 import { type VirtioDevice, type VirtioDeviceCore, VirtioDeviceId } from "./virtio_device.ts";
 import { control, isForDriver, MAX_COMMAND_BYTES } from "./virtio_net_control.ts";
 import {
+  CONFIG_MTU,
   CONFIG_PAIRS,
   CONFIG_STATUS,
   FLOWS,
@@ -60,6 +61,8 @@ export interface VirtioNetOptions {
   readonly mac: Uint8Array;
   /** Queue pairs at most, 1 to 8. */
   readonly pairs: number;
+  /** Longest packet that the other end takes, bytes; undefined: the driver is told nothing. */
+  readonly mtu?: number;
 }
 
 /** See above. */
@@ -80,9 +83,13 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     this.#state = state;
     this.#options = options;
     this.config = state.config;
-    const { pairs } = options;
-    const { MQ, VERSION_1: _, ...others } = NetFeature;
-    this.features = [...Object.values(others), ...(pairs > 1 ? [MQ] : [])];
+    const { pairs, mtu } = options;
+    const { MQ, MTU, VERSION_1: _, ...others } = NetFeature;
+    this.features = [
+      ...Object.values(others),
+      ...(pairs > 1 ? [MQ] : []),
+      ...(mtu === undefined ? [] : [MTU]),
+    ];
     this.queueSizes = [...new Array(pairs * 2).fill(QUEUE_SIZE), CONTROL_SIZE];
   }
 
@@ -98,7 +105,10 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     s.isUnplugged = isUnplugged;
     s.config.set(this.#options.mac);
     s.config[CONFIG_STATUS] = isUnplugged ? 0 : STATUS_LINK_UP;
-    s.config[CONFIG_PAIRS] = this.#options.pairs;
+    const { pairs, mtu = 0 } = this.#options;
+    s.config[CONFIG_PAIRS] = pairs;
+    s.config[CONFIG_MTU] = mtu;
+    s.config[CONFIG_MTU + 1] = mtu >> 8;
     s.receive = Receive.PROMISC;
     s.pairs = 1;
   }

@@ -7,6 +7,7 @@ export const NetFeature = {
   CSUM: 0,
   GUEST_CSUM: 1,
   CTRL_GUEST_OFFLOADS: 2,
+  MTU: 3,
   MAC: 5,
   GUEST_TSO4: 7,
   GUEST_TSO6: 8,
@@ -23,11 +24,12 @@ export const NetFeature = {
   VERSION_1: 32,
 } as const;
 
-/** Bytes of the configuration space up to max_virtqueue_pairs (5.1.4). */
-export const CONFIG_BYTES = 10;
+/** Bytes of the configuration space up to mtu (5.1.4). */
+export const CONFIG_BYTES = 12;
 /** Offsets in it. */
 export const CONFIG_STATUS = 6;
 export const CONFIG_PAIRS = 8;
+export const CONFIG_MTU = 10;
 /** Status: the link is up. */
 export const STATUS_LINK_UP = 1;
 

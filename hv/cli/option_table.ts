@@ -76,7 +76,8 @@ export const RUN: CommandSpec = {
       name: "net",
       value: "user[,forward=tcp:2222:22][,restrict][,via=passt]|tap=NAME|socket=PATH[,listen]",
       multiple: true,
-      help: "a network card and its other end, also ,model=e1000|virtio,mac=ADDRESS,pcap=FILE; " +
+      help:
+        "a network card and its other end, also ,model=e1000|virtio,mac=ADDRESS,bps=N,pcap=FILE; " +
         "none: none (default; hv boot without an image: user)",
     },
     { name: "boot", value: "ORDER", help: "e.g. cdrom,disk (default floppy,disk,cdrom)" },

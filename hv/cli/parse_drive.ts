@@ -5,9 +5,9 @@ import { IMAGE_FORMATS } from "../../devices/disk/image_format.ts";
 import type { DiskInterface } from "../core/drive_kind.ts";
 import type { DriveOptions } from "../drive_options.ts";
 import { UsageError } from "../errors.ts";
-import { parseBytes } from "../sizes.ts";
 import { splitAtCommas } from "./commas.ts";
 import { oneOf } from "./one_of.ts";
+import { rate } from "./rate.ts";
 
 type Setting = (value: string, where: string) => Partial<DriveOptions>;
 
@@ -51,10 +51,4 @@ export function parseDrive(option: string, text: string): DriveOptions {
     }
   }
   return drive;
-}
-
-function rate(value: string, where: string): number {
-  const parsed = parseBytes(value);
-  if (parsed !== undefined) return parsed;
-  throw new UsageError(`Cannot use --${where}${value}: a number like 500, 20K or 10M is needed`);
 }

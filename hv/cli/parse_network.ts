@@ -8,9 +8,10 @@ import {
 } from "../network_options.ts";
 import type { NetworkModel } from "../pc/board_config.ts";
 import { splitAtCommas } from "./commas.ts";
+import { rate } from "./rate.ts";
 
 /** What may follow any other end. */
-const COMMON = ["model=", "mac=", "pcap="];
+const COMMON = ["model=", "mac=", "bps=", "pcap="];
 /** What may follow each: with `=` it has a value. */
 const POSSIBLE: Readonly<Record<string, readonly string[]>> = {
   user: ["forward=", "restrict", "via=", ...COMMON],
@@ -65,6 +66,7 @@ function parseNetwork(value: string): NetworkOptions {
     end: endOf(kind, first.value, all),
     model: model as NetworkModel | undefined,
     mac: all("mac=").at(-1),
+    bps: all("bps=").map((text) => rate(text, `net ${value}: bps=`)).at(-1),
     pcap: all("pcap=").at(-1),
   };
 }

@@ -33,6 +33,10 @@ export interface NetworkCardConfig {
   readonly model: NetworkModel;
   /** Its Ethernet address, six bytes. */
   readonly mac: Uint8Array;
+  /** Longest packet that its other end takes, which a virtio card tells; default: 1500. */
+  readonly mtu?: number;
+  /** What it may send, and what it may receive; undefined: everything. */
+  readonly bytesPerSecond?: number;
 }
 
 /** A shared directory. */

@@ -3,6 +3,7 @@
 import { E1000, E1000State } from "../../devices/e1000.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
 import { VirtioNet, VirtioNetState } from "../../devices/virtio/virtio_net.ts";
+import { LimitedCard } from "../core/limited_card.ts";
 import type { NetworkCard } from "../core/network.ts";
 import type { NetworkCardConfig } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
@@ -22,12 +23,14 @@ interface NetworkPlace<P> {
 /** Puts a card into a slot; `virtio` has the board's virtio devices, for a card that is one. */
 export function addNetwork(
   b: PcBuilder,
-  { model, mac }: NetworkCardConfig,
+  config: NetworkCardConfig,
   { place, name, virtio }: NetworkPlace<PciSlot> & { readonly virtio: PcVirtio | undefined },
 ): NetworkCard {
-  return model === "virtio" && virtio !== undefined
-    ? addVirtioNet(b, mac, virtio, { place, name })
+  const { model, mac } = config;
+  const card = model === "virtio" && virtio !== undefined
+    ? addVirtioNet(b, config, virtio, { place, name })
     : addE1000(b, mac, { place, name });
+  return limited(b, card, config, { place, name });
 }
 
 /** Adds the cards that the configuration names, and gives them in its order. */
@@ -36,22 +39,41 @@ export function addNetworks(
   pci: PcPci,
   virtio: PcVirtio | undefined,
 ): NetworkCard[] {
-  return b.config.networks.map(({ model, mac }, index) => {
+  return b.config.networks.map((config, index) => {
+    const { model, mac } = config;
     const name = `network${index}`;
-    return model === "virtio" && virtio !== undefined
-      ? addVirtioNet(b, mac, virtio, { place: virtio.nextPlace(), name })
-      : addE1000(b, mac, { place: pci.freeSlot(), name });
+    if (model === "virtio" && virtio !== undefined) {
+      const place = virtio.nextPlace();
+      return limited(b, addVirtioNet(b, config, virtio, { place, name }), config, { place, name });
+    }
+    const place = pci.freeSlot();
+    return limited(b, addE1000(b, mac, { place, name }), config, { place, name });
   });
+}
+
+/** The card with the limits that it is to have. */
+function limited(
+  b: PcBuilder,
+  card: NetworkCard,
+  { bytesPerSecond }: NetworkCardConfig,
+  { place, name }: NetworkPlace<VirtioPlace>,
+): NetworkCard {
+  const rates = bytesPerSecond === undefined ? undefined : { bytesPerSecond };
+  const sending = b.rateLimit(`${name} sending`, rates, place);
+  const receiving = b.rateLimit(`${name} receiving`, rates, place);
+  if (sending === undefined || receiving === undefined) return card;
+  return new LimitedCard(card, sending, receiving, () => b.control.ringIo());
 }
 
 function addVirtioNet(
   b: PcBuilder,
-  mac: Uint8Array,
+  { mac, mtu }: NetworkCardConfig,
   virtio: PcVirtio,
   { place, name }: NetworkPlace<VirtioPlace>,
 ): NetworkCard {
   const card = new VirtioNet(place.state(VirtioNetState, `${name} device`), {
     mac,
+    mtu,
     pairs: Math.min(b.config.cpus, MAX_PAIRS),
   });
   virtio.add(name, card, place);

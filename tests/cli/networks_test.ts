@@ -25,6 +25,8 @@ Deno.test("networks that cannot be are refused, with what can", async () => {
     ["run --net socket=/x,mac", USAGE, /"mac" in --net/],
     ["run --net socket=/x,mac=1:2", USAGE, /network address "1:2": six bytes/],
     ["run --net socket=/x,mac=01:00:00:00:00:01", USAGE, /first byte must be even/],
+    ["run --net user,bps=fast", USAGE, /bps=fast: a number like 500, 20K or 10M/],
+    ["run --net user,bps=0", USAGE, /Cannot limit a network to 0 bytes a second/],
     ["run --net tap=a/b", USAGE, /the interface "a\/b": a name has 1 to 15 bytes/],
     [
       `run ${"--net tap=x ".repeat(9)}`,

@@ -84,6 +84,18 @@ Deno.test("the configuration space has address, link status and queue pairs (5.1
   assert.equal(transport.configInterrupts, 1, "nothing has changed");
 });
 
+Deno.test("the longest packet is told where the other end has one of its own (5.1.4)", () => {
+  const net = new VirtioNet(new TestBench().state(VirtioNetState), {
+    mac: MAC,
+    pairs: 1,
+    mtu: 65_520,
+  });
+  net.reset();
+  assert.ok(net.features.includes(NetFeature.MTU));
+  assert.deepEqual([...net.config.subarray(10, 12)], [65_520 & 255, 65_520 >> 8]);
+  assert.ok(!card().net.features.includes(NetFeature.MTU));
+});
+
 Deno.test("a frame is sent as it is, and its buffer given back (5.1.6.2)", () => {
   const { send, net, drivers, transport } = card();
   const frame = frameTo(OTHER);
