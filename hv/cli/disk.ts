@@ -16,6 +16,7 @@ import {
 } from "../../devices/disk/qcow2/create.ts";
 import { readHeader } from "../../devices/disk/qcow2/header.ts";
 import { Qcow2Image } from "../../devices/disk/qcow2/qcow2_image.ts";
+import { writeCompressed } from "../../devices/disk/qcow2/write_compressed.ts";
 import { RawImage } from "../../devices/disk/raw_image.ts";
 import { UsageError } from "../errors.ts";
 import { parseBytes, showBytes } from "../sizes.ts";
@@ -150,12 +151,10 @@ async function convert(
   const progress = new Progress();
   try {
     await makeFile(to, { force: values.force === true }, function* (file) {
-      const target = newDisk(file, sizeBytes, options);
-      for (const done of copyDisk(source, target)) {
+      for (const done of copyInto(file, source, options)) {
         progress.show(`${from} to ${to}`, done / sizeBytes);
         yield;
       }
-      target.flush();
     });
   } finally {
     progress.end();
@@ -167,19 +166,26 @@ async function convert(
 interface NewImage {
   readonly format: ImageFormat;
   readonly clusterBytes: number;
+  /** How clusters are compressed; undefined: not at all. */
+  readonly compression: "zlib" | "zstd" | undefined;
 }
 
-function newDisk(
+function* copyInto(
   file: FileHandle,
-  sizeBytes: number,
-  { format, clusterBytes }: NewImage,
-): DiskImage {
+  source: DiskImage,
+  { format, clusterBytes, compression }: NewImage,
+): Generator<number> {
+  const { sizeBytes } = source;
   if (format === "raw") {
     file.resize(sizeBytes);
-    return new RawImage(file, sizeBytes);
+    yield* copyDisk(source, new RawImage(file, sizeBytes));
+    return;
   }
-  createQcow2(file, { sizeBytes, clusterBytes });
-  return new Qcow2Image(file, readHeader(file), sizeBytes);
+  createQcow2(file, { sizeBytes, clusterBytes, ...(compression && { compression }) });
+  if (compression !== undefined) return yield* writeCompressed(file, source);
+  const target = new Qcow2Image(file, readHeader(file), sizeBytes);
+  yield* copyDisk(source, target);
+  target.flush();
 }
 
 function newImageOptions(path: string, values: ParsedCommand["values"]): NewImage {
@@ -197,7 +203,12 @@ function newImageOptions(path: string, values: ParsedCommand["values"]): NewImag
   if (cluster !== undefined && format === "raw") {
     throw new UsageError("A raw image has no clusters: leave out --cluster, or say --format qcow2");
   }
-  return { format, clusterBytes };
+  const wanted = values.compress as string | undefined;
+  const compression = oneOf<"zlib" | "zstd">("compress", wanted, ["zlib", "zstd"]);
+  if (compression !== undefined && format === "raw") {
+    throw new UsageError("A raw image cannot be compressed: make a qcow2 image with --compress");
+  }
+  return { format, clusterBytes, compression };
 }
 
 /**

@@ -74,11 +74,15 @@ export const DISK_COMMANDS: readonly CommandSpec[] = [
         help: "of FROM, as above or vhd, vhdx, vmdk (default: what it looks like)",
       },
       CLUSTER,
+      { name: "compress", value: "zlib|zstd", help: "compress the clusters of a qcow2 image" },
       BACKING_FOLDER,
       FORCE,
       HELP,
     ],
-    examples: ["hv disk convert system.img system.qcow2"],
+    examples: [
+      "hv disk convert system.img system.qcow2",
+      "hv disk convert system.qcow2 archive.qcow2 --compress zstd",
+    ],
   },
   {
     name: "disk check",

@@ -34,7 +34,13 @@ Deno.test({
     await ok("convert b.qcow2 flat.img", cwd);
     await ok("convert b.qcow2 flat.qcow2 --cluster 64K", cwd);
     await ok("convert flat.img again.qcow2", cwd);
-    for (const copy of ["flat.img", "flat.qcow2", "again.qcow2"]) {
+    await ok("convert b.qcow2 zlib.qcow2 --compress zlib", cwd);
+    await ok("convert b.qcow2 zstd.qcow2 --compress zstd --cluster 512", cwd);
+    for (const name of ["zlib", "zstd"]) {
+      qemuCheck(`${cwd}/${name}.qcow2`);
+      assert.ok(Deno.statSync(`${cwd}/${name}.qcow2`).size < 1 << 20, `${name} makes it smaller`);
+    }
+    for (const copy of ["flat.img", "flat.qcow2", "again.qcow2", "zlib.qcow2", "zstd.qcow2"]) {
       qemuImg("compare", `${cwd}/b.qcow2`, `${cwd}/${copy}`);
     }
     qemuCheck(`${cwd}/flat.qcow2`);
@@ -96,6 +102,8 @@ Deno.test("hv disk refuses what cannot be, in a line, and leaves nothing", async
     ["disk create x.qcow2 1G --cluster 3K", 2, /--cluster 3K: a power of two/],
     ["disk create x.img 1G --cluster 4K", 2, /raw image has no clusters/],
     ["disk create x.qcow2 4000T --cluster 512", 2, /128 GiB is the most/],
+    ["disk convert raw.img x.img --compress zstd", 2, /raw image cannot be compressed/],
+    ["disk convert raw.img x.qcow2 --compress lzma", 2, /--compress lzma: zlib, zstd is possible/],
     ["disk create raw.img 1G", 2, /raw\.img: it is there; --force writes over it/],
     ["disk create x.qcow2 --backing no.img", 2, /no such file/],
     ["disk create no/x.qcow2 1G", 4, /no such file or directory/],

@@ -32,6 +32,19 @@ export function decompressCluster(
   }
 }
 
+/** The cluster as a stream, or undefined where that does not make it shorter. */
+export function compressCluster(
+  cluster: Uint8Array,
+  compression: "zlib" | "zstd",
+): Uint8Array | undefined {
+  const { deflateRawSync, zstdCompressSync } = zlib();
+  // QEMU unpacks with a window of 4 KiB.
+  const packed = compression === "zlib"
+    ? deflateRawSync(cluster, { windowBits: 12 })
+    : zstdCompressSync(cluster);
+  return packed.length < cluster.length ? packed : undefined;
+}
+
 const ZSTD_MAGIC = 0xfd2fb528;
 
 /** Length of the zstd frame at the beginning of `bytes`: the decoder wants no byte more (3.1.1). */

@@ -1,8 +1,15 @@
 /** A new qcow2 image, version 3, that has nothing in it yet. */
 
 import { type ImageFile, writeZeros } from "../image_file.ts";
-import { Extension, Field, l1EntriesFor, LAZY_REFCOUNTS, MAGIC, MAX_L1_BYTES } from "./header.ts";
-
+import {
+  Extension,
+  Field,
+  Incompatible,
+  l1EntriesFor,
+  LAZY_REFCOUNTS,
+  MAGIC,
+  MAX_L1_BYTES,
+} from "./header.ts";
 import { writeCount } from "./refcount_width.ts";
 
 /** What the image is to be. */
@@ -14,6 +21,8 @@ export interface NewQcow2 {
   /** Bits of a refcount, a power of two from 1 to 64; default 16. */
   readonly refcountBits?: number;
   readonly lazyRefcounts?: boolean;
+  /** How clusters will be compressed, if any will; default zlib. */
+  readonly compression?: "zlib" | "zstd";
   /** Read where the image has nothing: as its name is to be in the header, and its format. */
   readonly backing?: { readonly file: string; readonly format: string };
 }
@@ -85,6 +94,10 @@ function headerCluster(
   view.setBigUint64(Field.l1Position, BigInt(tables.l1Position));
   view.setBigUint64(Field.refcountTablePosition, BigInt(clusterBytes));
   view.setUint32(Field.refcountTableClusters, tables.tableClusters);
+  if (options.compression === "zstd") {
+    view.setUint32(Field.incompatible + 4, Incompatible.compressionType);
+    view.setUint8(Field.compressionType, 1);
+  }
   if (options.lazyRefcounts) view.setUint32(Field.compatible + 4, LAZY_REFCOUNTS);
   view.setUint32(Field.refcountOrder, Math.log2(tables.refcountBits));
   view.setUint32(Field.headerLength, HEADER_BYTES);

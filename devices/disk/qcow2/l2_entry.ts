@@ -51,3 +51,10 @@ export function compressedRange(high: number, low: number, clusterBits: number):
   const sectors = ((high & 0x3fff_ffff) >>> positionBits) + 1;
   return { position, length: sectors * 512 - position % 512 };
 }
+
+/** The high half of the descriptor of a stream; the low one is that of `position`. */
+export function compressedHigh(position: number, length: number, clusterBits: number): number {
+  const positionBits = 62 - (clusterBits - 8) - 32;
+  const sectors = Math.floor((position + length - 1) / 512) - Math.floor(position / 512);
+  return (COMPRESSED | sectors << positionBits | Math.floor(position / 2 ** 32)) >>> 0;
+}
