@@ -79,6 +79,7 @@ kvmTest("a message to a local APIC that there is not, or of no kind, is lost, no
       [0xfee0_0000, 0x345], // delivery mode 3: reserved
       [0xfee0_0000, 0xffff_ffff],
       [0xfee0_0004, 0], // logical, nobody's, vector 0
+      [0xfeef_f00c, 0x45], // the lowest priority of all, of whom none takes it
       [0, 0],
       [0xffff_fffc, 0xffff_ffff],
       [0xfee0_0000 + 0xffff_ffff * 2 ** 32, 0x45],

@@ -13,7 +13,8 @@ import { RequestMemory } from "../devices/virtio/hostile/request_memory.ts";
 import type { MakeRequest } from "../devices/virtio/hostile/subject.ts";
 import { REQUESTS } from "../devices/virtio/hostile/subjects.ts";
 import type { Random } from "../support/random.ts";
-import type { TestBoard } from "../support/test_board.ts";
+import type { GuestMemory } from "../../hv/core/guest_memory.ts";
+import type { IoBus } from "../../hv/core/io_bus.ts";
 
 const VIRTIO_VENDOR = 0x1af4;
 const FIRST_SLOT = 3;
@@ -25,8 +26,10 @@ const MEMORY_BARS = [1, 4];
 /** "virt", the first register of a device in memory. */
 const MAGIC = 0x7472_6976;
 /** Where queues and buffers of a device lie, 64 KiB each. */
-const AREA = 0x10_0000;
+export const AREA = 0x10_0000;
 const AREA_BYTES = 0x1_0000;
+/** Of all devices that a board may have. */
+export const AREAS_BYTES = 12 * AREA_BYTES;
 const RING_BYTES = 0x800;
 const QUEUE_SIZE = 16;
 /** ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK, one after the other. */
@@ -40,13 +43,23 @@ interface Device {
   rings: HostileSplitRing[];
 }
 
+/** Does a queue lie there, and not the buffers of its requests? */
+export const isInRing = (address: number): boolean => address % AREA_BYTES < AREA_BYTES / 2;
+
+/** What it drives. */
+export interface HostileBoard {
+  readonly pc: { readonly ports: IoBus; readonly mmio: IoBus };
+  readonly memory: GuestMemory;
+  serveIo(): void;
+}
+
 /** See above. */
 export class HostileVirtio {
-  readonly #board: TestBoard;
+  readonly #board: HostileBoard;
   readonly #ram: DataView;
   readonly #devices: Device[];
 
-  constructor(board: TestBoard) {
+  constructor(board: HostileBoard) {
     const { pc: { ports, mmio }, memory } = board;
     this.#board = board;
     this.#ram = new DataView(memory.memory.buffer, 0, memory.lowBytes);
@@ -63,7 +76,9 @@ export class HostileVirtio {
       const number = mmio.read(base + MmioRegister.DeviceID, 4);
       return [{ guest: new MmioGuest(mmio, base), number }];
     });
-    this.#devices = [...onBus, ...inMemory].map(({ guest, number }, n) => {
+    const all = [...onBus, ...inMemory];
+    if (all.length * AREA_BYTES > AREAS_BYTES) throw new Error(`${all.length} virtio devices`);
+    this.#devices = all.map(({ guest, number }, n) => {
       const request = REQUESTS[number];
       if (request === undefined) throw new Error(`no requests for virtio device ${number}`);
       const memory = new RequestMemory(this.#ram, AREA + n * AREA_BYTES + AREA_BYTES / 2);

@@ -71,7 +71,12 @@ export class PciGuest implements GuestTransport {
     write(COMMAND, 2, 7);
     write(MSIX_CONTROL, 2, random.chance(60) ? 0x8000 : 0);
     for (let vector = 0; vector < this.#vectors; vector++) {
-      const values = [0xfee0_0000, 0, 0x40 + vector, random.chance(80) ? 0 : 1];
+      // Now and then to a processor that there is not, or to none.
+      const address = random.chance(80)
+        ? 0xfee0_0000
+        : random.pick([0xfee7_7000, 0xfeef_f00c, anyValue(random, 4)]);
+      const high = random.chance(95) ? 0 : random.u32();
+      const values = [address, high, 0x40 + vector, random.chance(80) ? 0 : 1];
       values.forEach((value, i) => this.#write(this.#table + vector * 16 + i * 4, 4, value));
     }
   }
