@@ -190,9 +190,10 @@ export class VirtioBalloon implements VirtioDevice {
   }
 
   #serveStatistics(queue: Virtqueue): void {
+    const state = this.#state;
+    if (state.isHeard && !state.isAsking) return;
     const chain = queue.pop();
     if (chain === undefined) return;
-    const state = this.#state;
     if (!state.isHeard) {
       const entries = this.#entries.subarray(0, chain.read(0, this.#entries));
       this.#core.lock.with(() => {
@@ -201,8 +202,6 @@ export class VirtioBalloon implements VirtioDevice {
       });
       Atomics.add(state.heard, 0, 1);
       if (!state.isAsking) return queue.putBack(chain);
-    } else if (!state.isAsking) {
-      return queue.putBack(chain);
     }
     this.#core.lock.with(() => {
       state.isAsking = false;

@@ -31,11 +31,12 @@ Deno.test("a console on hvc0, a port on a socket whose client is slow, and one o
   const process = startHv(
     [
       ...["boot", "--accel", "soft", "--display", "none", "--console", "virtio"],
+      // Whatever hangs ends here.
+      ...["--timeout", "240"],
       ...["--port", `data=unix:${socket}`, "--port", `sums=file:${sums}`],
     ],
     { stdin: "" },
   );
-  // An hv that hangs is ended with the test, by its signal.
   try {
     const writer = process.stdin.getWriter();
     await writer.write(new TextEncoder().encode(COMMANDS));

@@ -42,6 +42,12 @@ Deno.test("numbers that cannot be are refused, with the range that can", async (
       USAGE,
       /Cannot give the guest ".*" of memory: write a size like/,
     ]),
+    [
+      "run --memory 64M --balloon-target 65M",
+      USAGE,
+      /Cannot give the guest 65 MiB by its balloon: it has 64 MiB/,
+    ],
+    ["run --balloon-target x", USAGE, /Cannot give the guest "x" of memory: write a size like/],
     ["run --memory 1000K", USAGE, /multiple of 64K|1M to 15G/],
     ["run --cpus 0", USAGE, /Cannot have 0 processors: a whole number from 1 to 64/],
     ["run --cpus 65", USAGE, /Cannot have 65 processors/],
