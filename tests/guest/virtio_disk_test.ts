@@ -68,7 +68,7 @@ guestTest("a stock Linux kernel on virtio disks", [
         const full = (await Deno.stat(path)).blocks!;
         await guest.run("fstrim /mnt");
         const trimmed = (await Deno.stat(path)).blocks!;
-        assert.ok(trimmed < full - 100 * 128, `${full} blocks before, ${trimmed} after`);
+        assert.ok(trimmed < full - 50 * 128, `${full} blocks before, ${trimmed} after`);
         await guest.run("umount /mnt && e2fsck -fn /dev/vda");
         await guest.powerOff();
         const { success, stdout } = await new Deno.Command(FSCK, { args: ["-fn", path] }).output();
