@@ -26,7 +26,7 @@ import { returnPages } from "./return_pages.ts";
 import type { IoHandles } from "./io_parts.ts";
 import type { ServedShares } from "./serve_shares.ts";
 import type { serveVsock } from "./serve_vsock.ts";
-import { DescriptorSet, EventFd, monotonicNs } from "./sys/mod.ts";
+import { DescriptorSet, EventFd, ignoreFileSizeSignal, monotonicNs } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
 
 /** What main posts to start the thread. */
@@ -95,6 +95,7 @@ async function run(
   { Disks, linkNetworks, Shares, serveVsock }: LateParts,
 ): Promise<void> {
   const { media, networks, vsock } = handles;
+  ignoreFileSizeSignal();
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
   const doorbell = new EventFd(seed.doorbell);

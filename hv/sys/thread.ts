@@ -25,6 +25,17 @@ const noTime = new Uint8Array(16);
 /** glibc's struct sigaction, which begins with the handler. */
 const action = new BigUint64Array(SIGSET_BYTES / 8 + 3);
 
+/** A write beyond RLIMIT_FSIZE. */
+const SIGXFSZ = 25;
+
+/**
+ * Has a write beyond the process's limit of file sizes (`ulimit -f`) fail with EFBIG, of which the guest
+ * hears, instead of ending the process.
+ */
+export function ignoreFileSizeSignal(): void {
+  libc.signal(SIGXFSZ, SIG_IGN);
+}
+
 let prepared = 0;
 
 /**

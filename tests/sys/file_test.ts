@@ -175,3 +175,29 @@ Deno.test("a file laid over WebAssembly memory is read as it is touched and neve
     assert.equal(addressOf(bytes) % 4096, 0);
   });
 });
+
+Deno.test("a write beyond the limit of file sizes is an error, and does not end the process", () => {
+  const path = Deno.makeTempFileSync();
+  try {
+    const script = new URL("file_size_limit.ts", import.meta.url).pathname;
+    const { code, stdout } = new Deno.Command("sh", {
+      args: [
+        "-c",
+        'ulimit -f 2097152 && exec "$@"',
+        "sh",
+        Deno.execPath(),
+        "run",
+        "-A",
+        "--no-check",
+      ]
+        .concat(script, path),
+    }).outputSync();
+    assert.equal(code, 0);
+    assert.match(
+      new TextDecoder().decode(stdout),
+      /^Cannot write to .*: file too large \(EFBIG\)$/m,
+    );
+  } finally {
+    Deno.removeSync(path);
+  }
+});
