@@ -7,7 +7,9 @@ import assert from "node:assert/strict";
 import { byte, dword, offset, word } from "../../bios/assembler.ts";
 import { DiskError } from "../../devices/disk/disk_image.ts";
 import { openDisk } from "../../devices/disk/open_disk.ts";
+import { createQcow2 } from "../../devices/disk/qcow2/create.ts";
 import { type Attachment, HostError, Machine, UsageError } from "../../hv/mod.ts";
+import { FileHandle } from "../../hv/sys/mod.ts";
 import { noKvm } from "../kvm/test_machine.ts";
 import { onEach, type Payload, rom, ROM_SEGMENT, type RomFile } from "../support/payload.ts";
 import {
@@ -223,6 +225,29 @@ onEach(`${ROUNDS} disks come and go, by request and by force, and nothing leaks`
   assert.ok(descriptors() <= open, `${descriptors() - open} descriptors are left`);
   assert.equal(word32(m, LET_GO), letGo);
 });
+
+onEach(
+  "a qcow2 image that has left has all in it, on top of what it is based on",
+  async (accel) => {
+    await using stage = await start(accel);
+    const { machine: m, disk: base, folder } = stage;
+    const path = `${folder}/top.qcow2`;
+    {
+      using file = FileHandle.open(path, { write: true, create: true });
+      createQcow2(file, { sizeBytes: DISK_BYTES, backing: { file: "disk.img", format: "raw" } });
+    }
+    for (const round of [1, 2]) {
+      const attachment = await m.attach({ disk: path });
+      await counted(m, SERVED, round);
+      await m.detach(attachment, { timeoutMs });
+      using image = openDisk({ path });
+      const sector = new Uint8Array(512);
+      image.read(512, sector);
+      assert.equal(new DataView(sector.buffer).getUint32(0, true), round);
+    }
+    assert.equal(written(base), 0, "the base is as it was");
+  },
+);
 
 onEach(
   "a guest that does not let a device go keeps it, until it is pulled",
