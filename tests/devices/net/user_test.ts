@@ -2,7 +2,14 @@
 
 import assert from "node:assert/strict";
 import { ICMP, ICMPV6, UDP } from "../../../devices/net/user/ip.ts";
-import { AF_INET, type Peer, SOCK_DGRAM, SOCK_STREAM, Socket } from "../../../hv/sys/mod.ts";
+import {
+  AF_INET,
+  IPPROTO_ICMP,
+  type Peer,
+  SOCK_DGRAM,
+  SOCK_STREAM,
+  Socket,
+} from "../../../hv/sys/mod.ts";
 import { addToSum, checksumOf } from "../../../hv/core/checksum.ts";
 import { seeded } from "../../support/random.ts";
 import {
@@ -143,6 +150,49 @@ Deno.test("the gateway answers pings (RFC 792)", () => {
   const [{ payload, protocol }] = guest.packets;
   assert.deepEqual([protocol, payload[0], payload[5]], [ICMP, 0, 7]);
   assert.equal(checksumOf(addToSum(payload, 0, payload.length)), 0);
+});
+
+/** An address of this host's that is not its loopback, and why it cannot be pinged; "": it can. */
+function pingable(): { address: Uint8Array; why: string } {
+  const found = Deno.networkInterfaces().find(({ family, address }) =>
+    family === "IPv4" && !address.startsWith("127.")
+  );
+  if (found === undefined) return { address: LOOPBACK, why: "this host has no network" };
+  const address = Uint8Array.from(found.address.split(".").map(Number));
+  try {
+    Socket.open(AF_INET, SOCK_DGRAM, IPPROTO_ICMP)[Symbol.dispose]();
+    return { address, why: "" };
+  } catch (error) {
+    return { address, why: `net.ipv4.ping_group_range: ${(error as Error).message}` };
+  }
+}
+
+const ping = pingable();
+
+Deno.test({
+  name: `a ping to another host goes out by a ping socket, and its answer comes back${
+    ping.why && `; skipped: ${ping.why}`
+  }`,
+  ignore: ping.why !== "",
+  fn() {
+    using guest = new UserGuest();
+    guest.ping(ping.address, 0x1234);
+    const reply = guest.until(() => guest.packets.find(({ protocol }) => protocol === ICMP));
+    assert.deepEqual(reply.source, ping.address);
+    assert.deepEqual([...reply.payload.subarray(4)], [0x12, 0x34, 0, 1, 1, 2, 3, 4]);
+    assert.equal(checksumOf(addToSum(reply.payload, 0, reply.payload.length)), 0);
+    assert.equal(guest.end.flows.echo, 1);
+    guest.now += 60e9;
+    guest.turn();
+    assert.equal(guest.end.flows.echo, 0, "idle, it is forgotten");
+  },
+});
+
+Deno.test("where pings may not be sent, the guest is told that they are prohibited (RFC 792)", () => {
+  using guest = new UserGuest({ restrict: true });
+  guest.ping(Uint8Array.of(198, 51, 100, 1), 1);
+  guest.turn();
+  assert.deepEqual([...guest.packets[0].payload.subarray(0, 2)], [3, 13]);
 });
 
 Deno.test("a connection to the gateway is one to the host's loopback: bytes and ends both ways", () => {
