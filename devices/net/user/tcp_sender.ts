@@ -78,6 +78,8 @@ export class TcpSender {
     if (count > distance(this.una, this.#furthest)) return false;
     if (count < 0) return true;
     if (count === 0) {
+      // Who answers probes of a closed window is not gone, however long it stays closed (RFC 9293, 3.8.6.1).
+      if (this.window === 0) this.#timeouts = 0;
       if (isBare && this.inFlight > 0 && ++this.#duplicates === DUPLICATES) this.#again();
       return true;
     }

@@ -248,6 +248,38 @@ Deno.test("a megabyte reaches the guest whole, whatever windows and losses there
   });
 });
 
+Deno.test("a guest that keeps its window closed and answers is waited for (RFC 9293, 3.8.6.1)", () => {
+  using guest = new UserGuest();
+  const { socket, port } = hostSocket(SOCK_STREAM);
+  using _socket = socket;
+  const tcp = new GuestConnection(guest, 1031, GATEWAY, port);
+  tcp.window = 0;
+  tcp.connect();
+  using host = guest.until(() => socket.accept()).socket;
+  host.send(bytesOf(100));
+  for (let probe = 0; probe < 40; probe++) {
+    const before = guest.segments(tcp.port).length;
+    guest.now += 31e9;
+    guest.until(
+      () => guest.segments(tcp.port).length > before || (guest.now += 31e9, false),
+      "a probe",
+    );
+    assert.equal(guest.segments(tcp.port).at(-1)!.data.length, 1);
+    tcp.send(ACK);
+    guest.turn();
+  }
+  tcp.forget();
+  guest.card.received.length = 0;
+  tcp.window = 1000;
+  tcp.send(ACK);
+  guest.until(() => {
+    guest.now += 1e9;
+    tcp.take();
+    return tcp.data.length === 100;
+  });
+  assert.deepEqual(Uint8Array.from(tcp.data), bytesOf(100));
+});
+
 Deno.test("what the host does not take yet stays within the window that the guest was told", () => {
   using guest = new UserGuest();
   const { socket, port } = hostSocket(SOCK_STREAM);
