@@ -31,7 +31,7 @@ export class Handler extends OperandHandler {
       return result;
     }
     const linear = this.linear(16, false);
-    if (aligned) this.#requireAligned(linear);
+    if (aligned) this.requireAligned(linear);
     const entry = this.tlbEntry(linear);
     this.code.if(this.hit(linear, entry, 16, 0), () => {
       this.code.set(result, loadVector(this.env.guest, this.place(linear, entry, 0)));
@@ -50,7 +50,7 @@ export class Handler extends OperandHandler {
       return;
     }
     const linear = this.linear(16, true);
-    if (aligned) this.#requireAligned(linear);
+    if (aligned) this.requireAligned(linear);
     const entry = this.tlbEntry(linear);
     this.code.if(this.hit(linear, entry, 16, TLB_TABLE_BYTES), () => {
       const place = this.place(linear, entry, TLB_TABLE_BYTES);
@@ -97,7 +97,8 @@ export class Handler extends OperandHandler {
     return this.let(load(this.env.state, I64, 64, this.registerOf(n), 8));
   }
 
-  #requireAligned(linear: Value): void {
+  /** #GP(0) unless `linear` is a multiple of 16. */
+  requireAligned(linear: Value): void {
     const misaligned = v.ne(v.and(linear, v.i64(15)), v.i64(0));
     this.code.if(misaligned, () => {
       // An address that is not canonical comes first: the access finds it out.

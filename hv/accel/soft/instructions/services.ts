@@ -2,6 +2,7 @@
 
 import type { Size } from "../codegen/handler.ts";
 import { ALL_SIZES, type Definition, WORD_SIZES } from "./definition.ts";
+import { MOSTLY_GENERATED } from "./mostly_generated.ts";
 import { SERVICE_NAMES, serviceCall, type ServiceName } from "./service_names.ts";
 
 const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
@@ -86,7 +87,11 @@ export const SERVICES: readonly Definition[] = SERVICE_NAMES.map((name) => {
     name,
     sizes,
     forms: FORMS[name] ?? [""],
-
-    body: (h) => h.service(serviceCall(name, h.size, h.form.includes("m"))),
+    body: (h) => {
+      const service = () => h.service(serviceCall(name, h.size, h.form.includes("m")));
+      const generated = MOSTLY_GENERATED[name];
+      if (generated === undefined) service();
+      else generated(h, service);
+    },
   };
 });
