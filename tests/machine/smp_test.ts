@@ -387,3 +387,42 @@ onEach(
     assert.match(com1, /ab+a/, "the processors took turns");
   },
 );
+
+Deno.test("no processor of the software CPU reads a time-stamp counter before another's (SDM 17.17)", async () => {
+  /** Whose turn it is, what was read last, and how often it was later than what came after it. */
+  const [TURN, LAST, WRONG] = [0x700, 0x704, 0x70c];
+  const takeTurns = (p: Payload, own: number) =>
+    p.times(2000, () => {
+      p.until("z", () => p.alu("cmp", dword(TURN), own));
+      p.rdtsc();
+      p.mov("esi", "eax");
+      p.mov("edi", "edx");
+      p.alu("sub", "eax", dword(LAST));
+      p.alu("sbb", "edx", dword(LAST + 4));
+      // CF: less than what was read before.
+      p.alu("adc", dword(WRONG), 0);
+      p.mov(dword(LAST), "esi");
+      p.mov(dword(LAST + 4), "edi");
+      p.mov(dword(TURN), 1 - own);
+    });
+  using image = rom((p) => {
+    p.realMode();
+    p.unreal();
+    startOthers(p, "other", 1);
+    takeTurns(p, 0);
+    p.exit(0x10);
+    p.label("other");
+    started(p);
+    takeTurns(p, 1);
+    p.stop();
+  });
+  await using machine = await Machine.start({
+    accelerator: "soft",
+    memory: "1M",
+    cpus: 2,
+    bios: image.path,
+  });
+  assert.equal(await exitCode(machine), 0x21);
+  assert.equal(shared(machine, WRONG), 0);
+  assert.notEqual(shared(machine, LAST), 0);
+});
