@@ -8,6 +8,7 @@ import { exitCost } from "./exit_cost.ts";
 import { linuxBoot } from "./linux_boot.ts";
 import { memory } from "./memory.ts";
 import { share } from "./share.ts";
+import { network } from "./network.ts";
 import { softCpu } from "./soft_cpu.ts";
 import { startUp } from "./start_up.ts";
 
@@ -17,3 +18,4 @@ await exitCost();
 await softCpu();
 await linuxBoot();
 await share();
+await network();
