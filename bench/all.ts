@@ -11,11 +11,13 @@ import { share } from "./share.ts";
 import { network } from "./network.ts";
 import { softCpu } from "./soft_cpu.ts";
 import { startUp } from "./start_up.ts";
+import { virtio } from "./virtio.ts";
 
 await startUp();
 await memory();
 await exitCost();
 await softCpu();
 await linuxBoot();
+await virtio();
 await share();
 await network();
