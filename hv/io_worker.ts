@@ -140,16 +140,22 @@ async function run(
     control.parkIo();
     await hotParts.follow();
   };
+  let networksNs = Infinity;
+  /** Does the work that there is; true when there is more at once. */
+  const serve = (): boolean => {
+    serveDisks(thread, images, onError);
+    hotParts.serve();
+    const more = pc.virtio?.serve() ?? false;
+    virtioDisks?.serve();
+    networksNs = serveNetworks(links);
+    return more;
+  };
   await hotParts.follow();
   await park();
   for (;;) {
     const requested = control.ioRequested;
     control.ioWakes();
-    serveDisks(thread, images, onError);
-    hotParts.serve();
-    const more = pc.virtio?.serve() ?? false;
-    virtioDisks?.serve();
-    serveNetworks(links);
+    const more = serve();
     const next = pc.timers.run();
     if (requested === Request.stop || requested === Request.handOver) break;
     if (requested === Request.park) {
@@ -159,11 +165,7 @@ async function run(
     if (more) continue;
     control.ioSleeps(next);
     // What came before the line above did not ring: look once more.
-    serveDisks(thread, images, onError);
-    hotParts.serve();
-    const stillMore = pc.virtio?.serve() ?? false;
-    virtioDisks?.serve();
-    const networksNs = serveNetworks(links);
+    const stillMore = serve();
     const due = pc.timers.run();
     if (stillMore || control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
