@@ -60,9 +60,14 @@ export class AsyncEngine implements BlockEngine {
       return this.#serial.start(request, done);
     }
     const extent = this.#extent(request);
-    if (extent === undefined) return this.#serial.start(request, done);
-    if (extent.length < request.length) return this.#split(request, done);
-    this.#transfer(request, extent, done);
+    if (extent !== undefined && extent.length < request.length) return this.#split(request, done);
+    this.#begin(request, extent, done);
+  }
+
+  /** Begins a request that lies plainly at `extent`, or that the image has to do something about. */
+  #begin(request: Transfer, extent: HostRange | undefined, done: Done): void {
+    if (extent === undefined) this.#serial.start(request, done);
+    else this.#transfer(request, extent, done);
   }
 
   #flush(done: Done): void {
@@ -108,11 +113,9 @@ export class AsyncEngine implements BlockEngine {
         const rest = part(request, at, request.length - at);
         const extent = this.#extent(rest);
         const length = Math.min(extent?.length ?? rest.length, rest.length);
-        const piece = part(rest, 0, length);
         at += length;
         underWay++;
-        if (extent === undefined) this.#serial.start(piece, ended);
-        else this.#transfer(piece, extent, ended);
+        this.#begin(part(rest, 0, length), extent, ended);
       }
       isBeginning = false;
       if (underWay === 0) done(worst);

@@ -13,7 +13,7 @@ import type { GuestMemory } from "../../hv/core/guest_memory.ts";
 import { DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
 import { DESCRIPTOR_BYTES, DescriptorFlag } from "./descriptor_table.ts";
 import type { QueueRules, Ring } from "./ring.ts";
-import { addressOf, type VirtqueueState } from "./virtqueue_state.ts";
+import { addressOf, liesInRam, type VirtqueueState } from "./virtqueue_state.ts";
 
 const LENGTH = 8;
 const ID = 12;
@@ -44,12 +44,10 @@ export class PackedRing implements Ring {
 
   isPlaced(): boolean {
     const { size, descriptors, driverArea, deviceArea } = this.#state;
-    const lies = (halves: Uint32Array, length: number, alignment: number) => {
-      const address = addressOf(halves);
-      return address % alignment === 0 && this.#memory.offsetOf(address, length) >= 0;
-    };
-    return lies(descriptors, size * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES) &&
-      lies(driverArea, EVENT_BYTES, EVENT_BYTES) && lies(deviceArea, EVENT_BYTES, EVENT_BYTES);
+    const memory = this.#memory;
+    return liesInRam(memory, descriptors, size * DESCRIPTOR_BYTES, DESCRIPTOR_BYTES) &&
+      liesInRam(memory, driverArea, EVENT_BYTES, EVENT_BYTES) &&
+      liesInRam(memory, deviceArea, EVENT_BYTES, EVENT_BYTES);
   }
 
   start(): void {

@@ -14,7 +14,7 @@ import { alignUp } from "../../hv/core/align.ts";
 import { DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
 import { DESCRIPTOR_BYTES, readDescriptors } from "./descriptor_table.ts";
 import type { QueueRules, Ring } from "./ring.ts";
-import { addressOf, type VirtqueueState } from "./virtqueue_state.ts";
+import { addressOf, liesInRam, type VirtqueueState } from "./virtqueue_state.ts";
 
 const IDX = 2;
 const RING = 4;
@@ -55,13 +55,10 @@ export class SplitRing implements Ring {
 
   isPlaced(): boolean {
     const { size, descriptors, driverArea, deviceArea } = this.#state;
-    const lies = (halves: Uint32Array, length: number, alignment: number) => {
-      const address = addressOf(halves);
-      return address % alignment === 0 && this.#memory.offsetOf(address, length) >= 0;
-    };
-    return lies(descriptors, size * DESCRIPTOR_BYTES, DESCRIPTOR_ALIGNMENT) &&
-      lies(driverArea, RING + size * HEAD_BYTES + 2, AVAIL_ALIGNMENT) &&
-      lies(deviceArea, RING + size * USED_BYTES + 2, USED_ALIGNMENT);
+    const memory = this.#memory;
+    return liesInRam(memory, descriptors, size * DESCRIPTOR_BYTES, DESCRIPTOR_ALIGNMENT) &&
+      liesInRam(memory, driverArea, RING + size * HEAD_BYTES + 2, AVAIL_ALIGNMENT) &&
+      liesInRam(memory, deviceArea, RING + size * USED_BYTES + 2, USED_ALIGNMENT);
   }
 
   start(): void {}

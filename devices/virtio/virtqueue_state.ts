@@ -4,6 +4,7 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 2.6 "Virtqueues", 4.1.4.3 (the registers).
  */
 
+import type { GuestMemory } from "../../hv/core/guest_memory.ts";
 import { flag, record, u16, u32, u32s, u8 } from "../../hv/core/record.ts";
 
 /** See above. */
@@ -43,6 +44,17 @@ export const addressOf = (halves: Uint32Array): number => halves[0] + halves[1] 
 export function setAddress(halves: Uint32Array, address: number): void {
   halves[0] = address % 2 ** 32;
   halves[1] = Math.floor(address / 2 ** 32);
+}
+
+/** Does a part of a queue, whose address is in `halves`, lie in RAM, aligned as it has to be? */
+export function liesInRam(
+  memory: GuestMemory,
+  halves: Uint32Array,
+  length: number,
+  alignment: number,
+): boolean {
+  const address = addressOf(halves);
+  return address % alignment === 0 && memory.offsetOf(address, length) >= 0;
 }
 
 /** A queue's state to what it is before a driver sets it up. */
