@@ -5,8 +5,9 @@
  * References: RFC 792, RFC 4443; icmp(7) for ping sockets (net.ipv4.ping_group_range).
  */
 
-import type { Socket, Watched } from "../../../hv/sys/mod.ts";
+import type { Socket } from "../../../hv/sys/mod.ts";
 import type { Flow, FlowContext } from "./flow.ts";
+import { FlowSocket } from "./flow_socket.ts";
 import { get16, ICMP, ICMPV6, put16, put32 } from "./ip.ts";
 import type { Output } from "./output.ts";
 
@@ -101,11 +102,7 @@ export class EchoFlow implements Flow {
   readonly #guest: Uint8Array;
   readonly #peer: Uint8Array;
   readonly #id: number;
-  readonly #socket: Socket;
-  readonly #watched: Watched;
-  readonly #onEnd: () => void;
-  #untilNs: number;
-  #isReadable = false;
+  readonly #end: FlowSocket;
 
   /** @param socket A ping socket connected to the host; the flow closes it. */
   constructor(
@@ -119,52 +116,40 @@ export class EchoFlow implements Flow {
     this.#guest = source.slice();
     this.#peer = destination.slice();
     this.#id = id;
-    this.#socket = socket;
-    this.#onEnd = onEnd;
-    this.#untilNs = context.nowNs + LIFETIME_NS;
-    this.#watched = context.descriptors.add(socket.fd, () => {
-      this.#isReadable = true;
-      context.ready(this);
-    });
-    this.#watched.await({ readable: true });
-    context.wakeAt(this.#untilNs);
+    this.#end = new FlowSocket(context, this, { socket, lifetimeNs: LIFETIME_NS, onEnd });
   }
 
   /** Sends the guest's request; the kernel puts its own identifier in. */
   send(request: Uint8Array): void {
-    this.#untilNs = this.#context.nowNs + LIFETIME_NS;
-    this.#socket.send(request);
+    this.#end.used();
+    this.#end.socket.send(request);
   }
 
   pump(): boolean {
-    while (this.#isReadable) {
+    const end = this.#end;
+    while (end.isReadable) {
       if (!this.#context.output.hasRoom) {
-        this.#watched.await({});
+        end.wait(false);
         return false;
       }
-      const length = this.#socket.receive(received);
-      if (length < 0) this.#isReadable = false;
+      const length = end.socket.receive(received);
+      if (length < 0) end.isReadable = false;
       else if (length >= HEADER_BYTES && length <= MAX_BYTES) {
         const reply = received.subarray(0, length);
         put16(reply, 4, this.#id);
         postIcmp(this.#context.output, this.#peer, this.#guest, reply);
       }
     }
-    this.#watched.await({ readable: true });
+    end.wait(true);
     return true;
   }
 
   tick(nowNs: number): number {
-    if (nowNs < this.#untilNs) return this.#untilNs;
-    this[Symbol.dispose]();
-    this.#onEnd();
-    return Infinity;
+    return this.#end.tick(nowNs);
   }
 
   [Symbol.dispose](): void {
-    this.#isReadable = false;
-    this.#watched[Symbol.dispose]();
-    this.#socket[Symbol.dispose]();
+    this.#end[Symbol.dispose]();
   }
 }
 

@@ -5,10 +5,11 @@
 
 import { Errno, type Peer, Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
 import type { Flow, FlowContext } from "./flow.ts";
+import { FlowSocket } from "./flow_socket.ts";
 import { postUnreachable, Unreachable } from "./icmp.ts";
 import { put16, UDP } from "./ip.ts";
 
-/** Idle after which a flow is forgotten (RFC 4787, REQ-5), and sooner for one that was answered: DNS. */
+/** Idle after which a flow is forgotten (RFC 4787, REQ-5). */
 const LIFETIME_NS = 120e9;
 /** Longest datagram. */
 const MAX_BYTES = 65_507;
@@ -30,48 +31,37 @@ export interface UdpAddresses {
 export class UdpFlow implements Flow {
   readonly #context: FlowContext;
   readonly #addresses: UdpAddresses;
-  readonly #socket: Socket;
-  readonly #watched: Watched;
-  readonly #onEnd: () => void;
-  #isReadable = false;
-  #untilNs: number;
+  readonly #end: FlowSocket;
 
   /** @param socket Connected; the flow closes it. */
   constructor(context: FlowContext, addresses: UdpAddresses, socket: Socket, onEnd: () => void) {
     this.#context = context;
     this.#addresses = addresses;
-    this.#socket = socket;
-    this.#onEnd = onEnd;
-    this.#untilNs = context.nowNs + LIFETIME_NS;
-    this.#watched = context.descriptors.add(socket.fd, () => {
-      this.#isReadable = true;
-      context.ready(this);
-    });
-    this.#watched.await({ readable: true });
-    context.wakeAt(this.#untilNs);
+    this.#end = new FlowSocket(context, this, { socket, lifetimeNs: LIFETIME_NS, onEnd });
   }
 
   /** The guest sends a datagram. */
   send(data: Uint8Array): void {
-    this.#untilNs = this.#context.nowNs + LIFETIME_NS;
-    const result = this.#socket.send(data);
+    this.#end.used();
+    const result = this.#end.socket.send(data);
     if (result < 0 && !wouldBlock(result)) this.#failed(-result);
   }
 
   pump(): boolean {
+    const end = this.#end;
     const { output } = this.#context;
     const { guest, guestPort, peer, peerPort } = this.#addresses;
-    for (let count = 0; this.#isReadable; count++) {
+    for (let count = 0; end.isReadable; count++) {
       if (!output.hasRoom || count === DATAGRAMS_A_TURN) {
-        this.#watched.await({});
+        end.wait(false);
         return false;
       }
-      const length = this.#socket.receive(received);
+      const length = end.socket.receive(received);
       if (length < 0) {
-        this.#isReadable = false;
+        end.isReadable = false;
         if (!wouldBlock(length)) this.#failed(-length);
       } else {
-        this.#untilNs = this.#context.nowNs + LIFETIME_NS;
+        end.used();
         output.postDatagram(
           { source: peer, destination: guest },
           { from: peerPort, to: guestPort },
@@ -79,21 +69,16 @@ export class UdpFlow implements Flow {
         );
       }
     }
-    this.#watched.await({ readable: true });
+    end.wait(true);
     return true;
   }
 
   tick(nowNs: number): number {
-    if (nowNs < this.#untilNs) return this.#untilNs;
-    this[Symbol.dispose]();
-    this.#onEnd();
-    return Infinity;
+    return this.#end.tick(nowNs);
   }
 
   [Symbol.dispose](): void {
-    this.#isReadable = false;
-    this.#watched[Symbol.dispose]();
-    this.#socket[Symbol.dispose]();
+    this.#end[Symbol.dispose]();
   }
 
   /** Nobody is there, says the host: the guest learns it as it would from a router. */
