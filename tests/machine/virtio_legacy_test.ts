@@ -1,18 +1,14 @@
 /** A virtio disk driven through its legacy interface by a program of its own, as before virtio 1.0. */
 
-import assert from "node:assert/strict";
 import { word } from "../../bios/assembler.ts";
 import { LegacyRegister as R } from "../../devices/virtio/virtio_pci_legacy.ts";
-import { Machine } from "../../hv/mod.ts";
-import { exitCode, onEach, type Payload, rom } from "../support/payload.ts";
+import { onEach, type Payload } from "../support/payload.ts";
+import { drivesDisk } from "../support/virtio_disk_program.ts";
 import {
-  DATA,
   initialisePic,
   INTERRUPTS,
   IRQ5_VECTOR,
   type ProgramQueue,
-  request,
-  STATUS,
 } from "../support/virtio_program.ts";
 
 const SLOT = 3;
@@ -56,52 +52,25 @@ function initialise(p: Payload): void {
   write(p, R.device_status, 1, 7);
 }
 
-onEach("a program drives a virtio disk by its legacy ports and its pin", async (accelerator) => {
-  const path = Deno.makeTempFileSync({ prefix: "hv-test-disk-" });
-  try {
-    const sectors = new Uint8Array(8192);
-    sectors.set(new TextEncoder().encode("moin"), 512);
-    Deno.writeFileSync(path, sectors);
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
-      p.vector(IRQ5_VECTOR, "interrupt");
-      p.mov(word(INTERRUPTS), 0);
-      initialisePic(p);
-      initialise(p);
-      request(p, 1, 0, 1, QUEUE);
-      p.mov("dx", 0x3f8);
-      for (let i = 0; i < 4; i++) {
-        p.peekByte(DATA + i);
-        p.out("dx", "al");
-      }
-      for (let number = 2; number < 9; number++) {
-        p.poke(DATA, 4, 0x2020_2030 + number);
-        request(p, number, 1, number, QUEUE);
-      }
-      p.peekByte(STATUS);
-      p.out(0xf4, "al");
-      p.label("interrupt");
-      p.mov("dx", PORTS + R.isr_status);
-      p.in("al", "dx");
-      p.inc(word(INTERRUPTS));
-      p.mov("al", 0x20);
-      p.out(0x20, "al");
-      p.iret();
-    });
-    await using machine = await Machine.start({
-      accelerator,
-      memory: "2M",
-      bios: image.path,
-      disk: { path, interface: "virtio" },
-    });
-    await machine.console.expect("moin");
-    assert.equal(await exitCode(machine), 1, "the last status is OK");
-    const written = Deno.readFileSync(path);
-    for (let number = 2; number < 9; number++) {
-      assert.equal(written[number * 512], 0x30 + number, `sector ${number}`);
-    }
-  } finally {
-    Deno.removeSync(path);
-  }
-});
+onEach(
+  "a program drives a virtio disk by its legacy ports and its pin",
+  (accelerator) =>
+    drivesDisk({
+      vector: IRQ5_VECTOR,
+      initialise(p) {
+        initialisePic(p);
+        initialise(p);
+      },
+      queue: QUEUE,
+      handler(p) {
+        p.label("interrupt");
+        p.mov("dx", PORTS + R.isr_status);
+        p.in("al", "dx");
+        p.inc(word(INTERRUPTS));
+        p.mov("al", 0x20);
+        p.out(0x20, "al");
+        p.iret();
+      },
+      options: { accelerator },
+    }),
+);
