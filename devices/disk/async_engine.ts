@@ -130,12 +130,8 @@ export class AsyncEngine implements BlockEngine {
 
   #transfer(request: Transfer, { fd, position }: HostRange, done: Done): void {
     const { op, ranges, length } = request;
-    const pieces: MemoryRange[] = [];
-    for (const range of ranges) {
-      const at = this.#memory.offsetOf(range.address, range.length);
-      if (at < 0) return done(BlockResult.ioError);
-      pieces.push({ address: this.#base + at, length: range.length });
-    }
+    const pieces = this.#pieces(ranges);
+    if (pieces === undefined) return done(BlockResult.ioError);
     this.#transfers.start({
       op,
       fd,
@@ -153,6 +149,17 @@ export class AsyncEngine implements BlockEngine {
         done(BlockResult.ok);
       },
     });
+  }
+
+  /** Where on the host; undefined unless all of it is RAM. */
+  #pieces(ranges: readonly GuestRange[]): MemoryRange[] | undefined {
+    let isRam = true;
+    const pieces = ranges.map(({ address, length }) => {
+      const at = this.#memory.offsetOf(address, length);
+      if (at < 0) isRam = false;
+      return { address: this.#base + at, length };
+    });
+    return isRam ? pieces : undefined;
   }
 
   #touch({ address, length }: GuestRange): void {

@@ -13,7 +13,10 @@ export const MAX_PIECES = 256;
  * in any order. Memory must stay until they have.
  */
 export interface TransferEngine extends Disposable {
-  /** A descriptor that can be read (poll) while results wait to be taken. */
+  /**
+   * A descriptor that can be read (poll) while results wait to be taken. There may be some before
+   * `submit` has returned, of which it does not tell.
+   */
   readonly fd: number;
   /** Most requests at once. */
   readonly depth: number;

@@ -3,7 +3,13 @@
  * shared memory: one thread asks, several serve.
  */
 
-import { addressOf, type MemoryRange, type Transfer, type TransferOp } from "../../hv/sys/mod.ts";
+import {
+  IOVEC_BYTES,
+  Iovecs,
+  type MemoryRange,
+  type Transfer,
+  type TransferOp,
+} from "../../hv/sys/mod.ts";
 import { MAX_PIECES } from "./transfer_engine.ts";
 
 /** Most requests at once. */
@@ -23,9 +29,7 @@ const SLOT_WORDS = 6;
 /** 64-bit numbers of a slot, exact to 2^53. */
 const NUMBERS = alignTo8((SLOTS + QUEUE_DEPTH * SLOT_WORDS) * 4);
 const IOVECS = NUMBERS + QUEUE_DEPTH * 16;
-const IOVEC_BYTES = 16;
 const BYTES = IOVECS + QUEUE_DEPTH * MAX_PIECES * IOVEC_BYTES;
-const HIGH = 2 ** 32;
 
 function alignTo8(n: number): number {
   return (n + 7) & ~7;
@@ -36,16 +40,14 @@ export class TransferQueue {
   readonly buffer: SharedArrayBuffer;
   readonly #words: Int32Array;
   readonly #numbers: Float64Array;
-  readonly #iovecs: Uint32Array;
-  readonly #iovecsAddress: number;
+  readonly #iovecs: Iovecs;
 
   /** A new queue, or one that another thread has made. */
   constructor(buffer: SharedArrayBuffer = new SharedArrayBuffer(BYTES)) {
     this.buffer = buffer;
     this.#words = new Int32Array(buffer, 0, NUMBERS >> 2);
     this.#numbers = new Float64Array(buffer, NUMBERS, QUEUE_DEPTH * 2);
-    this.#iovecs = new Uint32Array(buffer, IOVECS);
-    this.#iovecsAddress = addressOf(this.#iovecs);
+    this.#iovecs = new Iovecs(new Uint32Array(buffer, IOVECS));
   }
 
   // --- for the thread that asks ----------------------------------------------------------------
@@ -65,13 +67,7 @@ export class TransferQueue {
     this.#words[at + Field.token] = token;
     this.#numbers[slot * 2] = offset;
     this.#numbers[slot * 2 + 1] = length;
-    for (let i = 0; i < memory.length; i++) {
-      const piece = (slot * MAX_PIECES + i) * (IOVEC_BYTES / 4);
-      this.#iovecs[piece] = memory[i].address % HIGH;
-      this.#iovecs[piece + 1] = memory[i].address / HIGH;
-      this.#iovecs[piece + 2] = memory[i].length;
-      this.#iovecs[piece + 3] = 0;
-    }
+    this.#iovecs.put(slot * MAX_PIECES, memory);
   }
 
   /** Hands filled slots to the serving threads. */
@@ -143,7 +139,7 @@ export class TransferQueue {
       mode: this.#words[at + Field.mode],
       offset: this.#numbers[slot * 2],
       length: this.#numbers[slot * 2 + 1],
-      iovecs: this.#iovecsAddress + slot * MAX_PIECES * IOVEC_BYTES,
+      iovecs: this.#iovecs.addressAt(slot * MAX_PIECES),
     };
   }
 

@@ -23,12 +23,8 @@ export interface TransferRequest {
 
 /** Requests that are one transfer. */
 interface Batch {
-  readonly first: TransferRequest;
-  readonly requests: TransferRequest[];
-  pieces: readonly MemoryRange[];
-  length: number;
-  /** It has gone wrong together with others: from now on it is alone. */
-  readonly isAlone: boolean;
+  readonly requests: readonly TransferRequest[];
+  readonly length: number;
 }
 
 /** Longest transfer that requests are put together to, bytes: longer ones gain nothing. */
@@ -37,8 +33,10 @@ const MAX_BATCH_BYTES = 1 << 20;
 /** See above. Everything happens on the caller's thread. */
 export class Transfers implements Disposable {
   readonly engine: TransferEngine;
-  /** Batches that the engine has not been told of. */
-  #waiting: Batch[] = [];
+  /** Requests that the engine has not been told of. */
+  #waiting: TransferRequest[] = [];
+  /** Those that have gone wrong together with others: each is told how it went by itself. */
+  readonly #alone = new Set<TransferRequest>();
   /** Batches that it carries out, by token. */
   readonly #underWay = new Map<number, Batch>();
   #nextToken = 0;
@@ -55,32 +53,61 @@ export class Transfers implements Disposable {
 
   /** Has `request` begun with the next `submit`. */
   start(request: TransferRequest): void {
-    const last = this.#waiting.at(-1);
-    if (last !== undefined && follows(last, request)) {
-      if (last.requests.length === 1) last.pieces = [...last.pieces];
-      (last.pieces as MemoryRange[]).push(...request.pieces);
-      last.requests.push(request);
-      last.length += request.length;
-    } else this.#waiting.push(batchOf(request, false));
+    this.#waiting.push(request);
   }
 
   /** Begins what waits, as much as the engine takes at once. */
   submit(): void {
     const { engine } = this;
+    const waiting = this.#waiting;
     let begun = 0;
-    for (; begun < this.#waiting.length && engine.inFlight < engine.depth; begun++) {
-      const batch = this.#waiting[begun];
-      const token = this.#nextToken;
-      this.#nextToken = token + 1 >>> 0;
-      this.#underWay.set(token, batch);
-      const { op, fd, offset } = batch.first;
-      if (op === "read") engine.read(fd, offset, batch.pieces, token);
-      else if (op === "write") engine.write(fd, offset, batch.pieces, token);
-      else engine.dataSync(fd, token);
+    while (begun < waiting.length && engine.inFlight < engine.depth) {
+      begun = this.#begin(waiting, begun);
     }
     if (begun === 0) return;
-    this.#waiting = this.#waiting.slice(begun);
+    if (begun === waiting.length) waiting.length = 0;
+    else this.#waiting = waiting.slice(begun);
     engine.submit();
+  }
+
+  /** Begins request `at` with those that go with it; the number of the next. */
+  #begin(waiting: readonly TransferRequest[], at: number): number {
+    const { engine } = this;
+    const { op, fd, offset, pieces } = waiting[at];
+    const token = this.#nextToken;
+    this.#nextToken = token + 1 >>> 0;
+    const { next, length } = this.#batchFrom(waiting, at);
+    const requests = waiting.slice(at, next);
+    this.#underWay.set(token, { requests, length });
+    if (op === "flush") engine.dataSync(fd, token);
+    else {
+      const all = requests.length === 1 ? pieces : piecesOf(requests);
+      if (op === "read") engine.read(fd, offset, all, token);
+      else engine.write(fd, offset, all, token);
+    }
+    return next;
+  }
+
+  /** How far the requests from `at` on follow one another, so that they can be one transfer. */
+  #batchFrom(waiting: readonly TransferRequest[], at: number): { next: number; length: number } {
+    const first = waiting[at];
+    let { length } = first;
+    let pieces = first.pieces.length;
+    let next = at + 1;
+    const hasAlone = this.#alone.size > 0;
+    const isAlone = first.op === "flush" || (hasAlone && this.#alone.delete(first));
+    if (isAlone) return { next, length };
+    for (; next < waiting.length; next++) {
+      const request = waiting[next];
+      length += request.length;
+      pieces += request.pieces.length;
+      const follows = request.op === first.op && request.fd === first.fd &&
+        request.offset === first.offset + length - request.length &&
+        length <= MAX_BATCH_BYTES && pieces <= MAX_PIECES &&
+        !(hasAlone && this.#alone.has(request));
+      if (!follows) return { next, length: length - request.length };
+    }
+    return { next, length };
   }
 
   /** Tells requests of their ends, and begins what waited for that. How many transfers have ended. */
@@ -112,27 +139,21 @@ export class Transfers implements Disposable {
   }
 
   readonly #ended = (token: number, result: number): void => {
-    const batch = this.#underWay.get(token)!;
+    const { requests, length } = this.#underWay.get(token)!;
     this.#underWay.delete(token);
-    const { first, requests, length } = batch;
-    if (requests.length === 1) first.done(result);
+    if (requests.length === 1) requests[0].done(result);
     else if (result === length) { for (const request of requests) request.done(request.length); }
-    // Each is told how it went by itself.
-    else for (const request of requests) this.#waiting.push(batchOf(request, true));
+    else {
+      for (const request of requests) {
+        this.#alone.add(request);
+        this.#waiting.push(request);
+      }
+    }
   };
 }
 
-const batchOf = (request: TransferRequest, isAlone: boolean): Batch => ({
-  first: request,
-  requests: [request],
-  pieces: request.pieces,
-  length: request.length,
-  isAlone,
-});
-
-function follows(batch: Batch, request: TransferRequest): boolean {
-  const { first, length, pieces, isAlone } = batch;
-  return !isAlone && request.op === first.op && request.op !== "flush" && request.fd === first.fd &&
-    request.offset === first.offset + length && length + request.length <= MAX_BATCH_BYTES &&
-    pieces.length + request.pieces.length <= MAX_PIECES;
+function piecesOf(requests: readonly TransferRequest[]): MemoryRange[] {
+  const pieces: MemoryRange[] = [];
+  for (const request of requests) for (const piece of request.pieces) pieces.push(piece);
+  return pieces;
 }

@@ -8,7 +8,7 @@
  */
 
 import type { GuestMemory } from "../../hv/core/guest_memory.ts";
-import { type GuestRange, slices } from "../../hv/core/block_engine.ts";
+import { eachSlice, type GuestRange } from "../../hv/core/block_engine.ts";
 
 /** What is wrong with a queue, of which a driver without faults never hears. */
 export const VirtqueueFault = {
@@ -73,22 +73,15 @@ export class DescriptorChain {
 
   /** Copies from what the device reads, from byte `offset` on; how many bytes there were. */
   read(offset: number, into: Uint8Array): number {
-    let done = 0;
-    for (const { address, length } of slices(this.readable, offset, into.length)) {
-      const view = this.#memory.view(address, length);
-      if (view !== undefined) into.set(view, done);
-      done += length;
-    }
-    return done;
+    return eachSlice(this.readable, offset, into.length, (address, length, done) => {
+      this.#memory.copyOut(address, length, into, done);
+    });
   }
 
   /** Copies to what the device writes, from byte `offset` on; how many bytes there was room for. */
   write(offset: number, from: Uint8Array): number {
-    let done = 0;
-    for (const { address, length } of slices(this.writable, offset, from.length)) {
-      this.#memory.view(address, length)?.set(from.subarray(done, done + length));
-      done += length;
-    }
-    return done;
+    return eachSlice(this.writable, offset, from.length, (address, length, done) => {
+      this.#memory.copyIn(address, length, from, done);
+    });
   }
 }

@@ -52,6 +52,8 @@ const ID_BYTES = 20;
  * and a guest can ask for the same memory in every request, gigabytes each.
  */
 const MAX_UNDER_WAY_BYTES = 256 << 20;
+/** Requests that are taken at once. */
+const TOGETHER = 64;
 /** struct virtio_blk_discard_write_zeroes: sector (8), number of sectors (4), flags (4). */
 const RANGE_BYTES = 16;
 const UNMAP = 1;
@@ -83,10 +85,8 @@ export class VirtioBlk implements VirtioDevice {
   readonly #header = new Uint8Array(HEADER_BYTES);
   readonly #headerView = new DataView(this.#header.buffer);
   readonly #status = new Uint8Array(STATUS_BYTES);
-  /** The queue that is being served: the core signals for it afterwards. */
-  #serving: Virtqueue | undefined;
-  /** Other queues with requests that have ended. */
-  readonly #unsignalled = new Set<Virtqueue>();
+  /** Requests that have been taken from a queue and not begun. */
+  readonly #taken: DescriptorChain[] = [];
   /** Bytes that the engine has been told to transfer, and has not; queues that wait for that. */
   #underWayBytes = 0;
   readonly #held = new Set<Virtqueue>();
@@ -127,17 +127,36 @@ export class VirtioBlk implements VirtioDevice {
   }
 
   serve(queue: Virtqueue): void {
-    this.#serving = queue;
+    // A limit is asked before every request.
+    const most = this.#limit === undefined ? TOGETHER : 1;
     while (this.#limit?.mustWait() !== true) {
       if (this.#underWayBytes >= MAX_UNDER_WAY_BYTES) {
         this.#held.add(queue);
         break;
       }
-      const chain = queue.pop();
-      if (chain === undefined) break;
-      this.#begin(queue, chain);
+      if (!this.#beginSome(queue, most)) break;
     }
-    this.#serving = undefined;
+  }
+
+  /** Takes up to `most` requests and begins them; false: there was nothing to take. */
+  #beginSome(queue: Virtqueue, most: number): boolean {
+    const taken = this.#taken;
+    queue.together(() => {
+      while (taken.length < most) {
+        const chain = queue.pop();
+        if (chain === undefined) break;
+        taken.push(chain);
+      }
+    });
+    const isAny = taken.length > 0;
+    let begun = 0;
+    while (begun < taken.length && this.#underWayBytes < MAX_UNDER_WAY_BYTES) {
+      this.#begin(queue, taken[begun++]);
+    }
+    while (taken.length > begun) queue.putBack(taken.pop()!);
+    taken.length = 0;
+    queue.signal();
+    return isAny;
   }
 
   #begin(queue: Virtqueue, chain: DescriptorChain): void {
@@ -170,8 +189,7 @@ export class VirtioBlk implements VirtioDevice {
 
   /** Tells the driver of what has ended outside of `serve`: all at once, for each may be an interrupt. */
   signal(): void {
-    for (const queue of this.#unsignalled) queue.signal();
-    this.#unsignalled.clear();
+    for (const queue of this.#core?.queues ?? []) queue.signal();
   }
 
   #read(queue: Virtqueue, chain: DescriptorChain, offset: number): void {
@@ -240,7 +258,6 @@ export class VirtioBlk implements VirtioDevice {
     const end = (result: BlockResult) => {
       if (result === BlockResult.ok) this.#finish(queue, chain, BlkStatus.OK, written);
       else this.#finish(queue, chain, BlkStatus.IOERR, 0);
-      if (queue !== this.#serving) this.#unsignalled.add(queue);
     };
     const changes = requests[0].op !== "read" && requests[0].op !== "flush";
     const mustLast = changes && this.#isWriteThrough;
@@ -278,7 +295,7 @@ export class VirtioBlk implements VirtioDevice {
     this.#status[0] = status;
     chain.write(last, this.#status);
     // Only what lies in one piece from the start counts as written (2.7.8.2).
-    queue.push(chain, written === last ? written + STATUS_BYTES : written);
+    queue.pushLater(chain, written === last ? written + STATUS_BYTES : written);
   }
 }
 

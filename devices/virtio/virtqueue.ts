@@ -36,6 +36,12 @@ interface Taken {
   written: number | undefined;
 }
 
+/** A buffer that goes back, with what was written of it. */
+interface Given {
+  readonly chain: DescriptorChain;
+  readonly written: number;
+}
+
 /** See above. */
 export class Virtqueue {
   readonly index: number;
@@ -46,6 +52,12 @@ export class Virtqueue {
   readonly #taken: Taken[] = [];
   /** Buffers that may yet be taken in this turn: a guest could add to them for ever. */
   #budget = 0;
+  /** The lock is held, for several calls. */
+  #isLocked = false;
+  /** What `signal` gives back. */
+  readonly #later: Given[] = [];
+  /** Something has been given back since the last `signal`. */
+  #isUnsignalled = false;
 
   /** @param ring The queue's ring in the form that has been negotiated. */
   constructor(index: number, state: VirtqueueState, owner: QueueOwner, ring: () => Ring) {
@@ -90,11 +102,22 @@ export class Virtqueue {
       this.#budget = 0;
       return undefined;
     }
+    return this.together(() => this.#pop());
+  }
+
+  /**
+   * Makes the calls of `body` with the device's lock taken once for all of them: for many in a row.
+   * Nothing in `body` waits, or takes the lock for itself.
+   */
+  together<T>(body: () => T): T {
+    if (this.#isLocked) return body();
     const { lock } = this.#owner;
     lock.acquire();
+    this.#isLocked = true;
     try {
-      return this.#pop();
+      return body();
     } finally {
+      this.#isLocked = false;
       lock.release();
     }
   }
@@ -129,10 +152,16 @@ export class Virtqueue {
    * @param written Bytes of what the device writes that it has written, from the first on.
    */
   push(chain: DescriptorChain, written: number): void {
-    this.#owner.lock.with(() => {
+    this.#isUnsignalled = true;
+    this.together(() => {
       if (this.#isUsable) this.#give(chain, written);
       this.#landed();
     });
+  }
+
+  /** The same with the next `signal`, together with others: for a device with many in a row. */
+  pushLater(chain: DescriptorChain, written: number): void {
+    this.#later.push({ chain, written });
   }
 
   /**
@@ -142,7 +171,8 @@ export class Virtqueue {
    * @param written For each, bytes that the device has written.
    */
   pushTogether(chains: readonly DescriptorChain[], written: readonly number[]): void {
-    this.#owner.lock.with(() => {
+    this.#isUnsignalled = true;
+    this.together(() => {
       if (this.#isUsable) this.#ring().giveTogether(chains, written);
       this.#taken.length = 0;
       for (let i = 0; i < chains.length; i++) this.#landed();
@@ -162,7 +192,7 @@ export class Virtqueue {
 
   /** Leaves the buffer that was popped last in the queue, where it is popped again the next time. */
   putBack(chain: DescriptorChain): void {
-    this.#owner.lock.with(() => {
+    this.together(() => {
       if (this.#isUsable) this.#ring().untake(chain);
       if (this.#taken.at(-1)?.chain === chain) this.#taken.pop();
       this.#budget++;
@@ -172,15 +202,20 @@ export class Virtqueue {
 
   /** Gives back a buffer whose contents are such that the device has no answer: it needs a reset. */
   reject(_chain: DescriptorChain): void {
-    this.#owner.lock.with(() => {
+    this.together(() => {
       if (this.#owner.isLive) this.#fail(VirtqueueFault.contents);
       this.#landed();
     });
   }
 
-  /** Interrupts the driver if it wants that for what has been given back. */
+  /** Gives back what was to be later, and interrupts the driver if it wants that for what it got. */
   signal(): void {
-    this.#owner.lock.with(() => {
+    const later = this.#later;
+    if (!this.#isUnsignalled && later.length === 0) return;
+    this.together(() => {
+      for (const { chain, written } of later) this.push(chain, written);
+      later.length = 0;
+      this.#isUnsignalled = false;
       if (this.#isUsable && this.#ring().wantsInterrupt()) this.#owner.interruptQueue(this.index);
     });
   }

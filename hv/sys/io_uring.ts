@@ -5,9 +5,9 @@
  * For one thread. The ring's descriptor can be read (poll) while results wait to be taken.
  */
 
-import { addressOf } from "./address.ts";
 import { Descriptor } from "./descriptor.ts";
 import { Errno, SysError } from "./errors.ts";
+import { Iovecs, type MemoryRange } from "./iovecs.ts";
 import { errno, libc } from "./libc.ts";
 import { SharedMapping } from "./memory_map.ts";
 
@@ -51,16 +51,8 @@ const Sqe = {
 } as const;
 const SQE_BYTES = 4 * SQE_WORDS;
 const CQE_BYTES = 16;
-/** struct iovec in 32-bit words: a 64-bit address and a 64-bit length. */
-const IOVEC_WORDS = 4;
 const IOVECS = 4096;
 const HIGH = 2 ** 32;
-
-/** A piece of memory at a host address, in bytes. */
-export interface MemoryRange {
-  readonly address: number;
-  readonly length: number;
-}
 
 let isThere: boolean | undefined;
 
@@ -86,8 +78,7 @@ export class IoUring extends Descriptor {
   readonly #at: { sqHead: number; sqTail: number; cqHead: number; cqTail: number; cqes: number };
   readonly #sqMask: number;
   readonly #cqMask: number;
-  readonly #iovecs = new Uint32Array(IOVECS * IOVEC_WORDS);
-  readonly #iovecsAddress = addressOf(this.#iovecs);
+  readonly #iovecs = Iovecs.ofLength(IOVECS);
   #iovecsUsed = 0;
   /** Requests that the kernel has not been told of. */
   #queued = 0;
@@ -271,16 +262,8 @@ export class IoUring extends Descriptor {
     if (this.#iovecsUsed + memory.length > IOVECS) {
       throw new RangeError(`Cannot transfer ${memory.length} pieces of memory at once`);
     }
-    const first = this.#iovecsUsed;
+    const iovecs = this.#iovecs.put(this.#iovecsUsed, memory);
     this.#iovecsUsed += memory.length;
-    for (let i = 0; i < memory.length; i++) {
-      const at = (first + i) * IOVEC_WORDS;
-      const { address, length } = memory[i];
-      this.#iovecs[at] = address % HIGH;
-      this.#iovecs[at + 1] = address / HIGH;
-      this.#iovecs[at + 2] = length;
-    }
-    const iovecs = this.#iovecsAddress + first * IOVEC_WORDS * 4;
     this.#queue(vectored, fd, offset, iovecs, memory.length, 0, token);
   }
 
@@ -303,9 +286,10 @@ export class IoUring extends Descriptor {
     sqe.fill(0, at, at + SQE_WORDS);
     sqe[at + Sqe.opcode] = opcode;
     sqe[at + Sqe.fd] = fd;
-    sqe[at + Sqe.offset] = offset % HIGH;
+    // Storing takes a number modulo 2^32.
+    sqe[at + Sqe.offset] = offset;
     sqe[at + Sqe.offset + 1] = offset / HIGH;
-    sqe[at + Sqe.address] = address % HIGH;
+    sqe[at + Sqe.address] = address;
     sqe[at + Sqe.address + 1] = address / HIGH;
     sqe[at + Sqe.length] = length;
     sqe[at + Sqe.opFlags] = opFlags;

@@ -19,8 +19,10 @@ const declarations = {
   pread: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
   pwrite: { parameters: ["i32", "buffer", "usize", "i64"], result: "i32" },
   /** The second parameter is the address of the `struct iovec`s. */
-  preadv: { parameters: ["i32", "usize", "i32", "i64"], result: "isize" },
-  pwritev: { parameters: ["i32", "usize", "i32", "i64"], result: "isize" },
+  preadv: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },
+  pwritev: { parameters: ["i32", "usize", "i32", "i64"], result: "i32" },
+  /** The same with flags (`RWF_…`). */
+  preadv2: { parameters: ["i32", "usize", "i32", "i64", "i32"], result: "i32" },
   fdatasync: { parameters: ["i32"], result: "i32" },
   statx: { parameters: ["i32", "buffer", "i32", "u32", "buffer"], result: "i32" },
   ftruncate: { parameters: ["i32", "i64"], result: "i32" },

@@ -13,6 +13,7 @@ export * from "./errors.ts";
 export * from "./event_fd.ts";
 export * from "./file.ts";
 export * from "./io_uring.ts";
+export * from "./iovecs.ts";
 export * from "./memory_map.ts";
 export * from "./poll.ts";
 export * from "./socket.ts";

@@ -3,8 +3,11 @@
 import { Errno } from "./errors.ts";
 import { errno, libc } from "./libc.ts";
 
-/** What can be asked for. */
-export const TransferOp = { read: 0, write: 1, dataSync: 2, allocate: 3 } as const;
+/**
+ * What can be asked for. `readCached` reads what the host has in memory: fewer bytes where the rest is
+ * not, and EAGAIN where nothing is.
+ */
+export const TransferOp = { read: 0, write: 1, dataSync: 2, allocate: 3, readCached: 4 } as const;
 /** One of `TransferOp`. */
 export type TransferOp = typeof TransferOp[keyof typeof TransferOp];
 
@@ -14,7 +17,7 @@ export interface Transfer {
   readonly fd: number;
   /** Byte offset in the file; exact to 2^53. */
   readonly offset: number;
-  /** For `read` and `write`: host address of `pieces` times `struct iovec`. */
+  /** For `read`, `write` and `readCached`: host address of `pieces` times `struct iovec`. */
   readonly iovecs: number;
   readonly pieces: number;
   /** For `allocate`: mode of fallocate(2) and bytes. */
@@ -22,17 +25,21 @@ export interface Transfer {
   readonly length: number;
 }
 
+const RWF_NOWAIT = 8;
+
 function start({ op, fd, offset, iovecs, pieces, mode, length }: Transfer): number {
-  const { preadv, pwritev, fdatasync, fallocate } = libc;
+  const { preadv, preadv2, pwritev, fdatasync, fallocate } = libc;
   switch (op) {
     case TransferOp.read:
-      return Number(preadv(fd, BigInt(iovecs), pieces, BigInt(offset)));
+      return preadv(fd, BigInt(iovecs), pieces, BigInt(offset));
     case TransferOp.write:
-      return Number(pwritev(fd, BigInt(iovecs), pieces, BigInt(offset)));
+      return pwritev(fd, BigInt(iovecs), pieces, BigInt(offset));
     case TransferOp.dataSync:
       return fdatasync(fd);
     case TransferOp.allocate:
       return fallocate(fd, mode, BigInt(offset), BigInt(length));
+    case TransferOp.readCached:
+      return preadv2(fd, BigInt(iovecs), pieces, BigInt(offset), RWF_NOWAIT);
   }
 }
 
