@@ -26,7 +26,7 @@ import { returnPages } from "./return_pages.ts";
 import type { IoHandles } from "./io_parts.ts";
 import type { ServedShares } from "./serve_shares.ts";
 import type { serveVsock } from "./serve_vsock.ts";
-import { DescriptorSet, EventFd, ignoreFileSizeSignal, monotonicNs } from "./sys/mod.ts";
+import { DescriptorSet, ignoreFileSizeSignal, monotonicNs } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
 
 /** What main posts to start the thread. */
@@ -98,9 +98,8 @@ async function run(
   ignoreFileSizeSignal();
   using thread = attachMachine(seed, parts);
   const { control, pc } = thread;
-  const doorbell = new EventFd(seed.doorbell);
   using descriptors = new DescriptorSet();
-  descriptors.add(doorbell.fd, () => doorbell.take()).await({ readable: true });
+  descriptors.addDoorbell(seed.doorbell);
   const images = media.map((handle) => handle && attachDisk(handle));
   const warnings = new DiskWarnings(warn, () => performance.now());
   const onError = media.map((handle) => (error: Error) =>

@@ -157,16 +157,20 @@ export class StreamEnd implements NetworkEnd {
   // --- from the peer ---------------------------------------------------------------------------
 
   #receive(card: NetworkCard): boolean {
+    this.#deliver(card);
     for (let count = 0; count < READS_A_TURN; count++) {
-      this.#deliver(card);
       if (this.#isCardFull || this.#socket === undefined) return true;
-      const result = this.#socket.receive(this.#received.subarray(this.#receivedEnd));
+      const room = this.#received.subarray(this.#receivedEnd);
+      const result = this.#socket.receive(room);
       if (wouldBlock(result)) return true;
       if (result <= 0) {
         this.#disconnect("the other end has gone");
         return true;
       }
       this.#receivedEnd += result;
+      this.#deliver(card);
+      // There was no more; what comes now ends the next wait.
+      if (result < room.length) return true;
     }
     return false;
   }

@@ -1,8 +1,7 @@
 /** The descriptors that a thread waits for, each with who is to be told. */
 
 import { Descriptor } from "./descriptor.ts";
-import { Epoll, EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT } from "./epoll.ts";
-import { waitReadable } from "./poll.ts";
+import { Epoll, EPOLLERR, EPOLLET, EPOLLHUP, EPOLLIN, EPOLLOUT } from "./epoll.ts";
 
 /** What a descriptor is ready for. An error or the other end's closing is both. */
 export interface Readiness {
@@ -18,6 +17,9 @@ export interface Watched extends Disposable {
    */
   await(what: Partial<Readiness>): void;
 }
+
+/** The token of doorbells, who have no handler. */
+const DOORBELL = 0;
 
 const Ready = {
   read: { readable: true, writable: false },
@@ -36,6 +38,8 @@ export class DescriptorSet extends Descriptor {
   readonly #epoll: Epoll;
   readonly #handlers = new Map<number, (ready: Readiness) => void>();
   #nextToken = 0;
+  readonly #ready = (token: number, events: number) =>
+    this.#handlers.get(token)?.(readiness(events));
 
   constructor() {
     const epoll = new Epoll();
@@ -55,7 +59,9 @@ export class DescriptorSet extends Descriptor {
    * @throws SysError
    */
   add(fd: number, onReady: (ready: Readiness) => void): Watched {
-    do this.#nextToken = (this.#nextToken + 1) >>> 0; while (this.#handlers.has(this.#nextToken));
+    do this.#nextToken = (this.#nextToken + 1) >>> 0; while (
+      this.#nextToken === DOORBELL || this.#handlers.has(this.#nextToken)
+    );
     const token = this.#nextToken;
     this.#handlers.set(token, onReady);
     // A descriptor that nobody waits for is not in the epoll: it would report a closed peer for ever.
@@ -80,12 +86,19 @@ export class DescriptorSet extends Descriptor {
   }
 
   /**
+   * Puts an eventfd in that nobody takes from: each time that it is raised ends a wait, or the next.
+   *
+   * @throws SysError
+   */
+  addDoorbell(fd: number): void {
+    this.#epoll.add(fd, EPOLLIN | EPOLLET, DOORBELL);
+  }
+
+  /**
    * Waits until a descriptor is ready, at most `timeoutNs` (Infinity: without limit), and tells the
    * handlers of all that are; a signal ends it early.
    */
   wait(timeoutNs: number): void {
-    // Epoll has milliseconds only.
-    if (timeoutNs > 0 && !waitReadable(this.fd, timeoutNs)) return;
-    this.#epoll.wait(0, (token, events) => this.#handlers.get(token)?.(readiness(events)));
+    this.#epoll.wait(timeoutNs, this.#ready);
   }
 }

@@ -66,6 +66,12 @@ const declarations = {
   epoll_create1: { parameters: ["i32"], result: "i32" },
   epoll_ctl: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   epoll_wait: { parameters: ["i32", "buffer", "i32", "i32"], result: "i32" },
+  /** epoll_pwait2, which glibc wraps from 2.35 on: the first parameter is the call's number. */
+  epoll_pwait2: {
+    name: "syscall",
+    parameters: ["i32", "i32", "buffer", "i32", "buffer", "buffer", "usize"],
+    result: "i32",
+  },
   socket: { parameters: ["i32", "i32", "i32"], result: "i32" },
   socketpair: { parameters: ["i32", "i32", "i32", "buffer"], result: "i32" },
   connect: { parameters: ["i32", "buffer", "u32"], result: "i32" },

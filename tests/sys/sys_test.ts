@@ -7,7 +7,9 @@ import {
   cString,
   currentThreadId,
   Descriptor,
+  DescriptorSet,
   Epoll,
+  EPOLLET,
   EPOLLIN,
   Errno,
   errno,
@@ -111,8 +113,17 @@ Deno.test("a descriptor is closed once", () => {
   assert.ok(waitReadable(other.fd, 0) === false);
 });
 
-Deno.test("epoll reports the tokens of what is ready, and forgets what is removed", () => {
-  using epoll = new Epoll();
+/** On kernels of any age. */
+function epollTest(name: string, body: (epoll: Epoll) => void): void {
+  for (const isExact of [true, false]) {
+    Deno.test(`epoll ${name}${isExact ? "" : ", before Linux 5.11"}`, () => {
+      using epoll = new Epoll(isExact);
+      body(epoll);
+    });
+  }
+}
+
+epollTest("reports the tokens of what is ready, and forgets what is removed", (epoll) => {
   using first = new EventFd();
   using second = new EventFd();
   epoll.add(first.fd, EPOLLIN, 7);
@@ -121,9 +132,9 @@ Deno.test("epoll reports the tokens of what is ready, and forgets what is remove
   const note = (token: number, events: number) => seen.push([token, events]);
   assert.equal(epoll.wait(0, note), 0);
   second.signal();
-  assert.equal(epoll.wait(1000, note), 1);
+  assert.equal(epoll.wait(1e9, note), 1);
   first.signal();
-  assert.equal(epoll.wait(1000, note), 2);
+  assert.equal(epoll.wait(1e9, note), 2);
   epoll.remove(second.fd);
   assert.equal(epoll.wait(0, note), 1);
   seen.sort(([a], [b]) => a - b);
@@ -134,6 +145,38 @@ Deno.test("epoll reports the tokens of what is ready, and forgets what is remove
     [0xffff_fff0, EPOLLIN],
   ]);
   assert.throws(() => epoll.add(-1, EPOLLIN, 0), /Cannot watch descriptor -1: .*EBADF/);
+});
+
+epollTest("waits until its time limit, of nanoseconds", (epoll) => {
+  const begun = monotonicNs();
+  assert.equal(epoll.wait(100_000, () => assert.fail("nothing is ready")), 0);
+  assert.ok(monotonicNs() - begun >= 100_000);
+});
+
+epollTest("reports an edge each time that an eventfd is raised, and only then", (epoll) => {
+  using event = new EventFd();
+  epoll.add(event.fd, EPOLLIN | EPOLLET, 1);
+  const count = () => epoll.wait(0, () => {});
+  assert.equal(count(), 0);
+  for (let i = 0; i < 3; i++) {
+    event.signal();
+    event.signal();
+    assert.equal(epoll.wait(Infinity, () => {}), 1);
+    assert.equal(count(), 0, "nobody has taken from it");
+  }
+});
+
+Deno.test("a doorbell ends a wait, also one that comes later, and none without being rung", () => {
+  using descriptors = new DescriptorSet();
+  using bell = new EventFd();
+  descriptors.addDoorbell(bell.fd);
+  bell.signal();
+  descriptors.wait(Infinity);
+  bell.signal();
+  descriptors.wait(Infinity);
+  const begun = monotonicNs();
+  descriptors.wait(1e6);
+  assert.ok(monotonicNs() - begun >= 1e6);
 });
 
 Deno.test("waiting for a descriptor ends at its time limit or when it can be read", () => {
