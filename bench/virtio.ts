@@ -21,7 +21,7 @@ const DONE = 3;
 interface Work {
   readonly name: string;
   readonly device: "disk" | "net";
-  /** Turns on KVM, and on software CPUs, which are slower. */
+  /** Turns on KVM, and on software CPUs, which are slower: a second or two, to be warm for most of it. */
   readonly counts: readonly [kvm: number, soft: number];
   readonly line: (count: number) => string;
   /** What a turn is, for the table's figure. */
@@ -37,7 +37,7 @@ const WORK: readonly Work[] = [
       [1, 32].map((depth): Work => ({
         name: `${way} ${order === "seq" ? "in sequence" : "at random"}, depth ${depth}`,
         device: "disk",
-        counts: depth === 1 ? [20_000, 5000] : [100_000, 10_000],
+        counts: depth === 1 ? [100_000, 50_000] : [1_000_000, 300_000],
         line: (count) => `blk ${way} ${order} ${depth} ${count}`,
         unit: thousands,
       }))
@@ -46,14 +46,14 @@ const WORK: readonly Work[] = [
   {
     name: `send frames of ${FRAME_BYTES} bytes`,
     device: "net",
-    counts: [200_000, 10_000],
+    counts: [1_000_000, 300_000],
     line: (count) => `net send 64 ${count} ${FRAME_BYTES}`,
     unit: (perSecond) => `${figure(perSecond * FRAME_BYTES * 8 / 1e9, 2)} Gbit/s`,
   },
   {
     name: "round trip of a frame of 64 bytes",
     device: "net",
-    counts: [10_000, 3000],
+    counts: [100_000, 30_000],
     line: (count) => `net echo ${count} 64`,
     unit: (perSecond) => `${figure(1e6 / perSecond, 1)} µs`,
   },

@@ -29,6 +29,9 @@ export interface TableReader {
   readonly indirect: boolean;
 }
 
+/** A descriptor as it was read: the guest may change it at any time. */
+const words = new Uint32Array(DESCRIPTOR_BYTES / 4);
+
 /** Appends the descriptors from `first` on to `chain`. */
 export function readDescriptors(
   chain: DescriptorChain,
@@ -39,10 +42,11 @@ export function readDescriptors(
   let index = first;
   for (let count = 0; count < limit; count++) {
     if (index >= entries) return VirtqueueFault.descriptorIndex;
-    const at = table + index * DESCRIPTOR_BYTES;
-    const address = memory.readU32(at) + memory.readU32(at + 4) * 2 ** 32;
-    const length = memory.readU32(at + 8);
-    const flags = memory.readU16(at + 12);
+    memory.readU32s(table + index * DESCRIPTOR_BYTES, words);
+    const address = words[0] + words[1] * 2 ** 32;
+    const length = words[2];
+    const flags = words[3] & 0xffff;
+    const next = words[3] >>> 16;
     if ((flags & DescriptorFlag.INDIRECT) !== 0) {
       if (!indirect || (flags & DescriptorFlag.NEXT) !== 0) return VirtqueueFault.indirect;
       return readIndirect(chain, reader, address, length);
@@ -50,7 +54,7 @@ export function readDescriptors(
     const fault = chain.add(address, length, (flags & DescriptorFlag.WRITE) !== 0);
     if (fault !== VirtqueueFault.none) return fault;
     if ((flags & DescriptorFlag.NEXT) === 0) return VirtqueueFault.none;
-    index = memory.readU16(at + 14);
+    index = next;
   }
   return VirtqueueFault.chainLength;
 }

@@ -12,7 +12,7 @@
 import type { GuestMemory } from "../../hv/core/guest_memory.ts";
 import { DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
 import { DESCRIPTOR_BYTES, DescriptorFlag } from "./descriptor_table.ts";
-import type { QueueRules, Ring } from "./ring.ts";
+import type { Given, QueueRules, Ring } from "./ring.ts";
 import { addressOf, liesInRam, type VirtqueueState } from "./virtqueue_state.ts";
 
 const LENGTH = 8;
@@ -125,20 +125,15 @@ export class PackedRing implements Ring {
     return VirtqueueFault.none;
   }
 
-  give(chain: DescriptorChain, written: number): void {
-    const { at, flags } = this.#put(chain, written);
-    // All else is there before the flags say so.
-    this.#memory.storeU16(at + FLAGS, flags);
-  }
-
-  giveTogether(chains: readonly DescriptorChain[], written: readonly number[]): void {
-    const places = chains.map((chain, i) => this.#put(chain, written[i]));
-    // The driver looks at the first before all others (2.8.9).
+  give(buffers: readonly Given[]): void {
+    const places = buffers.map((buffer) => this.#put(buffer));
+    // All else is there before the flags say so, and the driver looks at the first flags before all
+    // others (2.8.9).
     for (const { at, flags } of places.reverse()) this.#memory.storeU16(at + FLAGS, flags);
   }
 
   /** All of a used descriptor but its flags, which it gives. */
-  #put(chain: DescriptorChain, written: number): { at: number; flags: number } {
+  #put({ chain, written }: Given): { at: number; flags: number } {
     const state = this.#state;
     const memory = this.#memory;
     const at = this.#at(state.used);

@@ -12,6 +12,13 @@ export interface QueueRules {
   readonly eventIndex: boolean;
 }
 
+/** A buffer that goes back. */
+export interface Given {
+  readonly chain: DescriptorChain;
+  /** Bytes of what the device may write that it has written, from the first on. */
+  readonly written: number;
+}
+
 /** See above. */
 export interface Ring {
   /** Do all of its parts lie in RAM, aligned as they have to be? */
@@ -24,10 +31,8 @@ export interface Ring {
   take(): DescriptorChain | VirtqueueFault | undefined;
   /** Leaves the buffer that was taken last where it was: it is taken again. */
   untake(chain: DescriptorChain): void;
-  /** Gives a buffer back, of which the first `written` bytes that it may write have been written. */
-  give(chain: DescriptorChain, written: number): void;
   /** Gives buffers back such that the driver sees all of them or none yet. */
-  giveTogether(chains: readonly DescriptorChain[], written: readonly number[]): void;
+  give(buffers: readonly Given[]): void;
   /** Asks the driver to notify when it makes the next buffer available. */
   wantNotifications(): void;
   /** The driver need not notify. */

@@ -13,7 +13,7 @@ import type { GuestMemory } from "../../hv/core/guest_memory.ts";
 import { alignUp } from "../../hv/core/align.ts";
 import { DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
 import { DESCRIPTOR_BYTES, readDescriptors } from "./descriptor_table.ts";
-import type { QueueRules, Ring } from "./ring.ts";
+import type { Given, QueueRules, Ring } from "./ring.ts";
 import { addressOf, liesInRam, type VirtqueueState } from "./virtqueue_state.ts";
 
 const IDX = 2;
@@ -94,29 +94,21 @@ export class SplitRing implements Ring {
     this.#state.next = wrap(this.#state.next - 1);
   }
 
-  give(chain: DescriptorChain, written: number): void {
-    this.#put(chain, written);
-    this.#publish();
-  }
-
-  giveTogether(chains: readonly DescriptorChain[], written: readonly number[]): void {
-    for (const [i, chain] of chains.entries()) this.#put(chain, written[i]);
-    this.#publish();
-  }
-
-  #put({ id }: DescriptorChain, written: number): void {
+  give(buffers: readonly Given[]): void {
     const state = this.#state;
     const memory = this.#memory;
-    const used = addressOf(state.deviceArea);
-    const at = used + RING + (state.used & (state.size - 1)) * USED_BYTES;
-    memory.writeU32(at, id);
-    memory.writeU32(at + 4, written);
-    state.used = wrap(state.used + 1);
-  }
-
-  /** The elements are there before the index says so (2.7.8.2). */
-  #publish(): void {
-    this.#memory.storeU16(addressOf(this.#state.deviceArea) + IDX, this.#state.used);
+    const area = addressOf(state.deviceArea);
+    const mask = state.size - 1;
+    let { used } = state;
+    for (const { chain, written } of buffers) {
+      const at = area + RING + (used & mask) * USED_BYTES;
+      memory.writeU32(at, chain.id);
+      memory.writeU32(at + 4, written);
+      used = wrap(used + 1);
+    }
+    state.used = used;
+    // The elements are there before the index says so (2.7.8.2).
+    memory.storeU16(area + IDX, used);
   }
 
   wantNotifications(): void {

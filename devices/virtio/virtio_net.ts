@@ -77,7 +77,6 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
   #sent: Uint8Array | undefined;
   readonly #header = new Uint8Array(NETWORK_HEADER_BYTES);
   readonly #chains: DescriptorChain[] = [];
-  readonly #written: number[] = [];
 
   constructor(state: VirtioNetState, options: VirtioNetOptions) {
     this.#state = state;
@@ -236,18 +235,15 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     this.#header[NUM_BUFFERS + 1] = chains.length >> 8;
     let header = this.#header.subarray(0, this.#headerBytes);
     let done = 0;
-    const written = this.#written;
-    written.length = 0;
     for (const chain of chains) {
       // The header is never split: the first buffer has room for it or the frame is lost.
       const start = chain.write(0, header);
       const part = chain.write(start, bytes.subarray(done, done + chain.writableBytes - start));
       header = header.subarray(start);
       done += part;
-      written.push(start + part);
+      // Whoever sees the first expects the others (5.1.6.4).
+      queue.pushLater(chain, start + part);
     }
-    // Whoever sees the first expects the others (5.1.6.4).
-    queue.pushTogether(chains, written);
     queue.signal();
   }
 

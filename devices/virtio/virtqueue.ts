@@ -10,7 +10,7 @@
 
 import type { Lock } from "../../hv/core/lock.ts";
 import { type DescriptorChain, VirtqueueFault } from "./descriptor_chain.ts";
-import type { Ring } from "./ring.ts";
+import type { Given, Ring } from "./ring.ts";
 import type { VirtqueueState } from "./virtqueue_state.ts";
 
 /** What a queue belongs to. */
@@ -34,12 +34,6 @@ export interface QueueOwner {
 interface Taken {
   readonly chain: DescriptorChain;
   written: number | undefined;
-}
-
-/** A buffer that goes back, with what was written of it. */
-interface Given {
-  readonly chain: DescriptorChain;
-  readonly written: number;
 }
 
 /** See above. */
@@ -153,41 +147,32 @@ export class Virtqueue {
    */
   push(chain: DescriptorChain, written: number): void {
     this.#isUnsignalled = true;
-    this.together(() => {
-      if (this.#isUsable) this.#give(chain, written);
-      this.#landed();
-    });
+    this.together(() => this.#give([{ chain, written }]));
   }
 
-  /** The same with the next `signal`, together with others: for a device with many in a row. */
+  /**
+   * Gives a buffer back with the next `signal`: the driver sees all such buffers or none yet. For many
+   * in a row, and where one goes with the others.
+   */
   pushLater(chain: DescriptorChain, written: number): void {
     this.#later.push({ chain, written });
   }
 
-  /**
-   * Gives buffers back such that the driver sees all of them or none yet. They are all that were taken
-   * and not given back, in their order.
-   *
-   * @param written For each, bytes that the device has written.
-   */
-  pushTogether(chains: readonly DescriptorChain[], written: readonly number[]): void {
-    this.#isUnsignalled = true;
-    this.together(() => {
-      if (this.#isUsable) this.#ring().giveTogether(chains, written);
-      this.#taken.length = 0;
-      for (let i = 0; i < chains.length; i++) this.#landed();
-    });
+  #give(buffers: readonly Given[]): void {
+    if (this.#isUsable) this.#ring().give(this.#owner.inOrder ? this.#ordered(buffers) : buffers);
+    for (let i = 0; i < buffers.length; i++) this.#landed();
   }
 
-  #give(chain: DescriptorChain, written: number): void {
-    const ring = this.#ring();
-    if (!this.#owner.inOrder) return ring.give(chain, written);
-    const entry = this.#taken.find((one) => one.chain === chain);
-    if (entry !== undefined) entry.written = written;
-    for (let first = this.#taken[0]; first?.written !== undefined; first = this.#taken[0]) {
-      ring.give(first.chain, first.written);
-      this.#taken.shift();
+  /** What is given back now that `buffers` are ready: all before which nothing else is missing. */
+  #ordered(buffers: readonly Given[]): Given[] {
+    const taken = this.#taken;
+    for (const { chain, written } of buffers) {
+      const entry = taken.find((one) => one.chain === chain);
+      if (entry !== undefined) entry.written = written;
     }
+    const firstMissing = taken.findIndex(({ written }) => written === undefined);
+    const ready = taken.splice(0, firstMissing < 0 ? taken.length : firstMissing);
+    return ready.map(({ chain, written = 0 }) => ({ chain, written }));
   }
 
   /** Leaves the buffer that was popped last in the queue, where it is popped again the next time. */
@@ -213,7 +198,7 @@ export class Virtqueue {
     const later = this.#later;
     if (!this.#isUnsignalled && later.length === 0) return;
     this.together(() => {
-      for (const { chain, written } of later) this.push(chain, written);
+      if (later.length > 0) this.#give(later);
       later.length = 0;
       this.#isUnsignalled = false;
       if (this.#isUsable && this.#ring().wantsInterrupt()) this.#owner.interruptQueue(this.index);

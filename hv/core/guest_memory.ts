@@ -133,6 +133,15 @@ export class GuestMemory {
     return offset < 0 ? 0xffff_ffff : this.#data.getUint32(offset, true);
   }
 
+  /** Reads little-endian 32-bit words of RAM, as many as fit; all ones unless all of them are RAM. */
+  readU32s(address: number, into: Uint32Array): void {
+    const { length } = into;
+    const offset = this.offsetOf(address, length * 4);
+    for (let i = 0; i < length; i++) {
+      into[i] = offset < 0 ? 0xffff_ffff : this.#data.getUint32(offset + i * 4, true);
+    }
+  }
+
   /** Writes one byte of RAM; dropped where there is none. */
   writeU8(address: number, value: number): void {
     const offset = this.offsetOf(address, 1);

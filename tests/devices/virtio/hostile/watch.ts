@@ -35,6 +35,12 @@ interface Flight {
   written?: number;
 }
 
+/** A buffer that is given back. */
+interface Gift {
+  readonly flight: Flight;
+  readonly written: number;
+}
+
 /** What is watched. */
 export interface Watched {
   readonly bench: HostileBench;
@@ -141,7 +147,7 @@ export class Watch implements StepWatch {
 
   #watchQueue(queue: Virtqueue): void {
     const { index } = queue;
-    const { beginTurn, pop, push, pushTogether, putBack, reject } = queue;
+    const { beginTurn, pop, push, pushLater, signal, putBack, reject } = queue;
     queue.beginTurn = () => {
       beginTurn.call(queue);
       this.#budgets[index] = this.#state(index).size;
@@ -161,15 +167,16 @@ export class Watch implements StepWatch {
     };
     queue.push = (chain, written) => {
       const flight = this.#flight(index, chain);
-      assert.ok(written >= 0 && written <= chain.writableBytes, `${written} bytes were written`);
-      this.counts.given++;
-      flight.written = written;
-      const before = usedMark(this.#state(index), this.#bench.ram, this.#isPacked);
-      const given = this.#isUsable(index) ? this.#given(index, flight) : [];
-      push.call(queue, chain, written);
-      if (!this.racing) checkGiven(before, given, this.#bench.ram);
-      this.#forget(index);
+      this.#gives(index, [{ flight, written }], () => push.call(queue, chain, written));
     };
+    const later: Gift[] = [];
+    queue.pushLater = (chain, written) => {
+      const flight = this.#flight(index, chain);
+      assert.ok(later.every((gift) => gift.flight !== flight), "a buffer is given back once");
+      later.push({ flight, written });
+      pushLater.call(queue, chain, written);
+    };
+    queue.signal = () => this.#gives(index, later.splice(0), () => signal.call(queue));
     queue.putBack = (chain) => {
       const flight = this.#flight(index, chain);
       const isUsable = this.#isUsable(index);
@@ -179,20 +186,6 @@ export class Watch implements StepWatch {
       if (!isUsable) return;
       const { next, nextWrap } = this.#state(index);
       assert.deepEqual([next, nextWrap], [flight.next, flight.nextWrap], "it is the next again");
-    };
-    queue.pushTogether = (chains, written) => {
-      const flights = chains.map((chain) => this.#flight(index, chain));
-      assert.equal(chains.length, this.#flying(index), "all that the device has");
-      for (const [i, flight] of flights.entries()) {
-        assert.ok(written[i] >= 0 && written[i] <= chains[i].writableBytes);
-        flight.written = written[i];
-      }
-      this.counts.given += chains.length;
-      const before = usedMark(this.#state(index), this.#bench.ram, this.#isPacked);
-      const given = this.#isUsable(index) ? flights : [];
-      pushTogether.call(queue, chains, written);
-      if (!this.racing) checkGiven(before, given, this.#bench.ram);
-      this.#forget(index);
     };
     queue.reject = (chain) => {
       this.#flight(index, chain).written = 0;
@@ -266,12 +259,27 @@ export class Watch implements StepWatch {
     return flight;
   }
 
-  /** What the driver finds when this is given back: in order, what waited for it, or not yet. */
-  #given(index: number, flight: Flight): Flight[] {
-    if (!this.#core.accepted(VirtioFeature.IN_ORDER)) return [flight];
-    const flights = this.#flights[index];
-    const end = flights.findIndex(({ written }) => written === undefined);
-    return flights.splice(0, end < 0 ? flights.length : end);
+  /** The device gives buffers back by `body`: the driver must find them, and nothing else. */
+  #gives(index: number, gifts: readonly Gift[], body: () => void): void {
+    for (const { flight, written } of gifts) {
+      assert.ok(written >= 0 && written <= flight.chain.writableBytes, `${written} were written`);
+      flight.written = written;
+    }
+    this.counts.given += gifts.length;
+    const before = usedMark(this.#state(index), this.#bench.ram, this.#isPacked);
+    const flights = gifts.map(({ flight }) => flight);
+    const given = this.#isUsable(index) && gifts.length > 0 ? this.#given(index, flights) : [];
+    body();
+    if (!this.racing) checkGiven(before, given, this.#bench.ram);
+    this.#forget(index);
+  }
+
+  /** What the driver finds when these are given back: in order, what waited for them, or not yet. */
+  #given(index: number, flights: readonly Flight[]): readonly Flight[] {
+    if (!this.#core.accepted(VirtioFeature.IN_ORDER)) return flights;
+    const all = this.#flights[index];
+    const end = all.findIndex(({ written }) => written === undefined);
+    return all.splice(0, end < 0 ? all.length : end);
   }
 
   /** What has been given back is the guest's again. */
