@@ -36,6 +36,10 @@ export class AsyncEngine implements BlockEngine {
   readonly #transfers: Transfers;
   readonly #onError: (error: Error) => void;
   readonly #serial: SerialEngine;
+  /** A flush of several steps is under way. */
+  #isFlushing = false;
+  /** What waits for its end. */
+  readonly #held: { readonly request: BlockRequest; readonly done: Done }[] = [];
 
   /** @param onError Told of what the host failed with; the guest gets an I/O error and goes on. */
   constructor(
@@ -53,34 +57,73 @@ export class AsyncEngine implements BlockEngine {
   }
 
   start(request: BlockRequest, done: Done): void {
-    if (request.op === "flush") return this.#flush(done);
-    if (!("ranges" in request)) {
-      // A format may use the room for something else: nobody may write there any more.
-      if (this.#image.syncedBy === undefined) this.#transfers.drain();
-      return this.#serial.start(request, done);
+    if (request.op === "flush") this.#flush(done);
+    else if (!("ranges" in request)) this.#serially(request, done);
+    else {
+      const extent = this.#extent(request);
+      if (extent !== undefined && extent.length < request.length) this.#split(request, done);
+      else this.#begin(request, extent, done);
     }
-    const extent = this.#extent(request);
-    if (extent !== undefined && extent.length < request.length) return this.#split(request, done);
-    this.#begin(request, extent, done);
   }
 
   /** Begins a request that lies plainly at `extent`, or that the image has to do something about. */
   #begin(request: Transfer, extent: HostRange | undefined, done: Done): void {
-    if (extent === undefined) this.#serial.start(request, done);
+    if (extent === undefined) this.#serially(request, done);
     else this.#transfer(request, extent, done);
   }
 
+  /** Has the image do something, unless it would have to end a flush for that, which takes time. */
+  #serially(request: BlockRequest, done: Done): void {
+    if (this.#isFlushing && request.op !== "read") return void this.#held.push({ request, done });
+    // A format may use the room for something else: nobody may write there any more.
+    const frees = request.op === "discard" || request.op === "writeZeroes";
+    if (frees && this.#image.syncedBy === undefined) this.#transfers.drain();
+    this.#serial.start(request, done);
+  }
+
   #flush(done: Done): void {
-    const fd = this.#image.syncedBy;
-    if (fd === undefined) return this.#serial.start({ op: "flush" }, done);
+    const { syncedBy: fd, flushSteps } = this.#image;
+    if (fd !== undefined) {
+      this.#sync(fd, (failure) => {
+        if (failure === undefined) done(BlockResult.ok);
+        else this.#fail(failure, done);
+      });
+    } else if (flushSteps === undefined || this.#isFlushing) {
+      this.#serially({ op: "flush" }, done);
+    } else {
+      this.#isFlushing = true;
+      this.#step(flushSteps.call(this.#image), undefined, done);
+    }
+  }
+
+  /** Goes on with a flush whose last step has ended, in failure or not. */
+  #step(steps: Generator<number, void>, failure: SysError | undefined, done: Done): void {
+    let fd: number;
+    try {
+      const step = failure === undefined ? steps.next() : steps.throw(failure);
+      if (step.done) return this.#flushed(BlockResult.ok, done);
+      fd = step.value;
+    } catch (error) {
+      this.#onError(error as Error);
+      return this.#flushed(BlockResult.ioError, done);
+    }
+    this.#sync(fd, (failure) => this.#step(steps, failure, done));
+  }
+
+  #flushed(result: BlockResult, done: Done): void {
+    this.#isFlushing = false;
+    done(result);
+    for (const { request, done } of this.#held.splice(0)) this.start(request, done);
+  }
+
+  #sync(fd: number, done: (failure: SysError | undefined) => void): void {
     this.#transfers.start({
       op: "flush",
       fd,
       offset: 0,
       pieces: [],
       length: 0,
-      done: (result) =>
-        result < 0 ? this.#fail("flush the disk", result, done) : done(BlockResult.ok),
+      done: (result) => done(result < 0 ? new SysError("flush the disk", -result) : undefined),
     });
   }
 
@@ -139,7 +182,12 @@ export class AsyncEngine implements BlockEngine {
       pieces,
       length,
       done: (result) => {
-        if (result < 0) return this.#fail(`${op} the disk at byte ${request.offset}`, result, done);
+        if (result < 0) {
+          return this.#fail(
+            new SysError(`${op} the disk at byte ${request.offset}`, -result),
+            done,
+          );
+        }
         // The accelerator's decoded code is of before: it hears of what has been written once it is.
         if (op === "read") { for (const range of ranges) this.#touch(range); }
         // The file's end, or a full disk: the image knows what that means.
@@ -166,8 +214,8 @@ export class AsyncEngine implements BlockEngine {
     this.#memory.onTouch?.(this.#memory.offsetOf(address, length), length);
   }
 
-  #fail(operation: string, result: number, done: Done): void {
-    this.#onError(new SysError(operation, -result));
+  #fail(error: SysError, done: Done): void {
+    this.#onError(error);
     done(BlockResult.ioError);
   }
 }

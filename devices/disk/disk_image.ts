@@ -59,6 +59,14 @@ export interface DiskImage {
    * other things; undefined where `flush` has more to do.
    */
   readonly syncedBy?: number;
+  /**
+   * `flush` step by step, for the same: of each descriptor that comes, fdatasync has to have ended
+   * before the next is asked for. Meanwhile the image may be used as ever; what changes where things
+   * are in the file has the steps that are left done first, at once.
+   *
+   * @throws as `flush` does, at any step; and what is thrown into it
+   */
+  flushSteps?(): Generator<number, void>;
   [Symbol.dispose](): void;
 }
 

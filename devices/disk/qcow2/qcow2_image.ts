@@ -35,6 +35,13 @@ interface Writer {
   unused(cluster: number): void;
 }
 
+/** A flush that is under way, waiting for what it has written to be on the medium. */
+interface Flush {
+  readonly steps: Generator<void, void>;
+  /** Why it went wrong when somebody else ended it. */
+  failure: Error | undefined;
+}
+
 /** See above. */
 export class Qcow2Image implements DiskImage {
   readonly sizeBytes: number;
@@ -48,6 +55,7 @@ export class Qcow2Image implements DiskImage {
   /** Clusters that are used once less when the map is on the medium. */
   #unused: number[] = [];
   #broken: DiskError | undefined;
+  #flush: Flush | undefined;
   #unpacked: { position: number; bytes: Uint8Array } | undefined;
 
   /**
@@ -97,6 +105,7 @@ export class Qcow2Image implements DiskImage {
   }
 
   write(offset: number, from: Uint8Array): void {
+    this.#finish();
     const writer = this.#prepare();
     const map = this.#map;
     for (let done = 0; done < from.length;) {
@@ -118,9 +127,25 @@ export class Qcow2Image implements DiskImage {
     if (this.#writer !== undefined) this.#commit();
   }
 
+  *flushSteps(): Generator<number, void> {
+    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#writer === undefined) return;
+    this.#finish();
+    const flush: Flush = { steps: this.#commitSteps(), failure: undefined };
+    this.#flush = flush;
+    try {
+      // Somebody else may have come to its end meanwhile.
+      while (!flush.steps.next().done) yield this.#file.fd;
+      if (flush.failure !== undefined) throw flush.failure;
+    } finally {
+      if (this.#flush === flush) this.#flush = undefined;
+    }
+  }
+
   discard(offset: number, length: number): void {
     // Without zero clusters there is nothing between the guest and the backing file's old data.
     if (this.#backing !== undefined && this.header.version < 3) return;
+    this.#finish();
     const writer = this.#prepare();
     this.#eachWhole(offset, length, (cluster, count) => {
       this.#map.find(cluster * this.#clusterBytes, count * this.#clusterBytes);
@@ -133,6 +158,7 @@ export class Qcow2Image implements DiskImage {
   }
 
   writeZeroes(offset: number, length: number, unmap: boolean): void {
+    this.#finish();
     const writer = this.#prepare();
     const end = offset + length;
     const size = this.#clusterBytes;
@@ -336,22 +362,45 @@ export class Qcow2Image implements DiskImage {
     }
   }
 
-  /** Everything onto the medium, in the order that the top of this file tells. */
+  /** Everything onto the medium. */
   #commit(): void {
+    this.#finish();
+    for (const _ of this.#commitSteps()) this.#file.sync();
+  }
+
+  /** Ends a flush that is under way: nothing may change before. */
+  #finish(): void {
+    const flush = this.#flush;
+    if (flush === undefined) return;
+    this.#flush = undefined;
+    try {
+      do this.#file.sync(); while (!flush.steps.next().done);
+    } catch (error) {
+      flush.failure = error as Error;
+      flush.steps.return();
+      throw error;
+    }
+  }
+
+  /**
+   * Brings everything onto the medium in the order that the top of this file tells; goes on when what
+   * has been written is there.
+   */
+  *#commitSteps(): Generator<void, void> {
     const { refcounts, reserved } = this.#writer!;
     const file = this.#file;
     const map = this.#map;
     refcounts.writeBlocks();
     if (refcounts.tableIsDirty) {
-      file.sync();
+      yield;
       refcounts.writeTable();
     }
     if (map.dirty) {
-      file.sync();
+      yield;
       map.writeL2();
       map.writeL1();
     }
-    file.sync();
+    yield;
     map.settle();
     refcounts.settle();
     if (this.#unused.length === 0) return;

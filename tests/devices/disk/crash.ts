@@ -26,8 +26,8 @@ type Event =
   | { readonly kind: "sync" }
   /** The guest has begun something that may be there after a crash, or not. */
   | { readonly kind: "guest"; readonly offset: number; readonly bytes: Uint8Array }
-  /** The guest has been told that everything is on the medium. */
-  | { readonly kind: "flushed" };
+  /** The guest has been told that everything before event `from` is on the medium. */
+  | { readonly kind: "flushed"; readonly from: number };
 
 /** A file in memory that remembers how it came to be. */
 export class RecordedFile implements ImageFile {
@@ -116,7 +116,8 @@ export class RecordedFile implements ImageFile {
 
 /** What the disk may hold after a crash before event `at`: for each sector, one of these. */
 function allowedAt(events: readonly Event[], at: number, start: Uint8Array): Uint8Array[][] {
-  const flushed = events.slice(0, at).findLastIndex(({ kind }) => kind === "flushed");
+  const flush = events.slice(0, at).findLast((event) => event.kind === "flushed");
+  const flushed = flush?.from ?? 0;
   const sectors = Array.from({ length: start.length / SECTOR }, (_, i) => [
     start.subarray(i * SECTOR, (i + 1) * SECTOR),
   ]);
@@ -179,11 +180,39 @@ export function record(subject: CrashSubject, random: Random, steps: number): Re
       image.discard(offset, bytes.length);
       image.read(offset, bytes);
     } else {
-      image.flush();
-      file.events.push({ kind: "flushed" });
+      const from = file.events.length;
+      if (random.chance(50)) image.flush();
+      else flushStepwise(image, file, random, { offset, bytes });
+      file.events.push({ kind: "flushed", from });
     }
   }
   return file;
+}
+
+/** A flush as an engine has it done, with a guest that goes on writing, and once in a while a firmware. */
+function flushStepwise(
+  image: Qcow2Image,
+  file: RecordedFile,
+  random: Random,
+  { offset, bytes }: { offset: number; bytes: Uint8Array },
+): void {
+  const write = () => {
+    bytes.fill(random.below(256));
+    const range = image.extent(offset, bytes.length, true);
+    if (range !== undefined) {
+      const part = bytes.slice(0, range.length);
+      file.events.push({ kind: "guest", offset, bytes: part });
+      file.write(part, range.position);
+    } else if (random.chance(20)) {
+      file.events.push({ kind: "guest", offset, bytes: bytes.slice() });
+      image.write(offset, bytes);
+    }
+  };
+  for (const _ of image.flushSteps()) {
+    if (random.chance(30)) write();
+    file.sync();
+    if (random.chance(30)) write();
+  }
 }
 
 /** One crash of a recorded run: no error in the image, nothing lost that had been flushed. */
