@@ -5,15 +5,25 @@
  */
 
 import type { DiskImage } from "../devices/disk/disk_image.ts";
+import type { IoService } from "./io_service.ts";
 
 /** What is unwritten for longer is written, ms. */
 const PERIOD_MS = 5000;
+const NS_PER_MS = 1e6;
+
+/** An image that is taken care of. */
+interface Watched {
+  readonly path: string;
+  readonly begin: (() => void) | undefined;
+  /** When it was first found to have something unwritten. */
+  sinceMs: number | undefined;
+}
 
 /** See above. */
-export class DiskWriteback {
+export class DiskWriteback implements IoService {
   readonly #flush: (image: DiskImage, path: string) => void;
   readonly #nowMs: () => number;
-  readonly #images = new Map<DiskImage, { readonly path: string; sinceMs: number | undefined }>();
+  readonly #images = new Map<DiskImage, Watched>();
 
   /** @param flush Brings an image onto the medium, and tells who has to know when it cannot. */
   constructor(flush: (image: DiskImage, path: string) => void, nowMs: () => number) {
@@ -21,9 +31,13 @@ export class DiskWriteback {
     this.#nowMs = nowMs;
   }
 
-  /** Takes care of an image from now on. */
-  add(image: DiskImage, path: string): void {
-    this.#images.set(image, { path, sinceMs: undefined });
+  /**
+   * Takes care of an image from now on.
+   *
+   * @param begin Begins to flush it, which takes its time; default: it is flushed at once.
+   */
+  add(image: DiskImage, path: string, begin?: () => void): void {
+    this.#images.set(image, { path, begin, sinceMs: undefined });
   }
 
   /** No more; it is written a last time. */
@@ -34,7 +48,12 @@ export class DiskWriteback {
     this.#flush(image, disk.path);
   }
 
-  /** Writes what is due; when that is to be done again at the latest, in ms from now. */
+  /** Is an image taken care of? */
+  has(image: DiskImage): boolean {
+    return this.#images.has(image);
+  }
+
+  /** Writes what is due. */
   serve(): number {
     let nextMs = Infinity;
     for (const [image, disk] of this.#images) {
@@ -45,7 +64,8 @@ export class DiskWriteback {
       const now = this.#nowMs();
       disk.sinceMs ??= now;
       if (now - disk.sinceMs >= PERIOD_MS) {
-        this.#flush(image, disk.path);
+        if (disk.begin === undefined) this.#flush(image, disk.path);
+        else disk.begin();
         // Also when it failed: not again at once.
         disk.sinceMs = undefined;
         nextMs = Math.min(nextMs, PERIOD_MS);
@@ -53,11 +73,11 @@ export class DiskWriteback {
         nextMs = Math.min(nextMs, disk.sinceMs + PERIOD_MS - now);
       }
     }
-    return nextMs;
+    return nextMs * NS_PER_MS;
   }
 
-  /** Writes everything now: the machine rests, and its images should be good to look at. */
-  writeAll(): void {
+  /** Writes everything now: the machine's images should be good to look at. */
+  rest(): void {
     for (const [image, { path }] of this.#images) {
       if (image.hasUnwritten === true) this.#flush(image, path);
     }

@@ -10,23 +10,23 @@ import {
   loadNetworks,
   loadVirtio,
   type MachineSeed,
-  type MachineThread,
   type ThreadParts,
 } from "./machine_thread.ts";
 import { attachDisk } from "../devices/disk/disk_handle.ts";
 import type { SavedSession } from "../devices/9p/saved_session.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
-import { serveBlockPort } from "../devices/disk/serve_block_port.ts";
 import type { linkNetworks } from "../devices/net/link_networks.ts";
-import type { NetworkLink } from "../devices/net/network_link.ts";
+import { BlockPorts } from "./block_ports.ts";
 import { DiskWriteback } from "./disk_writeback.ts";
 import { DiskWarnings } from "./disk_warnings.ts";
 import { HotParts } from "./hot_parts.ts";
+import { type IoService, serveAll } from "./io_service.ts";
+import { NetworkLinks } from "./network_links.ts";
 import { returnPages } from "./return_pages.ts";
 import type { IoHandles } from "./io_parts.ts";
 import type { ServedShares } from "./serve_shares.ts";
 import type { serveVsock } from "./serve_vsock.ts";
-import { DescriptorSet, ignoreFileSizeSignal, monotonicNs } from "./sys/mod.ts";
+import { DescriptorSet, ignoreFileSizeSignal } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
 
 /** What main posts to start the thread. */
@@ -54,39 +54,12 @@ export interface IoLeft {
 
 const warn = (warning: string) => self.postMessage({ warning });
 
-function serveDisks(
-  { pc, memory }: MachineThread,
-  images: readonly (DiskImage | undefined)[],
-  onError: readonly ((error: Error) => void)[],
-): void {
-  for (const { ports, medium, limit } of pc.drives) {
-    for (const { port, lock } of ports) {
-      serveBlockPort(port, {
-        image: images[medium],
-        memory,
-        lock,
-        onError: onError[medium],
-        limit,
-      });
-    }
-  }
-}
-
 /** What is loaded only for a machine that needs it. */
 interface LateParts {
   readonly Disks: typeof VirtioDisks | undefined;
   readonly linkNetworks: typeof linkNetworks | undefined;
   readonly Shares: typeof ServedShares | undefined;
   readonly serveVsock: typeof serveVsock | undefined;
-}
-
-/** Moves the networks' frames; when that is to be done again at the latest, in nanoseconds from now. */
-function serveNetworks(links: readonly NetworkLink[]): number {
-  if (links.length === 0) return Infinity;
-  const now = monotonicNs();
-  let next = Infinity;
-  for (const link of links) next = Math.min(next, link.serve(now));
-  return next - now;
 }
 
 async function run(
@@ -97,7 +70,7 @@ async function run(
   const { media, networks, vsock } = handles;
   ignoreFileSizeSignal();
   using thread = attachMachine(seed, parts);
-  const { control, pc } = thread;
+  const { control, pc, memory } = thread;
   using descriptors = new DescriptorSet();
   descriptors.addDoorbell(seed.doorbell);
   const images = media.map((handle) => handle && attachDisk(handle));
@@ -105,56 +78,68 @@ async function run(
   const onError = media.map((handle) => (error: Error) =>
     warnings.failed(handle?.path ?? "a drive", error)
   );
-  const writeback = new DiskWriteback(flush, () => performance.now());
-  for (const [i, image] of images.entries()) {
-    if (image !== undefined) writeback.add(image, media[i]?.path ?? "");
+
+  const ports = new BlockPorts();
+  for (const { ports: own, medium, limit } of pc.drives) {
+    const service = { image: images[medium], memory, onError: onError[medium], limit };
+    for (const { port, lock } of own) ports.add(port, { ...service, lock });
   }
   using ends = new DisposableStack();
-  let virtioDisks = Disks && ends.use(new Disks(thread.memory, descriptors));
+  const writeback = new DiskWriteback(flush, () => performance.now());
+  let disks = Disks && ends.use(new Disks(memory, descriptors));
   for (const { blk, medium } of pc.virtio?.disks ?? []) {
     const [handle, image] = [media[medium], images[medium]];
-    if (handle && image) virtioDisks?.add(blk, handle, image, onError[medium]);
+    if (!handle || !image || !disks) continue;
+    writeback.add(image, handle.path, disks.add(blk, handle, image, onError[medium]));
+  }
+  for (const [i, image] of images.entries()) {
+    if (image && !writeback.has(image)) writeback.add(image, media[i]?.path ?? "");
   }
   const { balloon } = pc.virtio ?? {};
-  if (balloon) balloon.discard = (at, length) => returnPages(thread.memory, at, length);
-  const links = linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? [];
+  if (balloon) balloon.discard = (at, length) => returnPages(memory, at, length);
+  const links = new NetworkLinks();
+  for (const link of linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? []) {
+    links.add(link);
+  }
   const served = Shares && ends.use(new Shares(handles, pc));
   if (vsock && serveVsock) ends.use(serveVsock(vsock, pc, descriptors));
   const hotParts = new HotParts({
     hotplug: pc.hotplug,
-    memory: thread.memory,
+    memory,
     loadDisks: async () => {
       const { VirtioDisks } = await import("./virtio_disks.ts");
-      return virtioDisks ??= ends.use(new VirtioDisks(thread.memory, descriptors));
+      return disks ??= ends.use(new VirtioDisks(memory, descriptors));
     },
+    ports,
     links,
     descriptors,
     warn,
     failed: (path, error) => warnings.failed(path, error),
     writeback,
   });
+
+  const services: readonly IoService[] = [
+    ports,
+    { serve: () => pc.virtio?.serve() === true ? 0 : Infinity },
+    // There may be none yet.
+    { serve: () => disks?.serve() ?? Infinity, rest: () => disks?.rest() },
+    links,
+    writeback,
+  ];
+  const rest = () => {
+    for (const service of services) service.rest?.();
+  };
   const park = async () => {
-    virtioDisks?.drain();
-    writeback.writeAll();
+    rest();
     control.parkIo();
     await hotParts.follow();
-  };
-  let networksNs = Infinity;
-  /** Does the work that there is; true when there is more at once. */
-  const serve = (): boolean => {
-    serveDisks(thread, images, onError);
-    hotParts.serve();
-    const more = pc.virtio?.serve() ?? false;
-    virtioDisks?.serve();
-    networksNs = serveNetworks(links);
-    return more;
   };
   await hotParts.follow();
   await park();
   for (;;) {
     const requested = control.ioRequested;
     control.ioWakes();
-    const more = serve();
+    const more = serveAll(services) <= 0;
     const next = pc.timers.run();
     if (requested === Request.stop || requested === Request.handOver) break;
     if (requested === Request.park) {
@@ -164,16 +149,15 @@ async function run(
     if (more) continue;
     control.ioSleeps(next);
     // What came before the line above did not ring: look once more.
-    const stillMore = serve();
+    const againNs = serveAll(services);
     const due = pc.timers.run();
-    if (stillMore || control.ioRequested !== requested) continue;
+    if (againNs <= 0 || control.ioRequested !== requested) continue;
     const now = thread.clock.nowNs();
-    const writebackNs = writeback.serve() * 1e6;
-    descriptors.wait(Math.max(0, Math.min(due - now, next - now, networksNs, writebackNs)));
+    descriptors.wait(Math.max(0, Math.min(due - now, next - now, againNs)));
   }
-  virtioDisks?.drain();
+  disks?.rest();
   hotParts.close();
-  for (const link of links) link[Symbol.dispose]();
+  links[Symbol.dispose]();
   // Main closes the images and the networks: it has opened them.
   writeback.close();
   if (control.ioRequested === Request.handOver) {

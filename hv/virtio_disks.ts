@@ -8,10 +8,11 @@ import { openTransfers } from "../devices/disk/open_transfers.ts";
 import type { Transfers } from "../devices/disk/transfers.ts";
 import type { GuestMemory } from "./core/guest_memory.ts";
 import type { VirtioBlk } from "../devices/virtio/virtio_blk.ts";
+import type { IoService } from "./io_service.ts";
 import type { DescriptorSet } from "./sys/mod.ts";
 
 /** See above. */
-export class VirtioDisks implements Disposable {
+export class VirtioDisks implements IoService, Disposable {
   readonly #disks = new Set<VirtioBlk>();
   readonly #memory: GuestMemory;
   readonly #descriptors: DescriptorSet;
@@ -28,19 +29,28 @@ export class VirtioDisks implements Disposable {
    *
    * @param handle As main has opened it.
    * @param onError Told of what the host failed with.
+   * @returns What begins to flush the image.
    */
   add(
     blk: VirtioBlk,
     { aio = "threads" }: DiskHandle,
     image: DiskImage,
     onError: (error: Error) => void,
-  ): void {
-    blk.engine = new AsyncEngine(image, this.#memory, this.#transfersBy(aio), onError);
+  ): () => void {
+    const transfers = this.#transfersBy(aio);
+    const engine = new AsyncEngine(image, this.#memory, transfers, onError);
+    blk.engine = engine;
     this.#disks.add(blk);
+    return () => {
+      // `onError` is told when it fails.
+      engine.start({ op: "flush" }, () => {});
+      transfers.submit();
+    };
   }
 
-  /** Serves it no more; nothing of it is under way. */
+  /** Serves it no more; nothing of the guest's is under way. */
   remove(blk: VirtioBlk): void {
+    this.rest();
     blk.engine = undefined;
     this.#disks.delete(blk);
   }
@@ -55,7 +65,7 @@ export class VirtioDisks implements Disposable {
   }
 
   /** Begins what the disks have been asked for since, and gives back what has ended. */
-  serve(): void {
+  serve(): number {
     for (const transfers of this.#transfers.values()) {
       if (!transfers.busy) continue;
       transfers.submit();
@@ -63,16 +73,17 @@ export class VirtioDisks implements Disposable {
     }
     // Also of what has ended while a request waited for all others.
     this.#signal();
+    return Infinity;
   }
 
   /** Returns when nothing is under way. */
-  drain(): void {
+  rest(): void {
     for (const transfers of this.#transfers.values()) transfers.drain();
     this.#signal();
   }
 
   [Symbol.dispose](): void {
-    this.drain();
+    this.rest();
     for (const transfers of this.#transfers.values()) transfers[Symbol.dispose]();
   }
 

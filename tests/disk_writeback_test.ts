@@ -38,12 +38,12 @@ Deno.test("what a guest writes and never flushes is written after five seconds",
   assert.equal(writeback.serve(), Infinity, "nothing to do, nothing to wake for");
   image.write(0, new Uint8Array(512).fill(7));
   assert.equal(lookedAt(), 0, "a new cluster is only known in memory");
-  assert.equal(writeback.serve(), 5000);
+  assert.equal(writeback.serve(), 5000e6);
   clock.ms += 4000;
   image.write(512, new Uint8Array(512).fill(8));
-  assert.equal(writeback.serve(), 1000);
+  assert.equal(writeback.serve(), 1000e6);
   clock.ms += 1000;
-  assert.equal(writeback.serve(), 5000);
+  assert.equal(writeback.serve(), 5000e6);
   assert.equal(lookedAt(), 7);
   assert.deepEqual(flushed, ["disk at 6000"]);
   clock.ms += 5000;
@@ -56,15 +56,30 @@ Deno.test("what a guest writes and never flushes is written after five seconds",
 Deno.test("a machine that rests has everything in its images, and one that ends too", () => {
   const { image, writeback, flushed, lookedAt, end } = setUp();
   image.write(0, new Uint8Array(512).fill(7));
-  writeback.writeAll();
+  writeback.rest();
   assert.equal(lookedAt(), 7);
-  writeback.writeAll();
+  writeback.rest();
   assert.equal(flushed.length, 1, "once is enough");
   image.writeZeroes(0, 65536, true);
   writeback.close();
   assert.equal(lookedAt(), 0);
   writeback.close();
   assert.equal(flushed.length, 2);
+  image[Symbol.dispose]();
+  end();
+});
+
+Deno.test("an image that is flushed beside other work is only told to begin", () => {
+  const { image, writeback, clock, flushed, end } = setUp();
+  let begun = 0;
+  writeback.add(image, "disk", () => begun++);
+  image.write(0, new Uint8Array(512).fill(7));
+  writeback.serve();
+  clock.ms += 5000;
+  writeback.serve();
+  assert.deepEqual([begun, flushed], [1, []]);
+  writeback.rest();
+  assert.deepEqual(flushed, ["disk at 6000"], "who rests does not wait for that");
   image[Symbol.dispose]();
   end();
 });

@@ -6,6 +6,8 @@ import { closeDiskHandle } from "../../devices/disk/disk_handle.ts";
 import { openDisk, openDiskHandle } from "../../devices/disk/open_disk.ts";
 import { Attachments, type AttachmentsParts } from "../../hv/attachments.ts";
 import { HostError, UsageError } from "../../hv/errors.ts";
+import { BlockPorts } from "../../hv/block_ports.ts";
+import { NetworkLinks } from "../../hv/network_links.ts";
 import { HotParts } from "../../hv/hot_parts.ts";
 import { DescriptorSet } from "../../hv/sys/mod.ts";
 import { VirtioDisks } from "../../hv/virtio_disks.ts";
@@ -123,7 +125,8 @@ Deno.test("the I/O worker says which host's end it cannot open, and opens the ot
       hotplug,
       memory: board.memory,
       loadDisks: () => Promise.resolve(disks),
-      links: [],
+      ports: new BlockPorts(),
+      links: new NetworkLinks(),
       descriptors,
       warn: () => {},
       failed: () => {},

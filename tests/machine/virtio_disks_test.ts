@@ -53,8 +53,8 @@ Deno.test("what ends while a discard waits for all others interrupts the driver,
     assert.equal(drivers[1].usedIndex, 0, "it is under way");
     memory.view(0x7000, 16)!.set([4, 0, 0, 0, 0, 0, 0, 0, 8]);
     request(0, DISCARD, 0x7000, 16);
-    assert.deepEqual([drivers[0].usedIndex, drivers[1].usedIndex], [1, 1]);
     disks.serve();
+    assert.deepEqual([drivers[0].usedIndex, drivers[1].usedIndex], [1, 1]);
     assert.deepEqual([transport.take(0), transport.take(1)], [1, 1]);
     disks.remove(blk);
   } finally {
