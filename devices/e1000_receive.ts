@@ -8,6 +8,7 @@
  * Reference: 317453-006, 3.2 (receive), 13.4.22 (RCTL), 13.5 (filters).
  */
 
+import { copyBuffer } from "../hv/core/copy_buffer.ts";
 import type { GuestMemory } from "../hv/core/guest_memory.ts";
 import { type Frame, MAX_FRAME_BYTES, MIN_FRAME_BYTES } from "../hv/core/network.ts";
 import {
@@ -32,6 +33,8 @@ const BUFFER_BYTES = [2048, 1024, 512, 256];
 /** Frames without RCTL.LPE: 1518 bytes with their check sequence, 1522 with a tag. */
 const LONGEST_BYTES = 1514;
 const VLAN_BYTES = 4;
+/** The frame check sequence that is stored. */
+const NO_CHECK = new Uint8Array(FCS_BYTES);
 /** RXCSUM: look at the IP, at the TCP or UDP checksum. */
 const IPOFL = 0x100;
 const TUOFL = 0x200;
@@ -79,12 +82,10 @@ export class E1000Receiver {
       const length = Math.min(bufferBytes, total - start);
       const descriptor = ring.view(index);
       if (descriptor !== undefined) {
-        const buffer = this.#memory.view(le64(descriptor, 0), length);
-        if (buffer !== undefined) {
-          const part = data.subarray(start, start + length);
-          buffer.set(part);
-          buffer.fill(0, part.length);
-        }
+        const address = le64(descriptor, 0);
+        const part = Math.max(0, Math.min(length, data.length - start));
+        this.#memory.copyIn(address, part, data, start);
+        this.#memory.copyIn(address + part, length - part, NO_CHECK, 0);
         descriptor[8] = length;
         descriptor[9] = length >> 8;
         descriptor[10] = descriptor[11] = descriptor[13] = 0;
@@ -134,7 +135,7 @@ export class E1000Receiver {
   }
 
   #withoutTag(bytes: Uint8Array): Uint8Array {
-    const out = this.#bytes ??= new Uint8Array(MAX_FRAME_BYTES);
+    const out = this.#bytes ??= copyBuffer(MAX_FRAME_BYTES);
     out.set(bytes.subarray(0, 12));
     out.set(bytes.subarray(16), 12);
     return out.subarray(0, bytes.length - VLAN_BYTES);

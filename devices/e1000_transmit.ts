@@ -5,13 +5,14 @@
  * A packet is taken once its last descriptor is there. What is to be cut into segments goes to the host
  * end uncut.
  *
- * Threats: descriptors and data are the guest's. Every address goes through `GuestMemory.view`; a packet
+ * Threats: descriptors and data are the guest's. Every address goes through `GuestMemory`; a packet
  * longer than the longest frame is dropped; a turn looks at each descriptor of the ring once.
  *
  * Reference: 317453-006, 3.3 (descriptors), 3.4 (transmit), 3.5 (segmentation), 3.6 (checksums).
  */
 
 import { addToSum, checksumOf, foldSum } from "../hv/core/checksum.ts";
+import { copyBuffer } from "../hv/core/copy_buffer.ts";
 import type { GuestMemory } from "../hv/core/guest_memory.ts";
 import { type Frame, MAX_FRAME_BYTES, MIN_FRAME_BYTES, PLAIN } from "../hv/core/network.ts";
 import {
@@ -136,14 +137,15 @@ export class E1000Transmitter {
       packet.legacyChecksum = { start: descriptor[13], at: descriptor[10] };
     }
     if (length === 0) return;
-    const bytes = this.#bytes ??= new Uint8Array(MAX_FRAME_BYTES);
+    const bytes = this.#bytes ??= copyBuffer(MAX_FRAME_BYTES);
     if (packet.length + length > bytes.length - VLAN_BYTES) {
       packet.isTooLong = true;
       return;
     }
-    const data = this.#memory.view(le64(descriptor, 0), length);
-    if (data === undefined) bytes.fill(0, packet.length, packet.length + length);
-    else bytes.set(data, packet.length);
+    const address = le64(descriptor, 0);
+    const isRam = this.#memory.offsetOf(address, length) >= 0;
+    if (isRam) this.#memory.copyOut(address, length, bytes, packet.length);
+    else bytes.fill(0, packet.length, packet.length + length);
     packet.length += length;
   }
 

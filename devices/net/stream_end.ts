@@ -6,6 +6,7 @@
  * ends the connection, for what follows cannot be told apart any more.
  */
 
+import { copyBuffer } from "../../hv/core/copy_buffer.ts";
 import {
   type Frame,
   MAX_FRAME_BYTES,
@@ -44,7 +45,7 @@ export class StreamEnd implements NetworkEnd {
   readonly #listener: Watched | undefined;
   #socket: Socket | undefined;
   #watched: Watched | undefined;
-  readonly #received = new Uint8Array(BUFFER_BYTES);
+  readonly #received = copyBuffer(BUFFER_BYTES);
   #receivedStart = 0;
   #receivedEnd = 0;
   readonly #sent = new Uint8Array(BUFFER_BYTES);

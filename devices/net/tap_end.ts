@@ -1,5 +1,6 @@
 /** A TAP interface of the host as a network card's other end. */
 
+import { copyBuffer } from "../../hv/core/copy_buffer.ts";
 import {
   ALL_OFFLOADS,
   type Frame,
@@ -23,7 +24,7 @@ export class TapEnd implements NetworkEnd {
   readonly offloads = ALL_OFFLOADS;
   readonly #tap: Tap;
   readonly #watched: Watched;
-  readonly #received = new Uint8Array(NETWORK_HEADER_BYTES + MAX_FRAME_BYTES);
+  readonly #received = copyBuffer(NETWORK_HEADER_BYTES + MAX_FRAME_BYTES);
   readonly #sent = new Uint8Array(NETWORK_HEADER_BYTES + MAX_FRAME_BYTES);
   /** A frame of the host's for which the card had no room. */
   #held: Frame | undefined;

@@ -8,7 +8,7 @@
  */
 
 import type { GuestMemory } from "../../hv/core/guest_memory.ts";
-import { eachSlice, type GuestRange } from "../../hv/core/block_engine.ts";
+import type { GuestRange } from "../../hv/core/block_engine.ts";
 
 /** What is wrong with a queue, of which a driver without faults never hears. */
 export const VirtqueueFault = {
@@ -71,17 +71,39 @@ export class DescriptorChain {
     return VirtqueueFault.none;
   }
 
-  /** Copies from what the device reads, from byte `offset` on; how many bytes there were. */
-  read(offset: number, into: Uint8Array): number {
-    return eachSlice(this.readable, offset, into.length, (address, length, done) => {
-      this.#memory.copyOut(address, length, into, done);
-    });
+  /**
+   * Copies from what the device reads, from its byte `offset` on, to `into`, from its byte `at` on, at
+   * most `length` bytes; how many there were.
+   */
+  read(offset: number, into: Uint8Array, at = 0, length: number = into.length - at): number {
+    return this.#copy(this.readable, offset, into, at, length);
   }
 
-  /** Copies to what the device writes, from byte `offset` on; how many bytes there was room for. */
-  write(offset: number, from: Uint8Array): number {
-    return eachSlice(this.writable, offset, from.length, (address, length, done) => {
-      this.#memory.copyIn(address, length, from, done);
-    });
+  /** The reverse, to what the device writes; how many bytes there was room for. */
+  write(offset: number, from: Uint8Array, at = 0, length: number = from.length - at): number {
+    return this.#copy(this.writable, offset, from, at, length);
+  }
+
+  #copy(
+    ranges: readonly GuestRange[],
+    offset: number,
+    bytes: Uint8Array,
+    at: number,
+    most: number,
+  ): number {
+    const memory = this.#memory;
+    let skip = offset;
+    let done = 0;
+    for (const { address, length } of ranges) {
+      if (done === most) break;
+      const count = Math.min(length - skip, most - done);
+      if (count > 0) {
+        if (ranges === this.writable) memory.copyIn(address + skip, count, bytes, at + done);
+        else memory.copyOut(address + skip, count, bytes, at + done);
+        done += count;
+      }
+      skip = Math.max(0, skip - length);
+    }
+    return done;
   }
 }

@@ -14,6 +14,7 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 5.1 "Network Device".
  */
 
+import { copyBuffer } from "../../hv/core/copy_buffer.ts";
 import {
   type Frame,
   MAX_FRAME_BYTES,
@@ -127,7 +128,7 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
 
   get offloads(): Offloads {
     const has = (feature: number) => (this.#state.guestOffloads >>> feature & 1) !== 0;
-    const checksum = has(NetFeature.GUEST_CSUM);
+    const checksum = this.#takesChecksums;
     // Segments are checked sums, and large ones need room (5.1.3.1).
     return {
       checksum,
@@ -180,8 +181,8 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     const header = this.#headerBytes;
     const length = chain.readableBytes - header;
     if (length < MIN_FRAME_BYTES || length > MAX_FRAME_BYTES) return undefined;
-    const sent = this.#sent ??= new Uint8Array(NETWORK_HEADER_BYTES + MAX_FRAME_BYTES);
-    chain.read(0, sent.subarray(0, header + length));
+    const sent = this.#sent ??= copyBuffer(NETWORK_HEADER_BYTES + MAX_FRAME_BYTES);
+    chain.read(0, sent, 0, header + length);
     const offload = decodeNetworkHeader(sent, length);
     return offload && { bytes: sent.subarray(header, header + length), offload };
   }
@@ -193,17 +194,19 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     const { bytes, offload } = frame;
     const isPossible = !s.isUnplugged && bytes.length >= MIN_FRAME_BYTES &&
       bytes.length <= MAX_FRAME_BYTES && isForDriver(s, bytes) &&
-      (!offload.needsChecksum || this.offloads.checksum);
+      (!offload.needsChecksum || this.#takesChecksums);
     if (!isPossible) return true;
     const pair = s.pairs > 1 ? s.flows[flowOf(bytes)] % s.pairs : 0;
     const queue = this.#core?.queues[pair * 2];
     if (queue === undefined) return true;
     queue.beginTurn();
-    const chains = this.#takeBuffers(queue, this.#headerBytes + bytes.length);
-    // Before there is a driver, nobody receives anything.
-    if (chains === undefined) return !queue.isUsable;
-    this.#store(queue, chains, frame);
-    return true;
+    return queue.together(() => {
+      const chains = this.#takeBuffers(queue, this.#headerBytes + bytes.length);
+      // Before there is a driver, nobody receives anything.
+      if (chains === undefined) return !queue.isUsable;
+      this.#store(queue, chains, frame);
+      return true;
+    });
   }
 
   /** Buffers with room for so many bytes; none: there is not enough, or never will be. */
@@ -228,18 +231,17 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
 
   #store(queue: Virtqueue, chains: readonly DescriptorChain[], { bytes, offload }: Frame): void {
     if (chains.length === 0) return;
-    const { guestOffloads } = this.#state;
-    const isValid = offload.isValid && (guestOffloads >>> NetFeature.GUEST_CSUM & 1) !== 0;
-    encodeNetworkHeader(this.#header, bytes, { ...offload, isValid });
-    this.#header[NUM_BUFFERS] = chains.length;
-    this.#header[NUM_BUFFERS + 1] = chains.length >> 8;
-    let header = this.#header.subarray(0, this.#headerBytes);
+    const header = this.#header;
+    encodeNetworkHeader(header, bytes, offload, this.#takesChecksums);
+    header[NUM_BUFFERS] = chains.length;
+    header[NUM_BUFFERS + 1] = chains.length >> 8;
+    let headerBytes = this.#headerBytes;
     let done = 0;
     for (const chain of chains) {
       // The header is never split: the first buffer has room for it or the frame is lost.
-      const start = chain.write(0, header);
-      const part = chain.write(start, bytes.subarray(done, done + chain.writableBytes - start));
-      header = header.subarray(start);
+      const start = chain.write(0, header, 0, headerBytes);
+      const part = chain.write(start, bytes, done);
+      headerBytes = 0;
       done += part;
       // Whoever sees the first expects the others (5.1.6.4).
       queue.pushLater(chain, start + part);
@@ -265,6 +267,11 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
   /** Behind all pairs, or behind the first for a driver without MQ (5.1.2). */
   get #controlIndex(): number {
     return (this.#state.features >>> NetFeature.MQ & 1) !== 0 ? this.#options.pairs * 2 : 2;
+  }
+
+  /** Does the driver take what has no checksum yet, or one that is known to be right? */
+  get #takesChecksums(): boolean {
+    return (this.#state.guestOffloads >>> NetFeature.GUEST_CSUM & 1) !== 0;
   }
 
   get #isMerging(): boolean {

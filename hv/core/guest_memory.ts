@@ -8,6 +8,7 @@
  */
 
 import { alignUp } from "./align.ts";
+import { type Copier, copierFor } from "./copy_buffer.ts";
 
 /** Where RAM below 4 GiB ends at most. */
 export const LOW_RAM_LIMIT = 0xc000_0000;
@@ -41,6 +42,10 @@ export class GuestMemory {
   readonly #bytes: Uint8Array;
   readonly #data: DataView;
   readonly #words: Uint16Array;
+  readonly #copiers = new WeakMap<ArrayBufferLike, Copier>();
+  /** The bytes that were copied from or to last, and how: mostly those of the next time. */
+  #lastBytes: ArrayBufferLike | undefined;
+  #lastCopier: Copier | undefined;
   #deviceEnd: number;
 
   /** Attaches to memory made by `allocate`. */
@@ -101,8 +106,13 @@ export class GuestMemory {
     const offset = this.offsetOf(address, length);
     if (offset < 0) return;
     const bytes = this.#bytes;
-    if (length > SHORT_BYTES) into.set(bytes.subarray(offset, offset + length), at);
-    else for (let i = 0; i < length; i++) into[at + i] = bytes[offset + i];
+    if (length <= SHORT_BYTES) {
+      for (let i = 0; i < length; i++) into[at + i] = bytes[offset + i];
+      return;
+    }
+    const copier = this.#copierFor(into);
+    if (copier !== undefined) copier.fromGuest(offset, into.byteOffset + at, length);
+    else into.set(bytes.subarray(offset, offset + length), at);
   }
 
   /** Copies `length` bytes of `from`, from its byte `at` on, to RAM; nothing unless all of it is RAM. */
@@ -111,8 +121,26 @@ export class GuestMemory {
     if (offset < 0) return;
     this.onTouch?.(offset, length);
     const bytes = this.#bytes;
-    if (length > SHORT_BYTES) bytes.set(from.subarray(at, at + length), offset);
-    else for (let i = 0; i < length; i++) bytes[offset + i] = from[at + i];
+    if (length <= SHORT_BYTES) {
+      for (let i = 0; i < length; i++) bytes[offset + i] = from[at + i];
+      return;
+    }
+    const copier = this.#copierFor(from);
+    if (copier !== undefined) copier.toGuest(offset, from.byteOffset + at, length);
+    else bytes.set(from.subarray(at, at + length), offset);
+  }
+
+  /** What copies these bytes, if they are of a copy buffer. */
+  #copierFor({ buffer }: Uint8Array): Copier | undefined {
+    if (buffer === this.#lastBytes) return this.#lastCopier;
+    let copier = this.#copiers.get(buffer);
+    if (copier === undefined) {
+      copier = copierFor(this.memory, buffer);
+      if (copier !== undefined) this.#copiers.set(buffer, copier);
+    }
+    this.#lastBytes = buffer;
+    this.#lastCopier = copier;
+    return copier;
   }
 
   /** One byte of RAM; FFh where there is none. */

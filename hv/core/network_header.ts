@@ -23,11 +23,20 @@ export function etherTypeOf(frame: Uint8Array): number {
   return type === ETHERTYPE_VLAN ? frame[16] << 8 | frame[17] : type;
 }
 
-/** Writes the header for a frame into the first bytes of `into`. */
-export function encodeNetworkHeader(into: Uint8Array, frame: Uint8Array, offload: Offload): void {
+/**
+ * Writes the header for a frame into the first bytes of `into`.
+ *
+ * @param tellsValid May it say that the checksums are right?
+ */
+export function encodeNetworkHeader(
+  into: Uint8Array,
+  frame: Uint8Array,
+  offload: Offload,
+  tellsValid = true,
+): void {
   const { needsChecksum, isValid, segmentBytes, headerBytes } = offload;
   into.fill(0, 0, NETWORK_HEADER_BYTES);
-  into[0] = (needsChecksum ? NEEDS_CSUM : 0) | (isValid && !needsChecksum ? DATA_VALID : 0);
+  into[0] = needsChecksum ? NEEDS_CSUM : isValid && tellsValid ? DATA_VALID : 0;
   if (segmentBytes > 0) {
     into[1] = etherTypeOf(frame) === ETHERTYPE_IPV6 ? GSO_TCPV6 : GSO_TCPV4;
     put16(into, 2, headerBytes);

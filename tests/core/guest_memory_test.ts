@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { copyBuffer } from "../../hv/core/copy_buffer.ts";
 import { GuestMemory, HIGH_RAM_BASE, LOW_RAM_LIMIT } from "../../hv/core/guest_memory.ts";
 
 const MIB = 2 ** 20;
@@ -72,4 +73,47 @@ Deno.test("memory opened from its handle is the same memory", () => {
   memory.writeU32(0x100, 0x1234_5678);
   assert.equal(other.readU32(0x100), 0x1234_5678);
   assert.equal(other.allocateDeviceMemory(1).offset, memory.allocateDeviceMemory(1).offset);
+});
+
+const buffers = {
+  "a copy buffer": copyBuffer,
+  "any other": (bytes: number) => new Uint8Array(bytes),
+};
+for (const [what, allocate] of Object.entries(buffers)) {
+  Deno.test(`bytes of ${what} go to RAM and back, wherever they lie, and nowhere else`, () => {
+    const large = GuestMemory.allocate(LOW_RAM_LIMIT + 2 * GIB, MIB);
+    for (
+      const [memory, base] of [[GuestMemory.allocate(MIB, MIB), 0x101], [
+        large,
+        HIGH_RAM_BASE,
+      ]] as const
+    ) {
+      const bytes = allocate(70_000).fill(0xee);
+      const view = bytes.subarray(3);
+      for (const [i, length] of [0, 1, 64, 65, 4096, 66_000].entries()) {
+        const pattern = Uint8Array.from({ length }, (_, at) => at * 7 + i);
+        const at = i + 1;
+        view.set(pattern, at);
+        memory.copyIn(base, length, view, at);
+        assert.deepEqual(memory.view(base, length)!.slice(), pattern);
+        view.fill(0);
+        memory.copyOut(base, length, view, at);
+        assert.deepEqual(view.slice(at, at + length), pattern);
+        assert.deepEqual([view[at - 1], view[at + length]], [0, 0], "and not a byte more");
+      }
+      view.fill(0xcc);
+      memory.copyOut(memory.lowBytes - 100, 101, view, 0);
+      assert.equal(view[0], 0xcc, "not all of it is RAM");
+      memory.copyIn(memory.lowBytes - 100, 101, view, 0);
+      assert.equal(memory.readU8(memory.lowBytes - 100), 0);
+    }
+  });
+}
+
+Deno.test("an accelerator is told of what a copy buffer is copied to", () => {
+  const memory = GuestMemory.allocate(MIB, MIB);
+  const told: number[][] = [];
+  memory.onTouch = (...where) => told.push(where);
+  memory.copyIn(0x2000, 5000, copyBuffer(5000), 0);
+  assert.deepEqual(told, [[0x2000, 5000]]);
 });

@@ -6,6 +6,7 @@
  */
 
 import { addToSum, checksumOf, foldSum } from "../../../hv/core/checksum.ts";
+import { copyBuffer } from "../../../hv/core/copy_buffer.ts";
 import { MAX_FRAME_BYTES } from "../../../hv/core/network.ts";
 import { GATEWAY_MAC } from "./addresses.ts";
 
@@ -124,7 +125,7 @@ export interface IpHeader {
 
 /** A frame being made: the payload is written first, then the headers around it. */
 export class FrameWriter {
-  readonly bytes: Uint8Array = new Uint8Array(MAX_FRAME_BYTES);
+  readonly bytes: Uint8Array = copyBuffer(MAX_FRAME_BYTES);
   #nextId = 1;
 
   /** Where the payload of a packet to `destination` begins. */
