@@ -15,7 +15,7 @@ import type { Clock } from "../hv/core/clock.ts";
 import type { Device, IoHandler } from "../hv/core/device.ts";
 import type { GuestMemory } from "../hv/core/guest_memory.ts";
 import type { Lock } from "../hv/core/lock.ts";
-import { type Frame, type NetworkCard, NO_OFFLOADS } from "../hv/core/network.ts";
+import { type Frame, LOST, type NetworkCard, NO_OFFLOADS } from "../hv/core/network.ts";
 import type { Timer } from "../hv/core/timer.ts";
 import { E1000Eeprom } from "./e1000_eeprom.ts";
 import { E1000_DEVICE_ID, INTEL } from "./e1000_identity.ts";
@@ -162,6 +162,9 @@ export class E1000 implements Device, NetworkCard {
     }
   }
 
+  /** Has heard of each frame at once: its interrupt line stays up until the driver looks. */
+  endFetching(): void {}
+
   receive(frame: Frame): boolean {
     const { lock } = this.#wiring;
     lock.acquire();
@@ -182,16 +185,10 @@ export class E1000 implements Device, NetworkCard {
 
   #fetch(): Frame | undefined {
     let causes = 0;
-    let frame: Frame | undefined;
-    let lookAgain = true;
-    while (frame === undefined && lookAgain) {
-      const before = this.#registers[indexOf(Reg.TDH)];
-      frame = this.#transmitter.take(() => causes |= Cause.TXDW);
-      if (this.#state.isUnplugged) frame = undefined;
-      lookAgain = this.#registers[indexOf(Reg.TDH)] !== before && this.#transmitter.isReady;
-    }
+    const taken = this.#transmitter.take(() => causes |= Cause.TXDW);
+    const frame = taken !== undefined && this.#state.isUnplugged ? LOST : taken;
     if (this.#transmitter.isEmpty) causes |= Cause.TXQE;
-    if (frame !== undefined) {
+    if (frame !== undefined && frame !== LOST) {
       this.#count(frame.bytes.length, Reg.GPTC, Reg.TPT, Reg.GOTCL);
     }
     if (causes !== 0) this.#cause(causes);

@@ -6,7 +6,7 @@
  * end uncut.
  *
  * Threats: descriptors and data are the guest's. Every address goes through `GuestMemory`; a packet
- * longer than the longest frame is dropped; a turn looks at each descriptor of the ring once.
+ * longer than the longest frame, or of more descriptors than any driver needs, is dropped.
  *
  * Reference: 317453-006, 3.3 (descriptors), 3.4 (transmit), 3.5 (segmentation), 3.6 (checksums).
  */
@@ -14,7 +14,7 @@
 import { addToSum, checksumOf, foldSum } from "../hv/core/checksum.ts";
 import { copyBuffer } from "../hv/core/copy_buffer.ts";
 import type { GuestMemory } from "../hv/core/guest_memory.ts";
-import { type Frame, MAX_FRAME_BYTES, MIN_FRAME_BYTES, PLAIN } from "../hv/core/network.ts";
+import { type Frame, LOST, MAX_FRAME_BYTES, MIN_FRAME_BYTES, PLAIN } from "../hv/core/network.ts";
 import {
   DD,
   POPTS_IXSM,
@@ -30,6 +30,8 @@ import { DescriptorRing, type E1000State, indexOf, le16, le32, le64 } from "./e1
 const VLAN_BYTES = 4;
 /** Byte of a descriptor that holds its status. */
 const STATUS_BYTE = 12;
+/** Most descriptors of a packet: a ring has 65,528, and all of them could be one. */
+const MAX_DESCRIPTORS = 256;
 const CONTEXT = 0;
 const DATA = 1;
 
@@ -72,20 +74,21 @@ export class E1000Transmitter {
    * Takes the next packet's descriptors.
    *
    * @param written Called when one of them was to be written back.
-   * @returns Its frame; undefined when there is none, or none that could be sent: see `isReady`.
+   * @returns Its frame, `LOST` for what could not be sent; undefined when there is none yet.
    */
   take(written: () => void): Frame | undefined {
     const count = this.#packetDescriptors();
+    if (count === 0) return undefined;
     const ring = this.#ring;
     const packet: Packet = {
       length: 0,
-      isTooLong: false,
+      isTooLong: count > MAX_DESCRIPTORS,
       options: 0,
       legacyChecksum: undefined,
       isSegmented: false,
     };
     let tag = -1;
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < Math.min(count, MAX_DESCRIPTORS); i++) {
       const index = ring.head;
       const descriptor = ring.view(index);
       ring.head = (index + 1) % ring.count;
@@ -102,16 +105,17 @@ export class E1000Transmitter {
         written();
       }
     }
-    if (packet.isTooLong || packet.length < MIN_FRAME_BYTES) return undefined;
+    if (packet.isTooLong || packet.length < MIN_FRAME_BYTES) return LOST;
     return this.#finish(packet, tag);
   }
 
-  /** Descriptors up to the next end of a packet; 0 when that is not there yet. */
+  /** Descriptors up to the next end of a packet, or too many; 0 when that is not there yet. */
   #packetDescriptors(): number {
     if (!this.isReady) return 0;
     const ring = this.#ring;
     const { head, count, available } = ring;
     for (let i = 0; i < available; i++) {
+      if (i === MAX_DESCRIPTORS) return i + 1;
       const descriptor = ring.view((head + i) % count);
       // No memory, or a context, which has no end: a driver may leave it alone at first.
       if (descriptor === undefined) return i + 1;

@@ -1,6 +1,6 @@
 /** The cable between a network card and its host end: what the I/O worker does of it at each turn. */
 
-import type { Frame, NetworkCard, NetworkEnd } from "../../hv/core/network.ts";
+import { type Frame, LOST, type NetworkCard, type NetworkEnd } from "../../hv/core/network.ts";
 
 /** Frames that one turn takes from the guest, so that others have their turn. */
 const FRAMES_A_TURN = 256;
@@ -26,6 +26,7 @@ export class NetworkLink implements Disposable {
    */
   serve(nowNs: number): number {
     const hasMore = this.#sendFrames();
+    this.#card.endFetching();
     const next = this.#end.serve(this.#card, nowNs);
     return hasMore ? 0 : next;
   }
@@ -38,6 +39,7 @@ export class NetworkLink implements Disposable {
     for (let count = 0; count < FRAMES_A_TURN; count++) {
       const frame = this.#held ?? this.#card.fetch();
       if (frame === undefined) return false;
+      if (frame === LOST) continue;
       this.#held = this.#end.send(frame) ? undefined : frame;
       if (this.#held !== undefined) return false;
     }

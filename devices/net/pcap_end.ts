@@ -56,6 +56,7 @@ export class PcapEnd implements NetworkEnd {
     return this.#end.serve({
       offloads: card.offloads,
       fetch: () => card.fetch(),
+      endFetching: () => card.endFetching(),
       receive: (frame) => {
         if (!card.receive(frame)) return false;
         this.#write(frame.bytes);

@@ -23,8 +23,9 @@ const LENGTH_BYTES = 4;
 const BUFFER_BYTES = 4 * (LENGTH_BYTES + MAX_FRAME_BYTES);
 /** What one frame that was cut takes at most. */
 const LONGEST_CUT_BYTES = MAX_SEGMENTS * LENGTH_BYTES + MAX_CUT_BYTES;
-/** Reads that one turn makes. */
+/** Reads that one turn makes, and frames that it gives the card. */
 const READS_A_TURN = 8;
+const FRAMES_A_TURN = 256;
 
 /** How to reach the other end. */
 export interface StreamEndOptions {
@@ -53,6 +54,8 @@ export class StreamEnd implements NetworkEnd {
   #sentEnd = 0;
   /** The card has no room: nothing more is read. */
   #isCardFull = false;
+  /** Frames that the card may yet be given in this turn. */
+  #left = 0;
   #isLinkUp: boolean | undefined;
 
   constructor(options: StreamEndOptions) {
@@ -78,6 +81,7 @@ export class StreamEnd implements NetworkEnd {
 
   serve(card: NetworkCard): number {
     this.#isCardFull = false;
+    this.#left = FRAMES_A_TURN;
     this.#flush();
     const isDone = this.#receive(card);
     const isLinkUp = this.#socket !== undefined;
@@ -161,6 +165,7 @@ export class StreamEnd implements NetworkEnd {
     this.#deliver(card);
     for (let count = 0; count < READS_A_TURN; count++) {
       if (this.#isCardFull || this.#socket === undefined) return true;
+      if (this.#left === 0) return false;
       const room = this.#received.subarray(this.#receivedEnd);
       const result = this.#socket.receive(room);
       if (wouldBlock(result)) return true;
@@ -171,7 +176,7 @@ export class StreamEnd implements NetworkEnd {
       this.#receivedEnd += result;
       this.#deliver(card);
       // There was no more; what comes now ends the next wait.
-      if (result < room.length) return true;
+      if (result < room.length && this.#left > 0) return true;
     }
     return false;
   }
@@ -179,7 +184,7 @@ export class StreamEnd implements NetworkEnd {
   /** Gives the card the whole frames that have come, and moves what is left to the front. */
   #deliver(card: NetworkCard): void {
     const view = new DataView(this.#received.buffer);
-    while (this.#receivedEnd - this.#receivedStart >= LENGTH_BYTES) {
+    while (this.#left > 0 && this.#receivedEnd - this.#receivedStart >= LENGTH_BYTES) {
       const length = view.getUint32(this.#receivedStart);
       if (length < MIN_FRAME_BYTES || length > MAX_FRAME_BYTES) {
         return this.#disconnect(`the other end has sent a frame of ${length} bytes`);
@@ -191,6 +196,7 @@ export class StreamEnd implements NetworkEnd {
         break;
       }
       this.#receivedStart = start + length;
+      this.#left--;
     }
     this.#received.copyWithin(0, this.#receivedStart, this.#receivedEnd);
     this.#receivedEnd -= this.#receivedStart;

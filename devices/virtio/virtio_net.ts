@@ -17,6 +17,7 @@
 import { copyBuffer } from "../../hv/core/copy_buffer.ts";
 import {
   type Frame,
+  LOST,
   MAX_FRAME_BYTES,
   MIN_FRAME_BYTES,
   type NetworkCard,
@@ -157,7 +158,7 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
       const frame = queue && this.#fetchFrom(queue);
       if (frame === undefined) continue;
       s.nextPair = pair + 1;
-      if (pairs > 1) s.flows[flowOf(frame.bytes)] = pair;
+      if (pairs > 1 && frame !== LOST) s.flows[flowOf(frame.bytes)] = pair;
       return frame;
     }
     return undefined;
@@ -165,16 +166,23 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
 
   #fetchFrom(queue: Virtqueue): Frame | undefined {
     queue.beginTurn();
-    for (let chain = queue.pop(); chain !== undefined; chain = queue.pop()) {
-      const frame = this.#frameOf(chain);
-      queue.push(chain, 0);
-      if (frame !== undefined && !this.#state.isUnplugged) return frame;
-    }
-    // Nobody waits for a frame to be gone before the last one is.
-    queue.signal();
-    // What is left after a turn of frames that are lost: its driver has not been asked to notify.
-    if (queue.turnIsOver) this.#core?.revisit(queue.index);
-    return undefined;
+    return queue.together(() => {
+      const chain = queue.pop();
+      if (chain !== undefined) {
+        const frame = this.#state.isUnplugged ? undefined : this.#frameOf(chain);
+        queue.push(chain, 0);
+        return frame ?? LOST;
+      }
+      // What is left when the thread is wanted elsewhere: its driver has not been asked to notify.
+      if (queue.turnIsOver) this.#core?.revisit(queue.index);
+      return undefined;
+    });
+  }
+
+  /** Nobody waits for a frame to be gone before the last one is. */
+  endFetching(): void {
+    const { pairs } = this.#state;
+    for (let pair = 0; pair < pairs; pair++) this.#core?.queues[pair * 2 + 1].signal();
   }
 
   #frameOf(chain: DescriptorChain): Frame | undefined {

@@ -28,6 +28,10 @@ export class LimitedCard implements NetworkCard {
     return frame;
   }
 
+  endFetching(): void {
+    this.#card.endFetching();
+  }
+
   receive(frame: Frame): boolean {
     if (this.#receiving.mustWait() || !this.#card.receive(frame)) return false;
     this.#receiving.spend(frame.bytes.length);

@@ -49,6 +49,9 @@ export interface Frame {
   readonly offload: Offload;
 }
 
+/** What a guest has sent that is no frame, or goes nowhere: lost, as on a wire. */
+export const LOST: Frame = { bytes: new Uint8Array(0), offload: PLAIN };
+
 /** What may be left to somebody who takes frames. */
 export interface Offloads {
   /** Checksums. */
@@ -68,8 +71,13 @@ export const ALL_OFFLOADS: Offloads = { checksum: true, tcp4: true, tcp6: true }
 export interface NetworkCard {
   /** What may be left to it and the guest's driver; it changes with the driver. */
   readonly offloads: Offloads;
-  /** The next frame that the guest sends, which is taken out with it; valid until the next call. */
+  /**
+   * The next frame that the guest sends, which is taken out with it; valid until the next call. `LOST`
+   * counts as one, so that a guest cannot have one call go on for ever.
+   */
   fetch(): Frame | undefined;
+  /** Nothing more is fetched in this turn: the guest is to hear of what was. */
+  endFetching(): void;
   /** A frame for the guest, which may also be none of its; false: no room at the moment. */
   receive(frame: Frame): boolean;
   /** Plugs the cable in or pulls it out. */

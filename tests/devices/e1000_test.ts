@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { E1000, E1000State } from "../../devices/e1000.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
-import { type Frame, PLAIN, VALID } from "../../hv/core/network.ts";
+import { type Frame, LOST, PLAIN, VALID } from "../../hv/core/network.ts";
 import { addToSum, checksumOf } from "../../hv/core/checksum.ts";
 import { deviceContract, type Subject } from "../support/contract.ts";
 import { type ProbeLine, TestBench } from "../support/test_bench.ts";
@@ -378,6 +378,25 @@ Deno.test("e1000 raises the next interrupt no sooner than ITR says (13.4.18)", (
   assert.ok(card.irq.level);
 });
 
+Deno.test("e1000 loses a packet of more descriptors than any has, without reading on for its end", () => {
+  const card = new Card().start();
+  const ring = 0x20000;
+  card.write(TDBAL, ring);
+  card.write(TDLEN, 1024 * 16);
+  // Legacy descriptors of a byte each: RS, and EOP at the last one alone.
+  for (let i = 0; i < 1000; i++) {
+    card.bench.memory.writeU32(ring + i * 16, TX_DATA);
+    card.bench.memory.writeU32(ring + i * 16 + 8, 1 | (i === 999 ? 0x09 : 0x08) << 24);
+  }
+  card.write(TDT, 1000);
+  const taken: number[] = [];
+  for (let frame = card.e1000.fetch(); frame !== undefined; frame = card.e1000.fetch()) {
+    taken.push(frame === LOST ? card.read(TDH) : -1);
+  }
+  assert.deepEqual(taken, [256, 512, 768, -1], "what is left of it is one of 232 bytes");
+  assert.equal(card.read(TDH), 1000);
+});
+
 Deno.test("e1000 tells of a cable pulled out, sends nothing meanwhile, and takes nothing", () => {
   const card = new Card().start();
   card.write(IMS, LSC);
@@ -387,7 +406,7 @@ Deno.test("e1000 tells of a cable pulled out, sends nothing meanwhile, and takes
   assert.equal(card.read(ICR), LSC);
   card.packet(0, frameTo(PEER));
   card.write(TDT, 1);
-  assert.equal(card.e1000.fetch(), undefined);
+  assert.equal(card.e1000.fetch(), LOST);
   assert.equal(card.read(TDH), 1, "what is sent is lost, as on a wire");
   assert.ok(card.e1000.receive(plain(frameTo(MAC))));
   assert.equal(card.read(RDH), 0);

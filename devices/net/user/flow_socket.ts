@@ -3,14 +3,17 @@
  * told when there is something to read, and end when nothing has gone through for a while.
  */
 
-import type { Socket, Watched } from "../../../hv/sys/mod.ts";
+import { type Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
 import type { Flow, FlowContext } from "./flow.ts";
+
+/** Datagrams that one turn takes of a socket. */
+export const DATAGRAMS_A_TURN = 64;
 
 /** See above. */
 export class FlowSocket implements Disposable {
   readonly socket: Socket;
-  /** There may be something to read, until whoever reads finds that there is not. */
-  isReadable = false;
+  /** There may be something to read. */
+  #isReadable = false;
   readonly #context: FlowContext;
   readonly #watched: Watched;
   readonly #lifetimeNs: number;
@@ -37,15 +40,33 @@ export class FlowSocket implements Disposable {
     this.#onEnd = onEnd;
     this.#untilNs = context.nowNs + lifetimeNs;
     this.#watched = context.descriptors.add(socket.fd, () => {
-      this.isReadable = true;
+      this.#isReadable = true;
       context.ready(flow);
     });
-    this.wait(true);
+    this.#wait(true);
     context.wakeAt(this.#untilNs);
   }
 
-  /** Is the flow to be told when there is something to read? */
-  wait(wanted: boolean): void {
+  /**
+   * As `Flow.pump`: reads what has come, as far as the guest has room.
+   *
+   * @param into Where each datagram is when `arrived` is told its length, or a negative error number.
+   */
+  pump(into: Uint8Array, arrived: (result: number) => void): boolean {
+    for (let count = 0; this.#isReadable; count++) {
+      if (!this.#context.output.hasRoom || count === DATAGRAMS_A_TURN) {
+        this.#wait(false);
+        return false;
+      }
+      const result = this.socket.receive(into);
+      if (result < 0) this.#isReadable = false;
+      if (!wouldBlock(result)) arrived(result);
+    }
+    this.#wait(true);
+    return true;
+  }
+
+  #wait(wanted: boolean): void {
     this.#watched.await({ readable: wanted });
   }
 
@@ -63,7 +84,7 @@ export class FlowSocket implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    this.isReadable = false;
+    this.#isReadable = false;
     this.#watched[Symbol.dispose]();
     this.socket[Symbol.dispose]();
   }

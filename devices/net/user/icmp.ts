@@ -126,22 +126,12 @@ export class EchoFlow implements Flow {
   }
 
   pump(): boolean {
-    const end = this.#end;
-    while (end.isReadable) {
-      if (!this.#context.output.hasRoom) {
-        end.wait(false);
-        return false;
-      }
-      const length = end.socket.receive(received);
-      if (length < 0) end.isReadable = false;
-      else if (length >= HEADER_BYTES && length <= MAX_BYTES) {
-        const reply = received.subarray(0, length);
-        put16(reply, 4, this.#id);
-        postIcmp(this.#context.output, this.#peer, this.#guest, reply);
-      }
-    }
-    end.wait(true);
-    return true;
+    return this.#end.pump(received, (length) => {
+      if (length < HEADER_BYTES || length > MAX_BYTES) return;
+      const reply = received.subarray(0, length);
+      put16(reply, 4, this.#id);
+      postIcmp(this.#context.output, this.#peer, this.#guest, reply);
+    });
   }
 
   tick(nowNs: number): number {

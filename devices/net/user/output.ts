@@ -15,6 +15,8 @@ import {
 import { addToSum, checksumOf } from "../../../hv/core/checksum.ts";
 import { ETHERNET_BYTES, fragments, FrameWriter, type IpHeader, MTU, put16, UDP } from "./ip.ts";
 
+/** Frames after which conversations wait for the next turn: who else the thread serves has one first. */
+const FRAMES_A_TURN = 256;
 /** Frames that wait at most; more are lost, as on any network. */
 const MAX_WAITING = 256;
 const UDP_BYTES = 8;
@@ -26,6 +28,8 @@ export class Output {
   readonly mac: Uint8Array;
   #card: NetworkCard | undefined;
   #isFull = false;
+  /** Frames that conversations may yet give in this turn. */
+  #left = 0;
   readonly #waiting: Frame[] = [];
 
   /** @param mac The card's address, until the guest has said another. */
@@ -37,6 +41,7 @@ export class Output {
   begin(card: NetworkCard): void {
     this.#card = card;
     this.#isFull = false;
+    this.#left = FRAMES_A_TURN;
     let sent = 0;
     while (sent < this.#waiting.length && this.give(this.#waiting[sent])) sent++;
     this.#waiting.splice(0, sent);
@@ -47,14 +52,20 @@ export class Output {
     return this.#card?.offloads ?? NO_OFFLOADS;
   }
 
-  /** Has the card room? */
+  /** May conversations give more in this turn? */
   get hasRoom(): boolean {
-    return this.#card !== undefined && !this.#isFull;
+    return this.#left > 0 && !this.#isFull;
+  }
+
+  /** Has the card no room? Then the guest's next buffers bring the next turn. */
+  get isCardFull(): boolean {
+    return this.#isFull;
   }
 
   /** Gives the card a frame; false: it has no room in this turn. */
   give(frame: Frame): boolean {
     if (this.#card === undefined || this.#isFull) return false;
+    this.#left--;
     this.#isFull = !this.#card.receive(frame);
     return !this.#isFull;
   }

@@ -5,7 +5,7 @@
 
 import { Errno, type Peer, Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
 import type { Flow, FlowContext } from "./flow.ts";
-import { FlowSocket } from "./flow_socket.ts";
+import { DATAGRAMS_A_TURN, FlowSocket } from "./flow_socket.ts";
 import { postUnreachable, Unreachable } from "./icmp.ts";
 import { put16, UDP } from "./ip.ts";
 
@@ -13,8 +13,6 @@ import { put16, UDP } from "./ip.ts";
 const LIFETIME_NS = 120e9;
 /** Longest datagram. */
 const MAX_BYTES = 65_507;
-/** Datagrams that one turn takes. */
-const DATAGRAMS_A_TURN = 64;
 
 /** Of all flows; a datagram stays there only until it is in a frame. */
 const received = new Uint8Array(MAX_BYTES);
@@ -48,29 +46,16 @@ export class UdpFlow implements Flow {
   }
 
   pump(): boolean {
-    const end = this.#end;
-    const { output } = this.#context;
-    const { guest, guestPort, peer, peerPort } = this.#addresses;
-    for (let count = 0; end.isReadable; count++) {
-      if (!output.hasRoom || count === DATAGRAMS_A_TURN) {
-        end.wait(false);
-        return false;
-      }
-      const length = end.socket.receive(received);
-      if (length < 0) {
-        end.isReadable = false;
-        if (!wouldBlock(length)) this.#failed(-length);
-      } else {
-        end.used();
-        output.postDatagram(
-          { source: peer, destination: guest },
-          { from: peerPort, to: guestPort },
-          received.subarray(0, length),
-        );
-      }
-    }
-    end.wait(true);
-    return true;
+    return this.#end.pump(received, (result) => {
+      if (result < 0) return this.#failed(-result);
+      this.#end.used();
+      const { guest, guestPort, peer, peerPort } = this.#addresses;
+      this.#context.output.postDatagram(
+        { source: peer, destination: guest },
+        { from: peerPort, to: guestPort },
+        received.subarray(0, result),
+      );
+    });
   }
 
   tick(nowNs: number): number {

@@ -145,7 +145,7 @@ export class UserEnd implements NetworkEnd, FlowContext {
       this.#ready.delete(flow);
       if (!flow.pump()) this.#ready.add(flow);
     }
-    const hasMore = this.output.hasRoom && this.#ready.size > 0;
+    const hasMore = this.#ready.size > 0 && !this.output.isCardFull;
     return hasMore ? 0 : this.#nextTickNs;
   }
 

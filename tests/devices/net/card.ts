@@ -21,6 +21,7 @@ export class TestCard implements NetworkCard {
   fetch(): Frame | undefined {
     return this.toSend.shift();
   }
+  endFetching(): void {}
   receive({ bytes, offload }: Frame): boolean {
     if (this.room <= 0) return false;
     this.room--;

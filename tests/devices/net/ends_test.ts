@@ -112,6 +112,23 @@ Deno.test("a stream carries each frame with its length in front, 32 bits big-end
   ]]);
 });
 
+Deno.test("a stream with many short frames gives the card 256 a turn, and all of them", () => {
+  using bench = new Bench();
+  const peer = bench.pair();
+  const frames = 1500;
+  const all = new Uint8Array(frames * 18);
+  for (let i = 0; i < frames; i++) all.set(message(frameOf(i, 14)), i * 18);
+  assert.equal(peer.send(all), all.length);
+  let before = 0;
+  bench.until(() => {
+    const { length } = bench.card.received;
+    assert.ok(length - before <= 256, `${length - before} in one turn`);
+    before = length;
+    return length === frames;
+  });
+  bench.card.received.forEach(({ bytes }, i) => assert.equal(bytes[13], i & 255));
+});
+
 Deno.test("a stream whose card has no room reads no more and loses nothing", () => {
   using bench = new Bench();
   const peer = bench.pair();

@@ -188,6 +188,17 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: `a turn takes 64 of the answers to a flood of pings${ping.why && `; skipped: ${ping.why}`}`,
+  ignore: ping.why !== "",
+  fn() {
+    using guest = new UserGuest();
+    for (let i = 0; i < 150; i++) guest.ping(ping.address, 0x1234);
+    framesByTurns(guest, 150, 64);
+    assert.equal(guest.end.flows.echo, 1);
+  },
+});
+
 Deno.test("where pings may not be sent, the guest is told that they are prohibited (RFC 792)", () => {
   using guest = new UserGuest({ restrict: true });
   guest.ping(Uint8Array.of(198, 51, 100, 1), 1);
@@ -278,6 +289,48 @@ Deno.test("a guest that keeps its window closed and answers is waited for (RFC 9
     return tcp.data.length === 100;
   });
   assert.deepEqual(Uint8Array.from(tcp.data), bytesOf(100));
+});
+
+/** Serves until `count` frames have come, of which no turn has brought more than `most`. */
+function framesByTurns(guest: UserGuest, count: number, most: number): void {
+  let before = guest.card.received.length;
+  guest.until(() => {
+    const { length } = guest.card.received;
+    assert.ok(length - before <= most, `${length - before} frames in one turn`);
+    before = length;
+    return length >= count;
+  }, `${count} frames`);
+}
+
+Deno.test("a turn gives the guest 256 frames, however small its segments are and wide its window", () => {
+  using guest = new UserGuest();
+  const { socket, port } = hostSocket(SOCK_STREAM);
+  using _socket = socket;
+  // Segments of 64 bytes, windows in units of 2^14 (RFC 9293, 3.2; RFC 7323, 2.2).
+  const tcp = new GuestConnection(guest, 1026, GATEWAY, port).connect([2, 4, 0, 64, 1, 3, 3, 14]);
+  using host = guest.until(() => socket.accept()).socket;
+  const sent = host.send(bytesOf(100_000));
+  assert.ok(sent >= 64_000, `the host's socket has taken ${sent} bytes`);
+  framesByTurns(guest, Math.ceil(sent / 64), 256);
+  guest.until(() => (tcp.take(), tcp.data.length === sent));
+});
+
+Deno.test("a turn takes 64 datagrams of a conversation, and the next ones take the others", () => {
+  using guest = new UserGuest();
+  const { socket, port } = hostSocket(SOCK_DGRAM);
+  using _socket = socket;
+  guest.udp(GATEWAY, 1027, port, Uint8Array.of(1));
+  const into = new Uint8Array(10);
+  const { from } = guest.until(() => {
+    const datagram = socket.receiveFrom(into);
+    return datagram.from !== undefined && datagram;
+  });
+  for (let i = 0; i < 150; i++) socket.sendTo(Uint8Array.of(i), from!);
+  framesByTurns(guest, 150, 64);
+  assert.deepEqual(
+    guest.packets.map(({ payload }) => payload[8]),
+    Array.from({ length: 150 }, (_, i) => i),
+  );
 });
 
 Deno.test("what the host does not take yet stays within the window that the guest was told", () => {

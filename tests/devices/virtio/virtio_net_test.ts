@@ -1,9 +1,17 @@
 /** Virtio network card against VIRTIO 1.3, 5.1. */
 
 import assert from "node:assert/strict";
+import { NetworkLink } from "../../../devices/net/network_link.ts";
 import { VirtioNet, VirtioNetState } from "../../../devices/virtio/virtio_net.ts";
 import { NetFeature } from "../../../devices/virtio/virtio_net_state.ts";
-import { type Frame, PLAIN, VALID } from "../../../hv/core/network.ts";
+import {
+  ALL_OFFLOADS,
+  type Frame,
+  LOST,
+  type NetworkEnd,
+  PLAIN,
+  VALID,
+} from "../../../hv/core/network.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { PackedDriver } from "./packed_driver.ts";
 import type { Buffer } from "./split_driver.ts";
@@ -103,6 +111,7 @@ Deno.test("a frame is sent as it is, and its buffer given back (5.1.6.2)", () =>
   assert.deepEqual(net.fetch(), plain(frame));
   assert.equal(net.fetch(), undefined);
   assert.deepEqual(drivers[1].takeUsed(), [{ id: 0, length: 0 }]);
+  net.endFetching();
   assert.equal(transport.take(1), 1);
 });
 
@@ -125,6 +134,7 @@ Deno.test("what cannot be a frame is lost, its buffer given back", () => {
   send([1, 0, 0, 0, 0, 0, 200, 0, 16, 0, 0, 0], frameTo(OTHER));
   send([0, 3, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0], frameTo(OTHER));
   drivers[1].add({ address: DATA, length: 0x8000 }, { address: DATA, length: 0x9000 });
+  for (let i = 0; i < 4; i++) assert.equal(net.fetch(), LOST);
   assert.equal(net.fetch(), undefined);
   assert.equal(drivers[1].takeUsed().length, 4);
   assert.equal(core.status & NEEDS_RESET, 0);
@@ -299,7 +309,7 @@ Deno.test("a cable pulled out: what is sent is lost, nothing is received", () =>
   const { room, send, net, drivers } = card();
   net.setLink(false);
   send(NO_HEADER, frameTo(OTHER));
-  assert.equal(net.fetch(), undefined);
+  assert.equal(net.fetch(), LOST);
   assert.equal(drivers[1].takeUsed().length, 1);
   room(DATA + 0x1000, 2000);
   assert.ok(net.receive(plain(frameTo(MAC))));
@@ -317,19 +327,34 @@ Deno.test("a reset forgets what the driver has set", () => {
   assert.ok(net.receive(plain(frameTo(MAC))), "nobody is there: lost");
 });
 
-Deno.test("a driver that adds frames while others are lost for want of a cable is not forgotten", () => {
+/** An end that takes so many frames, and has nothing to give. */
+const taking = (room: number): NetworkEnd => ({
+  offloads: ALL_OFFLOADS,
+  send: () => room-- > 0,
+  serve: () => Infinity,
+  [Symbol.dispose]: () => {},
+});
+
+Deno.test("a driver hears of what was sent although the next frame has to wait", () => {
+  const { net, send, drivers, transport } = card();
+  using link = new NetworkLink(net, taking(2));
+  for (let i = 0; i < 5; i++) send(NO_HEADER, frameTo(OTHER));
+  assert.equal(link.serve(0), Infinity);
+  assert.equal(drivers[1].takeUsed().length, 3, "one of them is on its way");
+  assert.equal(transport.take(1), 1);
+});
+
+Deno.test("a turn has an end although a driver adds frames as fast as they are lost", () => {
   const { net, memory, drivers: [, transmit], core } = card();
+  using link = new NetworkLink(net, taking(Infinity));
   net.setLink(false);
   const buffer = { address: DATA, length: 72 };
   for (let i = 0; i < transmit.size; i++) transmit.add(buffer);
   // On another processor, the driver is as fast as the card.
-  let left = transmit.size;
+  let left = 10_000;
   memory.onTouch = (offset) => {
     if (offset === transmit.used + 2 && left-- > 0) transmit.add(buffer);
   };
-  const asked: number[] = [];
-  core.notify = (queue) => void asked.push(queue);
-  assert.equal(net.fetch(), undefined);
-  assert.ok(core.queues[1].hasAvailable, "there is more");
-  assert.deepEqual(asked, [1]);
+  assert.equal(link.serve(0), 0, "the next one is at once");
+  assert.ok(left > 0 && core.queues[1].hasAvailable, "there is more");
 });

@@ -33,9 +33,10 @@ export const net: MakeSubject = (bench) => {
     isServedHere = true;
     for (let i = 0; i < 64; i++) {
       const frame = device.fetch();
-      if (frame === undefined) return;
+      if (frame === undefined) break;
       sent.push(frame.bytes.slice());
     }
+    device.endFetching();
   };
   return {
     device,
