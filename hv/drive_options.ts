@@ -88,6 +88,10 @@ export function resolveDrives(options: DriveLists): ResolvedDrive[] {
       `Cannot attach ${floppies.length} floppy drives: the board has room for 2`,
     );
   }
+  const written = cdroms.find(({ overlay }) => overlay !== false);
+  if (written !== undefined) {
+    throw new UsageError(`Cannot attach ${written.path} with an overlay: no CD-ROM is written to`);
+  }
   if (floppies.concat(cdroms).some((drive) => drive.interface !== "ide")) {
     throw new UsageError("Cannot attach a floppy or a CD-ROM drive to virtio: hard disks only");
   }
@@ -134,6 +138,9 @@ export function checkDrive(drive: DriveOptions): CheckedDrive {
   const { path, readOnly = false, overlay = false, format, serial, iops, bps, aio, backingFolder } =
     drive;
   if (path === "") throw new UsageError("Cannot attach an image: its file name is empty");
+  if (overlay === "") {
+    throw new UsageError(`Cannot attach ${path} with an overlay: the overlay's file name is empty`);
+  }
   if (serial !== undefined && !SERIAL.test(serial)) {
     throw new UsageError(
       `Cannot call a disk "${serial}": 1 to 20 letters, digits or signs without spaces are possible`,

@@ -16,8 +16,16 @@ export class BackingChain {
   readonly #folders: string[];
   readonly #seen = new Set<string>();
 
-  /** @param top The image that the user has named. @param folder Another folder for backing files. */
+  /**
+   * @param top The image that the user has named.
+   * @param folder Another folder for backing files.
+   * @throws DiskError when there is no such folder
+   */
   constructor(top: string, folder?: string) {
+    if (folder !== undefined && !isFolder(folder)) {
+      const problem = `the folder for its backing files, ${folder}, is not there`;
+      throw new DiskError(top, "backing", problem);
+    }
     const folders = [folderOf(top), ...(folder === undefined ? [] : [folder])];
     const real = realPath(top);
     this.#folders = folders.map(realPath).filter((path) => path !== undefined);
@@ -80,6 +88,14 @@ function pathOf(path: string, name: string): string {
 function folderOf(path: string): string {
   const slash = path.lastIndexOf("/");
   return slash < 0 ? "." : slash === 0 ? "/" : path.slice(0, slash);
+}
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 function realPath(path: string): string | undefined {

@@ -1,7 +1,7 @@
 /** What an image is, without claiming it: a machine that runs may have it. */
 
-import { FileHandle } from "../../hv/sys/mod.ts";
 import { readMap } from "./disk_handle.ts";
+import { checkKind, openFile } from "./image_access.ts";
 import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
 import { readSnapshots, type Snapshot } from "./qcow2/snapshots.ts";
@@ -29,7 +29,8 @@ export interface ImageInfo {
  * @throws SysError, DiskError
  */
 export function imageInfo(path: string, wanted?: ImageFormat): ImageInfo {
-  using file = FileHandle.open(path);
+  checkKind(path, false);
+  using file = openFile(path, false);
   const head = new Uint8Array(MAGIC_BYTES);
   file.read(head, 0);
   const format = wanted ?? detectFormat(head);

@@ -2,8 +2,7 @@
 
 import { alignUp } from "../../hv/core/align.ts";
 import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../hv/sys/mod.ts";
-import { fileProblem } from "../../hv/core/file_problem.ts";
-import { DiskError, type DiskErrorCode, type DiskImage } from "./disk_image.ts";
+import { DiskError, type DiskImage } from "./disk_image.ts";
 import {
   exactFloppyFormat,
   FLOPPY_1440K,
@@ -11,7 +10,7 @@ import {
   FLOPPY_SIZES,
   floppyBytes,
 } from "../../hv/core/floppy_formats.ts";
-import { imageHolders } from "./image_holders.ts";
+import { checkKind, claim, hostError, hostProblem, openFile } from "./image_access.ts";
 import { BackingChain } from "./backing_chain.ts";
 import { attachDisk, closeDiskHandle, type DiskHandle, readMap } from "./disk_handle.ts";
 import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
@@ -42,14 +41,6 @@ export interface DiskOptions {
 /** The largest image, bytes: offsets are exact far beyond, and no file system holds as much. */
 const MAX_BYTES = 2 ** 52;
 
-const CODES: Record<string, DiskErrorCode> = {
-  ENOENT: "missing",
-  ENOTDIR: "missing",
-  EACCES: "permission",
-  EPERM: "permission",
-  EROFS: "permission",
-};
-
 /**
  * Opens an image and claims it, so that nobody else writes to it meanwhile.
  *
@@ -70,8 +61,9 @@ export function openDiskHandle(options: DiskOptions): DiskHandle {
   if (readOnly && overlay !== false) {
     throw new DiskError(path, "host", "an overlay is there to be written; leave out read-only");
   }
-  const chain = new BackingChain(path, options.backingFolder);
   const write = !readOnly && overlay === false;
+  checkKind(path, write);
+  const chain = new BackingChain(path, options.backingFolder);
   const image = openImage(path, { write, format, sectorBytes, chain });
   if (overlay === false) return image;
   try {
@@ -93,7 +85,7 @@ function openOverlay(path: string, base: DiskHandle, chain: BackingChain): DiskH
     isNew = true;
   }
   if (isNew) makeOverlay(path, base);
-  checkKind(path);
+  checkKind(path, true);
   chain.enter(path);
   const file = openFile(path, true);
   try {
@@ -118,7 +110,9 @@ function makeOverlay(path: string, { path: base, format, sizeBytes }: DiskHandle
   try {
     file = FileHandle.open(path, { write: true, create: true, exclusive: true });
   } catch (error) {
-    throw error instanceof SysError ? hostError(path, error) : error;
+    if (!(error instanceof SysError)) throw error;
+    if (error.code !== "ENOENT") throw hostError(path, error);
+    throw new DiskError(path, "missing", "there is no such directory", { cause: error });
   }
   try {
     // By its whole path: from wherever the overlay is looked at, it is that file.
@@ -142,7 +136,7 @@ interface Opening {
 
 function openImage(path: string, opening: Opening): DiskHandle {
   const { write, format: wanted, sectorBytes, chain } = opening;
-  checkKind(path);
+  checkKind(path, write);
   chain.enter(path);
   const file = openFile(path, write);
   let backing: DiskHandle | undefined;
@@ -236,55 +230,6 @@ export function floppyImageBytes(path: string, sizeBytes: number): number {
   );
 }
 
-/** Opening a FIFO would wait for a writer: what it is must be known before. */
-function checkKind(path: string): void {
-  let info: Deno.FileInfo;
-  try {
-    info = Deno.statSync(path);
-  } catch (cause) {
-    if (cause instanceof Deno.errors.NotFound) {
-      const problem = "there is no such file; create it first, e.g. with truncate -s 10G";
-      throw new DiskError(path, "missing", problem, { cause });
-    }
-    if (cause instanceof Deno.errors.PermissionDenied) {
-      throw new DiskError(path, "permission", "permission denied on the way to it", { cause });
-    }
-    if (cause instanceof Deno.errors.NotADirectory) {
-      throw new DiskError(path, "missing", "a part of the path is not a directory", { cause });
-    }
-    throw hostProblem(path, cause);
-  }
-  if (info.isDirectory) {
-    throw new DiskError(path, "not a disk", "it is a directory; name an image in it");
-  }
-  if (!info.isFile && !info.isBlockDevice) {
-    throw new DiskError(path, "not a disk", "it is neither a regular file nor a block device");
-  }
-}
-
-function openFile(path: string, write: boolean): FileHandle {
-  try {
-    return FileHandle.open(path, { write });
-  } catch (error) {
-    throw error instanceof SysError ? hostError(path, error) : error;
-  }
-}
-
-function claim(file: FileHandle, path: string): void {
-  try {
-    file.lock();
-  } catch (cause) {
-    if (cause instanceof SysError) throw cause;
-    // Our own descriptor must not be counted among them.
-    file[Symbol.dispose]();
-    const who = imageHolders(path).join(", ") || "another machine";
-    const problem = file.writable
-      ? `${who} has it open; stop that, or attach it read-only if that one only reads`
-      : `${who} writes to it; stop that, or use a copy`;
-    throw new DiskError(path, "in use", problem, { cause });
-  }
-}
-
 function checkSize(path: string, sizeBytes: number): void {
   if (sizeBytes === 0) {
     throw new DiskError(path, "empty", "it is empty; give it a size, e.g. with truncate -s 10G");
@@ -322,16 +267,4 @@ function openScratch(path: string, directory?: string): FileHandle {
       "set TMPDIR to a directory with room";
     throw new DiskError(path, "scratch", problem, { cause });
   }
-}
-
-function hostProblem(path: string, cause: unknown): DiskError {
-  return new DiskError(path, "host", fileProblem(cause), { cause });
-}
-
-function hostError(path: string, cause: SysError): DiskError {
-  const code = CODES[cause.code] ?? "host";
-  const advice = code === "permission"
-    ? "; check its permissions, or attach it read-only or with an overlay"
-    : "";
-  return new DiskError(path, code, `${cause.operation} failed (${cause.code})${advice}`, { cause });
 }

@@ -1,6 +1,6 @@
 /** `hv disk`: making, looking at, copying, checking and resizing images. */
 
-import type { DiskImage } from "../../devices/disk/disk_image.ts";
+import { DiskError, type DiskImage } from "../../devices/disk/disk_image.ts";
 import { copyDisk } from "../../devices/disk/copy_disk.ts";
 import {
   IMAGE_FORMATS,
@@ -30,7 +30,7 @@ import { oneOf } from "./one_of.ts";
 import { commandHelp, type CommandSpec, ExitCode } from "./option_table.ts";
 import { nearestName, parseCommand, type ParsedCommand } from "./parse.ts";
 import { Progress } from "./progress_line.ts";
-import { say } from "./say.ts";
+import { print, say } from "./say.ts";
 
 const SECTOR_BYTES = 512;
 
@@ -41,7 +41,7 @@ export async function disk([name, ...words]: readonly string[]): Promise<number>
     return ExitCode.usage;
   }
   if (name === "--help" || name === "-h") {
-    console.log(diskHelp());
+    print(diskHelp());
     return ExitCode.ok;
   }
   const spec = DISK_COMMANDS.find((command) => command.name === `disk ${name}`);
@@ -54,7 +54,7 @@ export async function disk([name, ...words]: readonly string[]): Promise<number>
   }
   const parsed = parseCommand(spec, words);
   if (parsed.values.help === true) {
-    console.log(commandHelp(spec));
+    print(commandHelp(spec));
     return ExitCode.ok;
   }
   try {
@@ -117,8 +117,19 @@ async function create(
     yield;
   });
   const over = base === undefined ? "" : ` over ${base}`;
-  console.log(`${path}: ${options.format}, ${showBytes(sizeBytes)}${over}`);
+  print(`${path}: ${options.format}, ${showBytes(sizeBytes)}${over}`);
+  if (base !== undefined) warnOfBacking(path);
   return ExitCode.ok;
+}
+
+/** What is behind an image may be where it is not looked for without being asked. */
+function warnOfBacking(path: string): void {
+  try {
+    closeDiskHandle(openDiskHandle({ path, readOnly: true }));
+  } catch (error) {
+    if (!(error instanceof DiskError)) throw error;
+    say(`hv: ${path} was made, but ${error.problem}`);
+  }
 }
 
 /** The image that is to be behind a new one: it has to be one, and be where it will be looked for. */
@@ -140,6 +151,9 @@ async function convert(
   const options = newImageOptions(to, values);
   const format = oneOf("from-format", values["from-format"] as string, IMAGE_FORMATS);
   const backingFolder = values["backing-folder"] as string | undefined;
+  if (isSameFile(from, to)) {
+    throw new UsageError(`Cannot copy ${from} onto itself: name another file for the copy`);
+  }
   using source = openDisk({
     path: from,
     readOnly: true,
@@ -159,7 +173,17 @@ async function convert(
   } finally {
     progress.end();
   }
+  print(`${to}: ${options.format}, ${showBytes(sizeBytes)}`);
   return ExitCode.ok;
+}
+
+function isSameFile(a: string, b: string): boolean {
+  try {
+    const [one, other] = [a, b].map((path) => Deno.statSync(path));
+    return one.dev === other.dev && one.ino === other.ino;
+  } catch {
+    return false; // one of them is not there
+  }
 }
 
 /** What a new image is to be. */
@@ -191,6 +215,12 @@ function* copyInto(
 function newImageOptions(path: string, values: ParsedCommand["values"]): NewImage {
   const byName = path.endsWith(".qcow2") ? "qcow2" : "raw";
   const given = oneOf("format", values.format as string | undefined, WRITABLE_FORMATS);
+  const other = /\.(vhdx?|vmdk|vdi|qed|qcow)$/i.exec(path)?.[1];
+  if (given === undefined && other !== undefined) {
+    throw new UsageError(
+      `Cannot make a ${other} image: raw and qcow2 are made; --format says which ${path} is to be`,
+    );
+  }
   const format = given ?? byName;
   const cluster = values.cluster as string | undefined;
   const clusterBytes = cluster === undefined ? DEFAULT_CLUSTER_BYTES : parseBytes(cluster) ?? 0;

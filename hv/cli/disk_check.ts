@@ -1,13 +1,12 @@
 /** `hv disk check`. */
 
-import { DiskError } from "../../devices/disk/disk_image.ts";
+import { openClaimed } from "../../devices/disk/image_access.ts";
 import { imageInfo } from "../../devices/disk/image_info.ts";
 import { checkQcow2, type Qcow2Report, repairQcow2 } from "../../devices/disk/qcow2/check.ts";
 import { UsageError } from "../errors.ts";
-import { FileHandle } from "../sys/mod.ts";
 import { ExitCode } from "./option_table.ts";
 import { Progress } from "./progress_line.ts";
-import { say } from "./say.ts";
+import { print, say } from "./say.ts";
 
 /** Checks the image, mends it if asked to, and says what it found. */
 export function checkImage(
@@ -18,12 +17,7 @@ export function checkImage(
   if (format !== "qcow2") {
     throw new UsageError(`Cannot check ${path}: a ${format} image has nothing to check; qcow2 has`);
   }
-  using file = FileHandle.open(path, { write: repair });
-  try {
-    file.lock();
-  } catch (cause) {
-    throw new DiskError(path, "in use", "another machine has it; stop that first", { cause });
-  }
+  using file = openClaimed(path, repair);
   const progress = new Progress();
   const show = (what: string) => (done: number) => progress.show(`${what} ${path}`, done);
   let report = checkQcow2(file, show("checking"));
@@ -34,7 +28,7 @@ export function checkImage(
     report = checkQcow2(file, show("checking"));
   }
   progress.end();
-  if (json) console.log(JSON.stringify(forPrograms(path, report, found), null, 2));
+  if (json) print(JSON.stringify(forPrograms(path, report, found), null, 2));
   else tell(path, report, found, repair);
   if (report.errorCount > 0) return ExitCode.imageErrors;
   return report.leaks > 0 ? ExitCode.imageLeaks : ExitCode.ok;
@@ -49,11 +43,11 @@ function tell(path: string, report: Qcow2Report, found: Qcow2Report, repair: boo
   const { dataClusters, totalClusters, compressedClusters } = report;
   const used = `${dataClusters} of ${totalClusters} clusters have data` +
     (compressedClusters === 0 ? "" : `, ${compressedClusters} of them compressed`);
-  console.log(`${path}: ${report.errorCount} errors, ${report.leaks} clusters lost; ${used}`);
+  print(`${path}: ${report.errorCount} errors, ${report.leaks} clusters lost; ${used}`);
   if (found !== report) {
-    console.log(`${path}: mended: ${found.errorCount} errors, ${found.leaks} clusters lost`);
+    print(`${path}: mended: ${found.errorCount} errors, ${found.leaks} clusters lost`);
   } else if (!repair && report.errorCount + report.leaks > 0) {
-    console.log(`--repair mends what can be`);
+    print(`--repair mends what can be`);
   }
 }
 

@@ -4,6 +4,7 @@ import { type ImageInfo, imageInfo } from "../../devices/disk/image_info.ts";
 import type { ImageFormat } from "../../devices/disk/image_format.ts";
 import { showBytes } from "../sizes.ts";
 import { ExitCode } from "./option_table.ts";
+import { print } from "./say.ts";
 
 /** Shows what the image is. */
 export function showInfo(
@@ -11,8 +12,8 @@ export function showInfo(
   { format, json }: { format: ImageFormat | undefined; json: boolean },
 ): number {
   const info = imageInfo(path, format);
-  if (json) console.log(JSON.stringify(forPrograms(info), null, 2));
-  else for (const [name, text] of rows(info)) console.log(`${name.padEnd(14)}${text}`);
+  if (json) print(JSON.stringify(forPrograms(info), null, 2));
+  else for (const [name, text] of rows(info)) print(`${name.padEnd(14)}${text}`);
   return ExitCode.ok;
 }
 

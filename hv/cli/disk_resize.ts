@@ -8,6 +8,7 @@ import { UsageError } from "../errors.ts";
 import { parseBytes, showBytes } from "../sizes.ts";
 import { FileHandle } from "../sys/mod.ts";
 import { ExitCode } from "./option_table.ts";
+import { print } from "./say.ts";
 
 const SECTOR_BYTES = 512;
 /** What is made zeros at once of a part that a backing file would show through. */
@@ -65,7 +66,7 @@ export function resizeImage(
     }
     image.flush();
   }
-  console.log(`${path}: ${showBytes(to)}, before ${showBytes(from)}`);
+  print(`${path}: ${showBytes(to)}, before ${showBytes(from)}`);
   return ExitCode.ok;
 }
 

@@ -7,6 +7,7 @@ import { probeSoft } from "../accel/soft/probe.ts";
 import { closeDescriptor } from "../sys/mod.ts";
 import { VERSION } from "../version.ts";
 import { ExitCode } from "./option_table.ts";
+import { print } from "./say.ts";
 
 /** Prints it; the exit code is 0 when a machine can run here. */
 export async function info(): Promise<number> {
@@ -21,7 +22,7 @@ export async function info(): Promise<number> {
 
 /** A line; further lines of the same matter have no name. */
 function row(name: string, text?: string): void {
-  console.log(text === undefined ? name : `${name.padEnd(11)}${text}`);
+  print(text === undefined ? name : `${name.padEnd(11)}${text}`);
 }
 
 function hostLine(): string {

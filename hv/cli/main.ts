@@ -1,7 +1,7 @@
 /** From the words of the command line to an exit code. Only here are errors shown and codes chosen. */
 
 import { HostError, UsageError } from "../errors.ts";
-import { say } from "./say.ts";
+import { print, say } from "./say.ts";
 import { VERSION } from "../version.ts";
 import { BOOT, commandHelp, COMMANDS, ExitCode, programHelp } from "./option_table.ts";
 import { nearestName, parseCommand, parseRun } from "./parse.ts";
@@ -41,14 +41,14 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
     }
     case "--version":
     case "-V":
-      console.log(`hv ${VERSION}`);
+      print(`hv ${VERSION}`);
       return ExitCode.ok;
     case "--help":
     case "-h":
     case "help":
       if (rest[0] === "disk") return await dispatch(["disk", ...rest.slice(1), "--help"]);
       if (rest.length > 0 && COMMANDS.some(({ name }) => name === rest[0])) return help(rest[0]);
-      console.log(programHelp(VERSION));
+      print(programHelp(VERSION));
       return ExitCode.ok;
     case undefined:
       say(programHelp(VERSION));
@@ -62,7 +62,7 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
 }
 
 function help(command: string): number {
-  console.log(commandHelp(COMMANDS.find(({ name }) => name === command)!));
+  print(commandHelp(COMMANDS.find(({ name }) => name === command)!));
   return ExitCode.ok;
 }
 

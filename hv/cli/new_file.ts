@@ -1,8 +1,9 @@
 /** A file that is there when it is complete, or not at all. */
 
+import { openClaimed } from "../../devices/disk/image_access.ts";
 import { HostError, UsageError } from "../errors.ts";
 import { fileProblem } from "../core/file_problem.ts";
-import { FileHandle } from "../sys/mod.ts";
+import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../sys/mod.ts";
 
 const SIGNALS: readonly Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 
@@ -31,7 +32,7 @@ export async function makeFile(
   for (const signal of SIGNALS) Deno.addSignalListener(signal, interrupt);
   let made = false;
   try {
-    using file = FileHandle.open(partial, { write: true, create: true, exclusive: true });
+    using file = openNew(partial, path);
     made = true;
     let heardAtMs = performance.now();
     for (const _ of fill(file)) {
@@ -52,7 +53,20 @@ export async function makeFile(
   }
 }
 
+/** A new file at `partial` that errors call `path`. */
+function openNew(partial: string, path: string): FileHandle {
+  try {
+    return new FileHandle(openDescriptor(partial, O_RDWR | O_CREAT | O_EXCL), path, true);
+  } catch (cause) {
+    if (!(cause instanceof SysError)) throw cause;
+    const why = cause.code === "ENOENT" ? "there is no such directory" : cause.reason;
+    const advice = cause.code === "EACCES" ? "; check the permissions of its directory" : "";
+    throw new HostError(`Cannot make ${path}: ${why}${advice}`, { cause });
+  }
+}
+
 function checkTarget(path: string, force: boolean): void {
+  if (path === "") throw new UsageError("Cannot make a file without a name");
   let info: Deno.FileInfo;
   try {
     info = Deno.lstatSync(path);
@@ -60,13 +74,9 @@ function checkTarget(path: string, force: boolean): void {
     if (cause instanceof Deno.errors.NotFound) return;
     throw new HostError(`Cannot make ${path}: ${fileProblem(cause)}`, { cause });
   }
+  if (info.isDirectory) throw new UsageError(`Cannot make ${path}: it is a directory`);
   if (!info.isFile) throw new UsageError(`Cannot make ${path}: there is something that is no file`);
   if (!force) throw new UsageError(`Cannot make ${path}: it is there; --force writes over it`);
   // A machine that has it would go on with a file that nobody sees any more.
-  using old = FileHandle.open(path, { write: true });
-  try {
-    old.lock();
-  } catch (cause) {
-    throw new UsageError(`Cannot write over ${path}: ${(cause as Error).message}`, { cause });
-  }
+  openClaimed(path, true)[Symbol.dispose]();
 }

@@ -113,6 +113,8 @@ export class SysError extends Error {
   readonly errno: number;
   /** Name of the error number, e.g. `EACCES`. */
   readonly code: string;
+  /** What the error number means, e.g. `permission denied`. */
+  readonly reason: string;
 
   /**
    * @param operation Completes the sentence "Cannot ...".
@@ -121,8 +123,10 @@ export class SysError extends Error {
    */
   constructor(operation: string, errno: number, hint?: string, options?: ErrorOptions) {
     const code = errnoName(errno);
-    const reason = MESSAGES[errno] === undefined ? code : `${MESSAGES[errno]} (${code})`;
-    super(`Cannot ${operation}: ${reason}${hint === undefined ? "" : `; ${hint}`}`, options);
+    const words = MESSAGES[errno];
+    const shown = words === undefined ? code : `${words} (${code})`;
+    super(`Cannot ${operation}: ${shown}${hint === undefined ? "" : `; ${hint}`}`, options);
+    this.reason = words ?? code;
     this.operation = operation;
     this.errno = errno;
     this.code = code;

@@ -1,6 +1,7 @@
 /** `hv disk` as a user runs it. */
 
 import assert from "node:assert/strict";
+import { openDisk } from "../../devices/disk/open_disk.ts";
 import { allRefused, hv, outcome, Scratch, startHv } from "../support/hv_process.ts";
 import { HAS_QEMU_IMG, qemuCheck, qemuImg, tool } from "../support/qemu_img.ts";
 
@@ -93,6 +94,8 @@ Deno.test("hv disk refuses what cannot be, in a line, and leaves nothing", async
   const cwd = scratch.path;
   scratch.file("raw.img", 1 << 20);
   scratch.file("vmdk.img", 1 << 20, "KDMV");
+  Deno.symlinkSync("raw.img", `${cwd}/link`);
+  await new Deno.Command("mkfifo", { args: [`${cwd}/fifo`] }).output();
   await allRefused([
     ["disk creat", 2, /no command "creat"; did you mean hv disk create\?/],
     ["disk create", 2, /needs FILE: hv disk create FILE \[SIZE\]/],
@@ -106,15 +109,69 @@ Deno.test("hv disk refuses what cannot be, in a line, and leaves nothing", async
     ["disk convert raw.img x.qcow2 --compress lzma", 2, /--compress lzma: zlib, zstd is possible/],
     ["disk create raw.img 1G", 2, /raw\.img: it is there; --force writes over it/],
     ["disk create x.qcow2 --backing no.img", 2, /no such file/],
-    ["disk create no/x.qcow2 1G", 4, /no such file or directory/],
+    ["disk create no/x.qcow2 1G", 4, /Cannot make no\/x\.qcow2: there is no such directory$/],
     ["disk convert no.img x.qcow2", 2, /no such file/],
     ["disk convert vmdk.img x.qcow2", 2, /VMDK image/],
     ["disk check raw.img", 2, /a raw image has nothing to check/],
     ["disk resize raw.img 1K", 2, /--shrink allows it/],
     ["disk resize raw.img -1G", 2, /no option -1/],
-    ["disk info no.img", 4, /no such file/],
+    ["disk info no.img", 2, /no such file/],
+    ["disk info .", 2, /\. as a disk: it is a directory/],
+    ["disk info fifo", 2, /fifo as a disk: it is neither a regular file nor a block device/],
+    ["disk check fifo", 2, /fifo as a disk: it is neither/],
+    ["disk create . 1G", 2, /Cannot make \.: it is a directory/],
+    ["disk create x.vmdk 1G", 2, /Cannot make a vmdk image: raw and qcow2 are made/],
+    ["disk convert raw.img x.VHD", 2, /Cannot make a VHD image/],
+    ["disk create x.img 4000T", 4, /^hv: Cannot resize x\.img: file too large/],
+    ["disk convert raw.img raw.img --force", 2, /Cannot copy raw\.img onto itself/],
+    ["disk convert raw.img link --force", 2, /Cannot copy raw\.img onto itself/],
+    ["run --disk raw.img,overlay=", 2, /raw\.img with an overlay: .* file name is empty/],
+    [
+      "run --disk raw.img,overlay=no/x",
+      2,
+      /Cannot use no\/x as a disk: there is no such directory/,
+    ],
+    ["run --disk raw.img,backing=no", 2, /the folder for its backing files, no, is not there/],
+    ["run --cdrom raw.img,overlay", 2, /with an overlay: no CD-ROM is written to/],
   ], { cwd });
-  assert.deepEqual(names(cwd), ["raw.img", "vmdk.img"]);
+  assert.deepEqual(names(cwd), ["fifo", "link", "raw.img", "vmdk.img"]);
+});
+
+Deno.test("hv disk create refuses an empty name in a line", async () => {
+  const { code, stderr } = await hv(["disk", "create", "", "1G"]);
+  assert.deepEqual([code, stderr], [2, "hv: Cannot make a file without a name\n"]);
+});
+
+Deno.test("hv disk create says when what is behind the image will not be looked for", async () => {
+  using scratch = new Scratch();
+  const cwd = scratch.path;
+  Deno.mkdirSync(`${cwd}/new`);
+  scratch.file("base.img", 1 << 20);
+  const made = await hv(["disk", "create", "new/x.qcow2", "--backing", "../base.img"], { cwd });
+  assert.equal(made.code, 0);
+  assert.match(made.stderr, /^hv: new\/x\.qcow2 was made, but its backing file .* backing=\S+\n$/);
+});
+
+Deno.test("hv disk check names the program that has the image", async () => {
+  using scratch = new Scratch();
+  const cwd = scratch.path;
+  await hv(["disk", "create", "x.qcow2", "1M"], { cwd });
+  using held = openDisk({ path: `${cwd}/x.qcow2` });
+  assert.equal(held.readOnly, false);
+  const line = new RegExp(`deno \\(pid ${Deno.pid}\\) (has it open|writes to it); stop that`);
+  await allRefused([["disk check x.qcow2", 2, line], ["disk check x.qcow2 --repair", 2, line]], {
+    cwd,
+  });
+});
+
+Deno.test("a full standard output is a line, not a trace", async () => {
+  for (const words of ["--help", "run --help", "disk --help", "info"]) {
+    const { code, stderr } = await hv(words.split(" "), {
+      prefix: ["sh", "-c", '"$@" > /dev/full', "sh"],
+    });
+    const line = "hv: Cannot write to the standard output: No space left on device\n";
+    assert.deepEqual([code, stderr], [4, line], words);
+  }
 });
 
 Deno.test("hv disk convert that is interrupted leaves nothing, and says so", async () => {

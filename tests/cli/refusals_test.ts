@@ -121,7 +121,7 @@ Deno.test("files that are no images are refused, of every kind and for every use
     ["run --disk floppy.img,serial=a_name_of_21_letters!", USAGE, /1 to 20 letters/],
     ["run --disk ,readonly", USAGE, /its file name is empty/],
     ["run --disk floppy.img,readonly,overlay", USAGE, /leave out read-only/],
-    ["run --disk floppy.img --disk floppy.img", USAGE, /this one\) has it open/],
+    ["run --disk floppy.img --disk floppy.img", USAGE, /this hv has it open already/],
     ["run --share missing:src", USAGE, /Cannot share missing: there is no such directory/],
     ["run --share text:src", USAGE, /Cannot share text: it is not a directory/],
     ["run --share dir", USAGE, /Cannot use --share dir: DIR:TAG is needed/],

@@ -27,7 +27,7 @@ function refused(options: DiskOptions, code: string, text: RegExp): void {
 Deno.test("openDisk says what is wrong with a path", () => {
   inDirectory((directory) => {
     const path = `${directory}/disk.img`;
-    refused({ path }, "missing", /no such file; create it/);
+    refused({ path }, "missing", /no such file; make one with hv disk create$/);
     Deno.writeTextFileSync(path, "");
     refused({ path }, "empty", /give it a size/);
     refused({ path: `${path}/x` }, "missing", /not a directory/);
@@ -69,7 +69,7 @@ Deno.test("openDisk lets one machine write, or many read", () => {
     const overlay = { path, overlay: true, scratchDirectory: directory };
     {
       using _writer = openDisk({ path });
-      refused({ path }, "in use", /\(pid \d+, this one\) has it open/);
+      refused({ path }, "in use", /this hv has it open already; attach both/);
       refused({ path, readOnly: true }, "in use", /writes to it/);
       refused(overlay, "in use", /writes to it/);
     }
