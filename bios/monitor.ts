@@ -17,6 +17,8 @@ const State = { start: 0, edit: 1, cpuid: 2 } as const;
 const LINE_BYTES = 120;
 const BACKSPACE = 8;
 const RETURN = 13;
+/** What ends a line that comes from a pipe; behind a return it is of the same line's end. */
+const LINE_FEED = 10;
 const CANCEL = [3, 21, 27];
 const DELETE = 127;
 const PROMPT = "> ";
@@ -52,7 +54,7 @@ function prompt(guest: Guest, console: Console): void {
 function edit(guest: Guest, console: Console, key: number): boolean {
   const { memory } = guest.host;
   const length = Math.min(memory.readU8(Ebda.monitorLength), LINE_BYTES);
-  if (key === RETURN) {
+  if (key === RETURN || (key === LINE_FEED && length > 0)) {
     console.print("\n");
     run(guest, console, text(guest, length));
     return true;

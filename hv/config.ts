@@ -131,6 +131,9 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
   if (options.kernel === undefined && options.append !== undefined) {
     throw new UsageError("Cannot use a command line without a kernel: give one with --kernel");
   }
+  if (options.kernel === undefined && options.kernelEntry !== undefined) {
+    throw new UsageError("Cannot enter a kernel without one: give it with --kernel");
+  }
   const ramBytes = parseMemory(options.memory ?? DEFAULT_MEMORY);
   const { balloon } = options;
   const virtioConsole = options.console === "virtio";

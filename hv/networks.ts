@@ -15,6 +15,7 @@ import {
   Errno,
   FileHandle,
   openTap,
+  showAddress,
   SOCK_DGRAM,
   SOCK_STREAM,
   Socket,
@@ -137,9 +138,19 @@ function openPort({ protocol, address, hostPort }: PortForward): Socket {
     return socket;
   } catch (error) {
     socket[Symbol.dispose]();
-    throw error;
+    if (!(error instanceof SysError)) throw error;
+    const shown = `${protocol}:${showAddress({ address, port: hostPort })}`;
+    const advice = PORT_ADVICE[error.errno];
+    const why = advice === undefined ? error.reason : `${error.reason}; ${advice}`;
+    throw new HostError(`Cannot forward ${shown} to the guest: ${why}`, { cause: error });
   }
 }
+
+/** What to do when a port of the host cannot be had. */
+const PORT_ADVICE: Readonly<Record<number, string>> = {
+  [Errno.EADDRINUSE]: "choose another port, or 0 for any that is free",
+  [Errno.EACCES]: "choose a port from 1024 on, lower ones need privileges",
+};
 
 /** The first name server of the host's, if it says one (resolv.conf(5)). */
 function hostNameServer(): Uint8Array | undefined {

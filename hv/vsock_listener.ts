@@ -9,6 +9,11 @@ import type { ResolvedVsock } from "./vsock_options.ts";
 /** Programs that wait to be connected. */
 const BACKLOG = 64;
 
+const PROBLEMS: Readonly<Record<number, string>> = {
+  [Errno.EADDRINUSE]: "something is there already; name another, or remove it",
+  [Errno.ENOENT]: "there is no such directory",
+};
+
 /** @throws {HostError | UsageError} When the path cannot be used. */
 export function listenForVsock({ path }: ResolvedVsock): VsockHandle & Disposable {
   try {
@@ -16,9 +21,7 @@ export function listenForVsock({ path }: ResolvedVsock): VsockHandle & Disposabl
     return { path, fd: listener.fd, [Symbol.dispose]: () => listener[Symbol.dispose]() };
   } catch (error) {
     if (error instanceof SysError) {
-      const why = error.errno === Errno.EADDRINUSE
-        ? "something is there already; name another, or remove it"
-        : error.message;
+      const why = PROBLEMS[error.errno] ?? error.reason;
       throw new HostError(`Cannot use the vsock ${path}: ${why}`, { cause: error });
     }
     if (error instanceof RangeError || error instanceof TypeError) {

@@ -48,6 +48,8 @@ export function openShare({ path, readOnly = false }: ShareOptions): ShareHandle
   try {
     const fd = openDescriptor(path, O_PATH | O_DIRECTORY);
     try {
+      // It opens also what may not be looked into.
+      Deno.readDirSync(path)[Symbol.iterator]().next();
       // Without it nothing could be opened later.
       new FilesBehind()[Symbol.dispose]();
     } catch (error) {
@@ -56,6 +58,9 @@ export function openShare({ path, readOnly = false }: ShareOptions): ShareHandle
     }
     return { path, fd, readOnly };
   } catch (cause) {
+    if (cause instanceof Deno.errors.PermissionDenied) {
+      throw new ShareError(path, "permission denied; check its permissions", { cause });
+    }
     if (!(cause instanceof SysError)) throw cause;
     throw new ShareError(path, PROBLEMS[cause.errno] ?? cause.message, { cause });
   }

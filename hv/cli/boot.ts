@@ -33,6 +33,7 @@ export async function boot(request: RunRequest): Promise<number> {
       signal: stop.signal,
       console: linuxConsole(request),
       size: terminalSize(request),
+      isScripted: !Deno.stdin.isTerminal(),
       hasShares: options.share !== undefined && [options.share].flat().length > 0,
     });
     line.end();

@@ -34,6 +34,7 @@ function add(drives: MachineOptions["disk"], path: string): MachineOptions["disk
 }
 
 function readHead(path: string): { head: Uint8Array; size: number; isBlock: boolean } {
+  if (path === "") throw new UsageError("Cannot run an image: its file name is empty");
   try {
     const { size, isFile, isDirectory, isBlockDevice } = Deno.statSync(path);
     if (isDirectory) throw new UsageError(`Cannot run ${path}: it is a directory, not an image`);

@@ -47,23 +47,28 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
     case "-h":
     case "help":
       if (rest[0] === "disk") return await dispatch(["disk", ...rest.slice(1), "--help"]);
-      if (rest.length > 0 && COMMANDS.some(({ name }) => name === rest[0])) return help(rest[0]);
+      if (command === "help" && rest.length > 0) return help(rest[0]);
       print(programHelp(VERSION));
       return ExitCode.ok;
     case undefined:
       say(programHelp(VERSION));
       return ExitCode.usage;
-    default: {
-      const nearest = nearestName(command, COMMANDS.map(({ name }) => name));
-      const hint = nearest === undefined ? "hv --help lists them" : `did you mean hv ${nearest}?`;
-      throw new UsageError(`hv has no command "${command}"; ${hint}`);
-    }
+    default:
+      throw unknownCommand(command);
   }
 }
 
 function help(command: string): number {
-  print(commandHelp(COMMANDS.find(({ name }) => name === command)!));
+  const spec = COMMANDS.find(({ name }) => name === command);
+  if (spec === undefined) throw unknownCommand(command);
+  print(commandHelp(spec));
   return ExitCode.ok;
+}
+
+function unknownCommand(command: string): UsageError {
+  const nearest = nearestName(command, COMMANDS.map(({ name }) => name));
+  const hint = nearest === undefined ? "hv --help lists them" : `did you mean hv ${nearest}?`;
+  return new UsageError(`hv has no command "${command}"; ${hint}`);
 }
 
 /** Errors whose message is one clear line for the user, by name: they come from several layers. */

@@ -15,5 +15,6 @@ export function oneOf<T extends string>(
   if (value === undefined) return undefined;
   if ((possible as readonly string[]).includes(value)) return value as T;
   const given = option.endsWith("=") ? `${option}${value}` : `${option} ${value}`;
-  throw new UsageError(`Cannot use --${given}: ${possible.join(", ")} is possible`);
+  const words = `${possible.slice(0, -1).join(", ")} or ${possible.at(-1)}`;
+  throw new UsageError(`Cannot use --${given}: ${words} is possible`);
 }

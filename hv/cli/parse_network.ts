@@ -31,7 +31,11 @@ interface Word {
  * @throws {UsageError}
  */
 export function parseNetworks(values: readonly string[] | undefined): NetworkOptions[] | undefined {
-  return values?.length === 1 && values[0] === "none" ? [] : values?.map(parseNetwork);
+  if (values?.includes("none")) {
+    if (values.length === 1) return [];
+    throw new UsageError("Cannot use --net none beside other networks: leave it out");
+  }
+  return values?.map(parseNetwork);
 }
 
 /**

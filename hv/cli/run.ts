@@ -13,6 +13,9 @@ import { onEndSignals } from "./signals.ts";
 import { VIRTIO_CONSOLE } from "../pc/board_config.ts";
 import { TerminalSession } from "./terminal_session.ts";
 
+/** How long whoever reads the output may take for what is left of it when time is up, ms. */
+const PATIENCE_MS = 5000;
+
 /** Runs a machine until it ends, time is up or the user ends it; gives the exit code. */
 export async function run(request: RunRequest): Promise<number> {
   const options = await optionsOf(request);
@@ -82,13 +85,18 @@ async function live(
   });
   let timeout: ReturnType<typeof setTimeout> | undefined;
   const cut = Promise.withResolvers<number>();
+  const interrupted = Promise.withResolvers<void>();
+  let patience: ReturnType<typeof setTimeout> | undefined;
   let signals: Disposable | undefined;
   try {
     for (const console of machine.consoles) {
       const end = ends.get(console.name);
       if (end !== undefined) connected.push(connectEnd(console, end));
     }
-    signals = onEndSignals(() => cut.resolve(ExitCode.interrupted));
+    signals = onEndSignals(() => {
+      cut.resolve(ExitCode.interrupted);
+      interrupted.resolve();
+    });
     // Now that everything is connected, nothing of the guest's output is lost.
     say(`hv: ${line}`);
     session.start();
@@ -99,14 +107,18 @@ async function live(
     }
     const ended = await Promise.race([machine.exited, cut.promise]);
     session.stop();
-    // A reader that takes nothing keeps the end waiting, but not a signal.
-    await Promise.race([session.flush(), cut.promise]);
+    const isCut = typeof ended === "number";
+    if (isCut) await cutShort(machine, ended, request.timeoutMs);
+    // A reader that takes nothing keeps the guest's end waiting, a time limit for a while, no signal.
+    const patient = new Promise<void>((resolve) => {
+      if (isCut) patience = setTimeout(resolve, PATIENCE_MS);
+    });
+    await Promise.race([session.flush(), patient, interrupted.promise]);
     sayFilled(machine);
-    return typeof ended === "number"
-      ? await cutShort(machine, ended, request.timeoutMs)
-      : ending(ended);
+    return isCut ? ended : ending(ended);
   } finally {
     clearTimeout(timeout);
+    clearTimeout(patience);
     session.stop();
     signals?.[Symbol.dispose]();
     for (const end of connected) await end.close();
@@ -118,14 +130,13 @@ function sayFilled({ filledInstructions: filled }: Machine): void {
   if (filled !== undefined && filled.spentNs > 1e9) say(`hv: ${describeFilled(filled)}`);
 }
 
-async function cutShort(machine: Machine, code: number, timeoutMs = 0): Promise<number> {
+async function cutShort(machine: Machine, code: number, timeoutMs = 0): Promise<void> {
   if (code === ExitCode.timeout) {
     say(`hv: the machine was ended after its time limit of ${timeoutMs / 1000} s`);
     say(await machine.describe());
   } else if (code === ExitCode.interrupted) {
     say("hv: interrupted");
   }
-  return code;
 }
 
 function ending({ reason, code, message }: ExitStatus): number {

@@ -50,6 +50,8 @@ export interface LinuxOptions extends FetchOptions {
   readonly console?: "ttyS0" | "hvc0" | "tty0";
   /** Mount the machine's shared directories, each at /mnt and its tag. */
   readonly hasShares?: boolean;
+  /** A script is piped in: the shell comes when drivers and networks are there. */
+  readonly isScripted?: boolean;
   /** Of the terminal that the serial port is on, where it is on one. */
   readonly size?: TerminalSize;
 }
@@ -64,7 +66,8 @@ const COMMAND_LINE = "mitigations=off cryptomgr.notests no_timer_check " +
 /**
  * The driver of a virtio console is a module, without which there is no `/dev/console` either. The other
  * drivers are loaded while the shell waits for its user, who else would wait for them: an IDE channel
- * without drives takes a second. What they say goes to the kernel's log only (`dmesg`).
+ * without drives takes a second. A script would find nothing there yet, so its shell comes afterwards.
+ * What they say goes to the kernel's log only (`dmesg`).
  */
 const INIT = `#!/bin/busybox sh
 /bin/busybox --install -s /bin
@@ -96,8 +99,9 @@ for card in /sys/class/net/*/device; do
   name=\${card%/device}
   name=\${name##*/}
   ip link set $name up
-  udhcpc -qS -i $name
+  udhcpc -qbS -i $name
 done' &
+[ "$SCRIPTED" ] && wait
 [ -n "$ROWS" ] && stty rows "$ROWS" cols "$COLS" < /dev/console
 memory=$(($(sed -n 's/^MemTotal: *\\([0-9]*\\).*/\\1/p' /proc/meminfo) / 1024))
 processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
@@ -125,7 +129,7 @@ alias poweroff='poweroff -f' reboot='reboot -f' halt='poweroff -f' ll='ls -l'
  * @throws {PackageError} Where this host cannot fetch them.
  */
 export async function linuxToTry(
-  { console = "ttyS0", size, hasShares = false, ...options }: LinuxOptions = {},
+  { console = "ttyS0", size, hasShares = false, isScripted = false, ...options }: LinuxOptions = {},
 ): Promise<LinuxToTry> {
   const kernelFolder = await fetchPackage(hasShares ? GENERAL_KERNEL : KERNEL, options);
   const busybox = await fetchPackage(BUSYBOX, options);
@@ -139,12 +143,13 @@ export async function linuxToTry(
   });
   const hvc = console === "hvc0" ? " HVC=1" : "";
   const shares = hasShares ? " SHARES=1" : "";
+  const scripted = isScripted ? " SCRIPTED=1" : "";
   const terminal = size === undefined ? "" : ` ROWS=${size.rows} COLS=${size.columns}`;
   return {
     prompt: PROMPT,
     kernel: `${kernelFolder}/boot/vmlinuz-${release}`,
     initrd: await keep(archive, `${packageCache()}/initramfs-${release}`),
-    append: `console=${console} ${COMMAND_LINE}${hvc}${shares}${terminal}`,
+    append: `console=${console} ${COMMAND_LINE}${hvc}${shares}${scripted}${terminal}`,
   };
 }
 

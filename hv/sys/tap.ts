@@ -44,8 +44,12 @@ export function openTap(name: string): number {
     throw new TypeError(`Cannot use the interface "${name}": a name has 1 to 15 bytes, no "/"`);
   }
   const fd = openDescriptor("/dev/net/tun", O_RDWR | O_NONBLOCK, {
-    hint: (number) =>
-      number === Errno.ENOENT || number === Errno.ENODEV ? "load the module: modprobe tun" : "",
+    hint: (number) => {
+      if (number === Errno.EACCES) return "let this user read and write it";
+      return number === Errno.ENOENT || number === Errno.ENODEV
+        ? "modprobe tun loads its module"
+        : "";
+    },
   });
   try {
     const request = new Uint8Array(IFREQ_BYTES);

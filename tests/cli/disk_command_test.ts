@@ -106,7 +106,11 @@ Deno.test("hv disk refuses what cannot be, in a line, and leaves nothing", async
     ["disk create x.img 1G --cluster 4K", 2, /raw image has no clusters/],
     ["disk create x.qcow2 4000T --cluster 512", 2, /128 GiB is the most/],
     ["disk convert raw.img x.img --compress zstd", 2, /raw image cannot be compressed/],
-    ["disk convert raw.img x.qcow2 --compress lzma", 2, /--compress lzma: zlib, zstd is possible/],
+    [
+      "disk convert raw.img x.qcow2 --compress lzma",
+      2,
+      /--compress lzma: zlib or zstd is possible/,
+    ],
     ["disk create raw.img 1G", 2, /raw\.img: it is there; --force writes over it/],
     ["disk create x.qcow2 --backing no.img", 2, /no such file/],
     ["disk create no/x.qcow2 1G", 4, /Cannot make no\/x\.qcow2: there is no such directory$/],

@@ -1,7 +1,7 @@
 /** Where the guest's serial ports go: pipes, files, sockets; closed, full and slow ones. */
 
 import assert from "node:assert/strict";
-import { hv, hvCommand, outcome, Scratch, startHv } from "../support/hv_process.ts";
+import { hv, hvCommand, outcome, Scratch, startHv, until } from "../support/hv_process.ts";
 import { offset } from "../../bios/assembler.ts";
 import { type Payload, rom } from "../support/payload.ts";
 
@@ -49,6 +49,16 @@ Deno.test("a pipe's bytes go to the guest, which reads at its own pace, and back
   const { code, stdout } = await hv(run(image.path), { stdin });
   assert.equal(code, 1);
   assert.equal(stdout, `ready:${stdin}`);
+});
+
+Deno.test("commands piped into the ROM monitor are carried out, whatever ends their lines", async () => {
+  for (const end of ["\n", "\r\n", "\r"]) {
+    const { code, stdout } = await hv(["run", "--memory", "2M", "--timeout", "120"], {
+      stdin: `mem${end}off${end}`,
+    });
+    assert.equal(code, 0, stdout);
+    assert.match(stdout, /\n> mem\r?\n[^>]+\n> off/);
+  }
 });
 
 Deno.test("each serial port goes where it is told to, from its first byte on", async () => {
@@ -158,8 +168,8 @@ Deno.test(
 /** More than a pipe and hv hold together: 256 KB. */
 const LINES = 4000;
 
-/** Sends `count` lines of 64 characters to COM1, and ends with 0. */
-const chatty = (count: number) =>
+/** Sends `count` lines of 64 characters to COM1, and ends with 0, or goes on with `then`. */
+const chatty = (count: number, then = (p: Payload) => p.exit(0)) =>
   rom((p) => {
     p.realMode();
     p.mov("ax", "cs");
@@ -172,7 +182,7 @@ const chatty = (count: number) =>
       p.db(0xf3, 0x6e); // rep outsb
       p.pop("cx");
     });
-    p.exit(0);
+    then(p);
     p.label("line");
     p.db(`${".".repeat(63)}\n`);
   });
@@ -200,19 +210,39 @@ Deno.test(
   },
 );
 
-Deno.test(
-  "with --display text in a pipe, the last screen is printed as text at the end",
-  async () => {
-    const { code, stdout } = await hv([
-      "run",
-      "--display",
-      "text",
-      "--memory",
-      "4M",
-      "--timeout",
-      "4",
-    ]);
-    assert.equal(code, 124);
-    assert.match(stdout, /^hv \d+\.\d+\.\d+, (KVM|software CPU), 1 processor, 4 MiB/);
-  },
-);
+Deno.test("what the guest has sent before its time is up is written, to a late reader, too", async () => {
+  // More than a pipe holds, less than what the guest is held for.
+  const lines = 1500;
+  using image = chatty(lines, (p) => {
+    print(p, COM2, "sent");
+    p.forever(() => p.hlt());
+  });
+  using scratch = new Scratch();
+  const sent = `${scratch.path}/sent`;
+  const args = ["run", "--memory", "1M", "--display", "none", "--bios", image.path];
+  const process = startHv([
+    ...[...args, "--timeout", "12", "--serial", "stdio", "--serial", `file:${sent}`],
+  ]);
+  await until(process.stderr, "time limit");
+  assert.equal(Deno.readTextFileSync(sent), "sent", "the guest has sent it all");
+  let bytes = 0;
+  for await (const chunk of process.stdout) bytes += chunk.length;
+  assert.equal(bytes, lines * 64);
+  assert.equal((await process.status).code, 124);
+  await process.stderr.cancel();
+});
+
+Deno.test("with --display text in a pipe, the last screen is printed as text at the end", async () => {
+  using scratch = new Scratch();
+  // INT 10h prints "!", isa-debug-exit ends with 1.
+  const sector = Uint8Array.of(0xb4, 0x0e, 0xb0, 0x21, 0xcd, 0x10, 0xb0, 0x00, 0xe6, 0xf4);
+  const disk = scratch.file("boot.img", 512, sector);
+  const file = Deno.openSync(disk, { write: true });
+  file.seekSync(510, Deno.SeekMode.Start);
+  file.writeSync(Uint8Array.of(0x55, 0xaa));
+  file.close();
+  const args = ["run", "--display", "text", "--memory", "4M", "--disk", `${disk},readonly`];
+  const { code, stdout, stderr } = await hv(args);
+  assert.equal(code, 1, stderr);
+  assert.match(stdout, /^hv \d+\.\d+\.\d+, (KVM|software CPU), 1 processor, 4 MiB\n[^]*!\n$/);
+});

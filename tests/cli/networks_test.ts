@@ -18,6 +18,7 @@ Deno.test("networks that cannot be are refused, with what can", async () => {
     ["run --net user,forward=tcp:x:1:2", USAGE, /Cannot forward "tcp:x:1:2"/],
     ["run --net user,forward=tcp:70000:2", USAGE, /Cannot forward "tcp:70000:2"/],
     ["run --net user,forward=tcp:1:0", USAGE, /Cannot forward "tcp:1:0"/],
+    ["run --net none --net user", USAGE, /--net none beside other networks: leave it out/],
     ["run --net tap", USAGE, /--net tap: /],
     ["run --net tap=", USAGE, /--net tap=: /],
     ["run --net tap=x,listen", USAGE, /"listen" in --net tap=x,listen: tap takes /],
@@ -52,7 +53,9 @@ Deno.test("ends that are not there, or not to be had, are refused", async () => 
   ];
   const taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = taken.addr as Deno.NetAddr;
-  const used = new RegExp(`use the address 127.0.0.1:${port}: address already in use`);
+  const used = new RegExp(
+    `forward tcp:127.0.0.1:${port} to the guest: address already in use; choose another`,
+  );
   refusals.push([`run --net user,forward=tcp:${port}:22`, HOST, used]);
   refusals.push([`run --net user,forward=tcp:203.0.113.7:${port}:22`, HOST, /not of this host/]);
   await allRefused(refusals);

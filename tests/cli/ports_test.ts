@@ -76,7 +76,7 @@ Deno.test("a console on hvc0, a port on a socket whose client is slow, and one o
 Deno.test("ports and consoles that cannot be are refused, with what can", async () => {
   using scratch = new Scratch();
   await allRefused([
-    ["run --console hvc0", USAGE, /--console hvc0: serial, virtio is possible/],
+    ["run --console hvc0", USAGE, /--console hvc0: serial or virtio is possible/],
     [
       "run --console virtio=foo",
       USAGE,
