@@ -78,7 +78,6 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
   #core: VirtioDeviceCore | undefined;
   #sent: Uint8Array | undefined;
   readonly #header = new Uint8Array(NETWORK_HEADER_BYTES);
-  readonly #chains: DescriptorChain[] = [];
 
   constructor(state: VirtioNetState, options: VirtioNetOptions) {
     this.#state = state;
@@ -219,8 +218,7 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
 
   /** Buffers with room for so many bytes; none: there is not enough, or never will be. */
   #takeBuffers(queue: Virtqueue, bytes: number): readonly DescriptorChain[] | undefined {
-    const chains = this.#chains;
-    chains.length = 0;
+    const chains: DescriptorChain[] = [];
     const most = this.#isMerging ? MAX_BUFFERS : 1;
     let room = 0;
     while (room < bytes) {
@@ -233,8 +231,7 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     const isHopeless = chains.length === most;
     // A frame that fits into no buffer is lost, and its buffer not used (5.1.6.4.2).
     for (let i = chains.length - 1; i >= 0; i--) queue.putBack(chains[i]);
-    chains.length = 0;
-    return isHopeless ? chains : undefined;
+    return isHopeless ? [] : undefined;
   }
 
   #store(queue: Virtqueue, chains: readonly DescriptorChain[], { bytes, offload }: Frame): void {

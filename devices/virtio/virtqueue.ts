@@ -49,7 +49,7 @@ export class Virtqueue {
   /** The lock is held, for several calls. */
   #isLocked = false;
   /** What `signal` gives back. */
-  readonly #later: Given[] = [];
+  #later: Given[] = [];
   /** Something has been given back since the last `signal`. */
   #isUnsignalled = false;
 
@@ -198,8 +198,10 @@ export class Virtqueue {
     const later = this.#later;
     if (!this.#isUnsignalled && later.length === 0) return;
     this.together(() => {
-      if (later.length > 0) this.#give(later);
-      later.length = 0;
+      if (later.length > 0) {
+        this.#later = [];
+        this.#give(later);
+      }
       this.#isUnsignalled = false;
       if (this.#isUsable && this.#ring().wantsInterrupt()) this.#owner.interruptQueue(this.index);
     });

@@ -85,12 +85,16 @@ export class ByteQueue implements Disposable {
     return done;
   }
 
-  /** Copies `into.length` bytes from `offset` behind the oldest on; there must be so many. */
-  copy(offset: number, into: Uint8Array): void {
-    const start = (this.#start + offset) % this.#bytes.length;
-    const first = this.#bytes.subarray(start, start + into.length);
-    into.set(first);
-    into.set(this.#bytes.subarray(0, into.length - first.length), first.length);
+  /**
+   * Copies `length` bytes from `offset` behind the oldest on, of which there must be so many, to `into`
+   * from its byte `at` on.
+   */
+  copy(offset: number, length: number, into: Uint8Array, at: number): void {
+    const bytes = this.#bytes;
+    const start = (this.#start + offset) % bytes.length;
+    const first = Math.min(length, bytes.length - start);
+    into.set(bytes.subarray(start, start + first), at);
+    if (first < length) into.set(bytes.subarray(0, length - first), at + first);
   }
 
   /** The oldest bytes, as many as lie in one piece. */
@@ -115,7 +119,7 @@ export class ByteQueue implements Disposable {
     const size = Math.min(this.#most, this.#bytes.length * 2 || FIRST_BYTES);
     if (size === this.#bytes.length || !this.#budget.take(size - this.#bytes.length)) return;
     const bytes = new Uint8Array(size);
-    if (this.#length > 0) this.copy(0, bytes.subarray(0, this.#length));
+    if (this.#length > 0) this.copy(0, this.#length, bytes, 0);
     this.#bytes = bytes;
     this.#start = 0;
   }

@@ -12,7 +12,7 @@
  * Reference: RFC 9293, 3.10.7.
  */
 
-import { PLAIN, VALID } from "../../../hv/core/network.ts";
+import { VALID } from "../../../hv/core/network.ts";
 import { Errno, type Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
 import { type BufferBudget, ByteQueue } from "./byte_queue.ts";
 import type { Flow, FlowContext } from "./flow.ts";
@@ -387,17 +387,22 @@ export class TcpConnection implements Flow {
     const headerBytes = TCP_BYTES + optionBytes;
     if (length > 0) {
       const offset = distance(this.#sender.una, sequence);
-      const data = bytes.subarray(start + headerBytes, start + headerBytes + length);
-      this.#sender.queue.copy(offset, data);
+      this.#sender.queue.copy(offset, length, bytes, start + headerBytes);
     }
     const total = headerBytes + length;
     let offload = VALID;
     if (output.offloads.checksum) {
       writer.sumLater(header, total, 16);
-      offload = { ...PLAIN, needsChecksum: true, checksumStart: start, checksumOffset: 16 };
-      if (length > this.#mss) {
-        offload = { ...offload, segmentBytes: this.#mss, headerBytes: start + headerBytes };
-      }
+      const mss = this.#mss;
+      const isCut = length > mss;
+      offload = {
+        needsChecksum: true,
+        checksumStart: start,
+        checksumOffset: 16,
+        isValid: false,
+        segmentBytes: isCut ? mss : 0,
+        headerBytes: isCut ? start + headerBytes : 0,
+      };
     } else writer.sum(header, total, 16);
     if (!output.give({ bytes: writer.finish(header, total), offload })) return false;
     this.#toldWindow = window;
