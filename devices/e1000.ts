@@ -1,8 +1,8 @@
 /**
  * Intel 82540EM (E1000): a gigabit network card on PCI that nearly every system has a driver for.
  *
- * Register accesses come from any virtual processor, under the card's lock; `fetch`, `receive` and
- * `setLink` from the I/O worker, and take it. Frames go between the descriptor rings in guest memory
+ * Register accesses come from any virtual processor, under the card's lock; `fetch` and `receive`
+ * from the I/O worker, `setLink` from it and from main, and take it. Frames go between the descriptor rings in guest memory
  * and the host end there: a write of TDT or RDT only rings.
  *
  * Left out: wake-up and management, flow control, diagnostics, delays of interrupts other than ITR
@@ -15,7 +15,13 @@ import type { Clock } from "../hv/core/clock.ts";
 import type { Device, IoHandler } from "../hv/core/device.ts";
 import type { GuestMemory } from "../hv/core/guest_memory.ts";
 import type { Lock } from "../hv/core/lock.ts";
-import { type Frame, LOST, type NetworkCard, NO_OFFLOADS } from "../hv/core/network.ts";
+import {
+  type Frame,
+  LOST,
+  type NetworkCard,
+  NO_OFFLOADS,
+  type Unplugged,
+} from "../hv/core/network.ts";
 import type { Timer } from "../hv/core/timer.ts";
 import { E1000Eeprom } from "./e1000_eeprom.ts";
 import { E1000_DEVICE_ID, INTEL } from "./e1000_identity.ts";
@@ -175,18 +181,23 @@ export class E1000 implements Device, NetworkCard {
     }
   }
 
-  setLink(isUp: boolean): void {
+  setLink(isUp: boolean, who: Unplugged): void {
     this.#wiring.lock.with(() => {
-      if (this.#state.isUnplugged === !isUp) return;
-      this.#state.isUnplugged = !isUp;
-      this.#cause(Cause.LSC);
+      const s = this.#state;
+      const before = this.#isUnplugged;
+      s.unplugged = isUp ? s.unplugged & ~who : s.unplugged | who;
+      if (this.#isUnplugged !== before) this.#cause(Cause.LSC);
     });
+  }
+
+  get #isUnplugged(): boolean {
+    return this.#state.unplugged !== 0;
   }
 
   #fetch(): Frame | undefined {
     let causes = 0;
     const taken = this.#transmitter.take(() => causes |= Cause.TXDW);
-    const frame = taken !== undefined && this.#state.isUnplugged ? LOST : taken;
+    const frame = taken !== undefined && this.#isUnplugged ? LOST : taken;
     if (this.#transmitter.isEmpty) causes |= Cause.TXQE;
     if (frame !== undefined && frame !== LOST) {
       this.#count(frame.bytes.length, Reg.GPTC, Reg.TPT, Reg.GOTCL);
@@ -197,7 +208,7 @@ export class E1000 implements Device, NetworkCard {
 
   #receive(frame: Frame): boolean {
     const receiver = this.#receiver;
-    if (!receiver.isEnabled || this.#state.isUnplugged || !receiver.accepts(frame.bytes)) {
+    if (!receiver.isEnabled || this.#isUnplugged || !receiver.accepts(frame.bytes)) {
       return true;
     }
     if (!receiver.store(frame)) {
@@ -227,7 +238,7 @@ export class E1000 implements Device, NetworkCard {
     const value = r[indexOf(register)];
     switch (register) {
       case Reg.STATUS:
-        return STATUS_FD | STATUS_SPEED_1000 | (this.#state.isUnplugged ? 0 : STATUS_LU);
+        return STATUS_FD | STATUS_SPEED_1000 | (this.#isUnplugged ? 0 : STATUS_LU);
       case Reg.EECD:
         return this.#eeprom.eecd;
       case Reg.ICR:
@@ -320,7 +331,7 @@ export class E1000 implements Device, NetworkCard {
     if (((value >>> 21) & 31) !== PHY_ADDRESS) result |= MDIC_ERROR;
     else if (operation === MDIC_WRITE) this.#phy.write(register, value & 0xffff);
     else if (operation === MDIC_READ) {
-      result = (result & ~0xffff) | this.#phy.read(register, !this.#state.isUnplugged);
+      result = (result & ~0xffff) | this.#phy.read(register, !this.#isUnplugged);
     }
     r[indexOf(Reg.MDIC)] = result | MDIC_READY;
     this.#cause(Cause.MDAC);

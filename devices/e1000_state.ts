@@ -1,13 +1,13 @@
 /** State of the 82540EM, and what its parts share. */
 
 import type { GuestMemory } from "../hv/core/guest_memory.ts";
-import { f64, flag, nested, record, u32, u32s } from "../hv/core/record.ts";
+import { f64, flag, nested, record, u32, u32s, u8 } from "../hv/core/record.ts";
 import { E1000EepromState } from "./e1000_eeprom.ts";
 import { E1000PhyState } from "./e1000_phy.ts";
 import { DESCRIPTOR_BYTES, Reg, REGISTER_BYTES } from "./e1000_registers.ts";
 
 /** See above. */
-export const E1000State = record("e1000", 1, {
+export const E1000State = record("e1000", 2, {
   /** Guest time before which no other interrupt is raised (ITR), ns. */
   nextInterruptNs: f64,
   /** IOADDR. */
@@ -16,8 +16,8 @@ export const E1000State = record("e1000", 1, {
   context: u32s(4),
   /** Does the interrupt line ask? */
   isAsserted: flag,
-  /** Is the cable out? */
-  isUnplugged: flag,
+  /** Who has the cable out: bits of `Unplugged`. */
+  unplugged: u8,
   /** A frame from the network waits for receive descriptors. */
   isStarved: flag,
   eeprom: nested(E1000EepromState),

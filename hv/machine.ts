@@ -57,6 +57,7 @@ import { cardOf, type PortForward } from "./network_options.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "./screen.ts";
 import { createEventFd, EventFd } from "./sys/mod.ts";
+import { NetworkCable } from "./network_cable.ts";
 import { ThreadGroup } from "./thread_group.ts";
 import { Waiter } from "./waiter.ts";
 import { WorkerSet } from "./worker_set.ts";
@@ -78,6 +79,8 @@ export class Machine implements AsyncDisposable {
   readonly consoles: readonly GuestConsole[];
   /** The memory balloon, where the machine has one. */
   readonly balloon: Balloon | undefined;
+  /** The cables of the network cards that the machine was made with, in their order. */
+  readonly cables: readonly NetworkCable[];
   /** The display. */
   readonly screen: Screen;
   /** The keyboard. */
@@ -239,6 +242,7 @@ export class Machine implements AsyncDisposable {
       this.balloon = new Balloon(pc.virtio.balloon, config.ramBytes, this.#waiter);
       this.balloon.target = config.balloonTarget;
     }
+    this.cables = pc.networks.map((card) => new NetworkCable(card));
     this.#attachments = new Attachments({
       hotplug: pc.hotplug,
       whileParked: (change) => this.#whileParked(change),

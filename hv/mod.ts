@@ -34,6 +34,7 @@ export { Screen } from "./screen.ts";
 export type { ShareOptions } from "./share_options.ts";
 export type { VsockOptions } from "./vsock_options.ts";
 export { VERSION } from "./version.ts";
+export { NetworkCable } from "./network_cable.ts";
 export type { NetworkOptions, PortForward, UserNetworkOptions } from "./network_options.ts";
 export type { NetworkModel } from "./pc/board_config.ts";
 export type { WaitOptions } from "./waiter.ts";

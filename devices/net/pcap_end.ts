@@ -62,7 +62,7 @@ export class PcapEnd implements NetworkEnd {
         this.#write(frame.bytes);
         return true;
       },
-      setLink: (isUp) => card.setLink(isUp),
+      setLink: (isUp, who) => card.setLink(isUp, who),
     }, nowNs);
   }
 

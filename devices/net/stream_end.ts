@@ -14,6 +14,7 @@ import {
   type NetworkCard,
   type NetworkEnd,
   NO_OFFLOADS,
+  Unplugged,
 } from "../../hv/core/network.ts";
 import { type DescriptorSet, Socket, type Watched, wouldBlock } from "../../hv/sys/mod.ts";
 import { finishFrame, MAX_CUT_BYTES, MAX_SEGMENTS, plainFrame } from "./segment.ts";
@@ -85,7 +86,7 @@ export class StreamEnd implements NetworkEnd {
     this.#flush();
     const isDone = this.#receive(card);
     const isLinkUp = this.#socket !== undefined;
-    if (isLinkUp !== this.#isLinkUp) card.setLink(isLinkUp);
+    if (isLinkUp !== this.#isLinkUp) card.setLink(isLinkUp, Unplugged.end);
     this.#isLinkUp = isLinkUp;
     this.#watched?.await({
       readable: !this.#isCardFull,

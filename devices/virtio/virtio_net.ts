@@ -22,6 +22,7 @@ import {
   MIN_FRAME_BYTES,
   type NetworkCard,
   type Offloads,
+  type Unplugged,
 } from "../../hv/core/network.ts";
 import {
   decodeNetworkHeader,
@@ -100,11 +101,11 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
   /** Power-on; the cable stays as it is. */
   reset(): void {
     const s = this.#state;
-    const { isUnplugged } = s;
+    const { unplugged } = s;
     bytesOf(s).fill(0);
-    s.isUnplugged = isUnplugged;
+    s.unplugged = unplugged;
     s.config.set(this.#options.mac);
-    s.config[CONFIG_STATUS] = isUnplugged ? 0 : STATUS_LINK_UP;
+    s.config[CONFIG_STATUS] = unplugged !== 0 ? 0 : STATUS_LINK_UP;
     const { pairs, mtu = 0 } = this.#options;
     s.config[CONFIG_PAIRS] = pairs;
     s.config[CONFIG_MTU] = mtu;
@@ -137,13 +138,17 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     };
   }
 
-  setLink(isUp: boolean): void {
+  setLink(isUp: boolean, who: Unplugged): void {
     const s = this.#state;
-    if (s.isUnplugged === !isUp) return;
-    s.isUnplugged = !isUp;
-    s.config[CONFIG_STATUS] = isUp ? STATUS_LINK_UP : 0;
     const core = this.#core;
-    core?.lock.with(() => core.configChanged());
+    core?.lock.with(() => {
+      const before = s.unplugged !== 0;
+      s.unplugged = isUp ? s.unplugged & ~who : s.unplugged | who;
+      const isUnplugged = s.unplugged !== 0;
+      if (isUnplugged === before) return;
+      s.config[CONFIG_STATUS] = isUnplugged ? 0 : STATUS_LINK_UP;
+      core.configChanged();
+    });
   }
 
   // --- from the driver -------------------------------------------------------------------------
@@ -168,7 +173,7 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     return queue.together(() => {
       const chain = queue.pop();
       if (chain !== undefined) {
-        const frame = this.#state.isUnplugged ? undefined : this.#frameOf(chain);
+        const frame = this.#state.unplugged !== 0 ? undefined : this.#frameOf(chain);
         queue.push(chain, 0);
         return frame ?? LOST;
       }
@@ -199,7 +204,7 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
   receive(frame: Frame): boolean {
     const s = this.#state;
     const { bytes, offload } = frame;
-    const isPossible = !s.isUnplugged && bytes.length >= MIN_FRAME_BYTES &&
+    const isPossible = s.unplugged === 0 && bytes.length >= MIN_FRAME_BYTES &&
       bytes.length <= MAX_FRAME_BYTES && isForDriver(s, bytes) &&
       (!offload.needsChecksum || this.#takesChecksums);
     if (!isPossible) return true;

@@ -52,14 +52,14 @@ export const Receive = {
 } as const;
 
 /** See above. */
-export const VirtioNetState = record("virtio_net", 1, {
+export const VirtioNetState = record("virtio_net", 2, {
   config: bytes(CONFIG_BYTES),
   /** Features that have been accepted, of the device's own. */
   features: u32,
   /** Has the driver accepted VERSION_1? */
   isModern: flag,
-  /** Is the cable out? */
-  isUnplugged: flag,
+  /** Who has the cable out: bits of `Unplugged`. */
+  unplugged: u8,
   /** Bits of `Receive`. */
   receive: u8,
   /** Queue pairs that the driver uses. */

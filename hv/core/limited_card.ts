@@ -1,6 +1,6 @@
 /** A network card that sends and receives no more than it may: a limit for each way. */
 
-import type { Frame, NetworkCard, Offloads } from "./network.ts";
+import type { Frame, NetworkCard, Offloads, Unplugged } from "./network.ts";
 import type { RateLimit } from "./rate_limit.ts";
 
 /** See above; for the I/O worker, whose next turn the limits' timers bring about. */
@@ -38,7 +38,7 @@ export class LimitedCard implements NetworkCard {
     return true;
   }
 
-  setLink(isUp: boolean): void {
-    this.#card.setLink(isUp);
+  setLink(isUp: boolean, who: Unplugged): void {
+    this.#card.setLink(isUp, who);
   }
 }

@@ -67,6 +67,16 @@ export const NO_OFFLOADS: Offloads = { checksum: false, tcp4: false, tcp6: false
 /** Everything may be. */
 export const ALL_OFFLOADS: Offloads = { checksum: true, tcp4: true, tcp6: true };
 
+/** Who can leave a card without a link, as bits. */
+export const Unplugged = {
+  /** The host end leads nowhere at the moment. */
+  end: 1,
+  /** The user has pulled the cable out. */
+  user: 2,
+} as const;
+/** One of `Unplugged`. */
+export type Unplugged = typeof Unplugged[keyof typeof Unplugged];
+
 /** A network card as the I/O worker sees it. */
 export interface NetworkCard {
   /** What may be left to it and the guest's driver; it changes with the driver. */
@@ -80,8 +90,8 @@ export interface NetworkCard {
   endFetching(): void;
   /** A frame for the guest, which may also be none of its; false: no room at the moment. */
   receive(frame: Frame): boolean;
-  /** Plugs the cable in or pulls it out. */
-  setLink(isUp: boolean): void;
+  /** Plugs the cable in or pulls it out; there is a link when nobody has it out. On any thread. */
+  setLink(isUp: boolean, who: Unplugged): void;
 }
 
 /** A card's other end on the host. */

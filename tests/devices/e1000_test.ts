@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { E1000, E1000State } from "../../devices/e1000.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
-import { type Frame, LOST, PLAIN, VALID } from "../../hv/core/network.ts";
+import { type Frame, LOST, PLAIN, Unplugged, VALID } from "../../hv/core/network.ts";
 import { addToSum, checksumOf } from "../../hv/core/checksum.ts";
 import { deviceContract, type Subject } from "../support/contract.ts";
 import { type ProbeLine, TestBench } from "../support/test_bench.ts";
@@ -183,7 +183,7 @@ Deno.test("e1000 reads PHY registers through MDIC, which says that it is ready (
   };
   assert.deepEqual([phy(2), phy(3)], [0x0141, 0x0c20]);
   assert.equal(phy(1) & 0x24, 0x24, "link, negotiation complete");
-  card.e1000.setLink(false);
+  card.e1000.setLink(false, Unplugged.end);
   assert.equal(phy(1) & 0x24, 0);
   card.write(MDIC, 2 << 26 | 5 << 21);
   assert.equal(card.read(MDIC) & 1 << 30, 1 << 30, "there is no PHY 5");
@@ -401,7 +401,7 @@ Deno.test("e1000 tells of a cable pulled out, sends nothing meanwhile, and takes
   const card = new Card().start();
   card.write(IMS, LSC);
   assert.equal(card.read(STATUS) & 2, 2);
-  card.e1000.setLink(false);
+  card.e1000.setLink(false, Unplugged.end);
   assert.equal(card.read(STATUS) & 2, 0);
   assert.equal(card.read(ICR), LSC);
   card.packet(0, frameTo(PEER));
@@ -410,6 +410,13 @@ Deno.test("e1000 tells of a cable pulled out, sends nothing meanwhile, and takes
   assert.equal(card.read(TDH), 1, "what is sent is lost, as on a wire");
   assert.ok(card.e1000.receive(plain(frameTo(MAC))));
   assert.equal(card.read(RDH), 0);
+  card.e1000.setLink(false, Unplugged.user);
+  card.e1000.setLink(true, Unplugged.end);
+  assert.equal(card.read(STATUS) & 2, 0, "the user has it out");
+  assert.equal(card.read(ICR) & LSC, 0, "and nothing has changed");
+  card.e1000.setLink(true, Unplugged.user);
+  assert.equal(card.read(STATUS) & 2, 2);
+  assert.equal(card.read(ICR), LSC);
 });
 
 Deno.test("e1000 reaches every register through IOADDR and IODATA (13.3.1)", () => {

@@ -39,7 +39,8 @@ async function ip(...args: string[]): Promise<void> {
 
 guestTest("guests reach the host and the host reaches them", [
   {
-    name: "Linux fetches from the host over a user network, IPv4 and IPv6, and serves by a forward",
+    name:
+      "Linux fetches from the host over a user network, IPv4 and IPv6, serves by a forward, and sees its cable pulled",
     needs: LINUX_GUEST,
     accelerator: "soft",
     async body() {
@@ -65,6 +66,15 @@ guestTest("guests reach the host and the host reaches them", [
       const [{ hostPort }] = guest.machine.forwards;
       const fetched = await fetch(`http://127.0.0.1:${hostPort}/x`);
       assert.equal(await sha256(await fetched.bytes()), expected, "from the guest");
+      const [cable] = guest.machine.cables;
+      const carrier = (is: number) =>
+        guest.run(`until [ $(cat /sys/class/net/eth0/carrier) = ${is} ]; do sleep 1; done`);
+      await carrier(1);
+      cable.unplug();
+      await carrier(0);
+      cable.plug();
+      await carrier(1);
+      assert.match(await guest.run("ping -c 2 10.0.2.2"), / 0% packet loss/);
     },
   },
   {

@@ -1,6 +1,6 @@
 /** A network card without a guest: what it sends is put in, what it receives is kept. */
 
-import type { Frame, NetworkCard, Offloads } from "../../../hv/core/network.ts";
+import type { Frame, NetworkCard, Offloads, Unplugged } from "../../../hv/core/network.ts";
 import { NO_OFFLOADS, PLAIN } from "../../../hv/core/network.ts";
 
 /** See above. */
@@ -28,7 +28,7 @@ export class TestCard implements NetworkCard {
     this.received.push({ bytes: bytes.slice(), offload });
     return true;
   }
-  setLink(isUp: boolean): void {
+  setLink(isUp: boolean, _who: Unplugged): void {
     this.isUp = isUp;
   }
 }

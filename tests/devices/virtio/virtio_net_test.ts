@@ -10,6 +10,7 @@ import {
   LOST,
   type NetworkEnd,
   PLAIN,
+  Unplugged,
   VALID,
 } from "../../../hv/core/network.ts";
 import { TestBench } from "../../support/test_bench.ts";
@@ -85,11 +86,28 @@ Deno.test("the configuration space has address, link status and queue pairs (5.1
   const { core, net, transport } = card({ pairs: 2 });
   assert.deepEqual([0, 1, 2, 3, 4, 5].map((i) => core.readConfig(i, 1)), [...MAC]);
   assert.deepEqual([core.readConfig(6, 2), core.readConfig(8, 2)], [1, 2]);
-  net.setLink(false);
+  net.setLink(false, Unplugged.end);
   assert.equal(core.readConfig(6, 2), 0);
   assert.equal(transport.configInterrupts, 1);
-  net.setLink(false);
+  net.setLink(false, Unplugged.end);
   assert.equal(transport.configInterrupts, 1, "nothing has changed");
+});
+
+Deno.test("a cable that the user has pulled is not put back by the host end, nor the other way round", () => {
+  const { core, net, transport } = card();
+  const status = () => core.readConfig(6, 2);
+  net.setLink(false, Unplugged.user);
+  net.setLink(false, Unplugged.end);
+  net.setLink(true, Unplugged.end);
+  assert.equal(status(), 0);
+  core.reset();
+  assert.equal(status(), 0, "it is out still");
+  net.setLink(false, Unplugged.end);
+  net.setLink(true, Unplugged.user);
+  assert.equal(status(), 0);
+  net.setLink(true, Unplugged.end);
+  assert.equal(status(), 1);
+  assert.equal(transport.configInterrupts, 1, "there is no driver any more");
 });
 
 Deno.test("the longest packet is told where the other end has one of its own (5.1.4)", () => {
@@ -307,7 +325,7 @@ Deno.test("without MQ the control queue is the third, whatever pairs there are (
 
 Deno.test("a cable pulled out: what is sent is lost, nothing is received", () => {
   const { room, send, net, drivers } = card();
-  net.setLink(false);
+  net.setLink(false, Unplugged.end);
   send(NO_HEADER, frameTo(OTHER));
   assert.equal(net.fetch(), LOST);
   assert.equal(drivers[1].takeUsed().length, 1);
@@ -347,7 +365,7 @@ Deno.test("a driver hears of what was sent although the next frame has to wait",
 Deno.test("a turn has an end although a driver adds frames as fast as they are lost", () => {
   const { net, memory, drivers: [, transmit], core } = card();
   using link = new NetworkLink(net, taking(Infinity));
-  net.setLink(false);
+  net.setLink(false, Unplugged.end);
   const buffer = { address: DATA, length: 72 };
   for (let i = 0; i < transmit.size; i++) transmit.add(buffer);
   // On another processor, the driver is as fast as the card.

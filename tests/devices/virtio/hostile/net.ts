@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { VirtioNet, VirtioNetState } from "../../../../devices/virtio/virtio_net.ts";
+import { Unplugged } from "../../../../hv/core/network.ts";
 import type { MakeRequest, MakeSubject } from "./subject.ts";
 
 const MAC = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);
@@ -60,8 +61,8 @@ export const net: MakeSubject = (bench) => {
         },
       });
       // A cable that is out does not stay so.
-      if (random.chance(2)) device.setLink(false);
-      device.setLink(true);
+      if (random.chance(2)) device.setLink(false, Unplugged.end);
+      device.setLink(true, Unplugged.end);
     },
     request: netRequest,
     settle: drain,
