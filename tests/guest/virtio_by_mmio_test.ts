@@ -20,7 +20,6 @@ guestTest("a stock Linux kernel on virtio devices by MMIO", [
         ports: ["a"],
         rng: true,
         balloon: true,
-        append: "console=hvc0 mitigations=off random.trust_cpu=on no_timer_check",
         modules: ["virtio_mmio", "virtio_console", "virtio_rng", "virtio_balloon"],
       });
       const { machine } = guest;

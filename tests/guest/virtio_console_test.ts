@@ -89,7 +89,6 @@ guestTest("a stock Linux kernel on virtio consoles", [
     async body() {
       await using guest = await LinuxGuest.start({
         console: "virtio",
-        append: "console=hvc0 mitigations=off random.trust_cpu=on no_timer_check",
         modules: ["virtio_pci", "virtio_console"],
       });
       const { machine } = guest;

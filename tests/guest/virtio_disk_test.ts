@@ -115,7 +115,7 @@ guestTest("a stock Linux kernel on virtio disks", [
         await using guest = await LinuxGuest.start({
           disk: { path, interface: "virtio", readOnly: true },
           modules: ["virtio_pci", "virtio_blk"],
-          append: "console=ttyS0 mitigations=off random.trust_cpu=on no_timer_check pci=nomsi",
+          append: "pci=nomsi",
         });
         assert.match(await guest.run("cat /proc/interrupts"), /IO-APIC.*virtio0/);
         assert.equal(await guest.run("cat /sys/block/vda/ro"), "1");

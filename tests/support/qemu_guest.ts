@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { KERNEL } from "../../hv/linux/packages.ts";
 import type { Scratch } from "./hv_process.ts";
 import { PATIENCE_MS } from "./guests.ts";
-import { archive, kernelFile, PROMPT } from "./linux_guest.ts";
+import { archive, COMMAND_LINE, kernelFile, PROMPT } from "./linux_guest.ts";
 
 const AT_PROMPT = new RegExp(PROMPT);
 
@@ -33,7 +33,7 @@ export class QemuGuest implements AsyncDisposable {
       args: [
         ...["-accel", "tcg", "-m", "256M", "-nographic", "-nodefaults", "-serial", "stdio"],
         ...["-kernel", kernelFile(KERNEL), "-initrd", initrd, "-no-reboot"],
-        ...["-append", "console=ttyS0 mitigations=off random.trust_cpu=on no_timer_check"],
+        ...["-append", `console=ttyS0 ${COMMAND_LINE}`],
         ...options,
       ],
       stdin: "piped",
