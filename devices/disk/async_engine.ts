@@ -61,8 +61,9 @@ export class AsyncEngine implements BlockEngine {
     else if (!("ranges" in request)) this.#serially(request, done);
     else {
       const extent = this.#extent(request);
-      if (extent !== undefined && extent.length < request.length) this.#split(request, done);
-      else this.#begin(request, extent, done);
+      if (extent !== undefined && extent.length < request.length) {
+        this.#split(request, extent, done);
+      } else this.#begin(request, extent, done);
     }
   }
 
@@ -140,11 +141,11 @@ export class AsyncEngine implements BlockEngine {
   }
 
   /**
-   * Carries a request out piece by piece, each as long as it lies plainly in one place; they end
-   * together. Only so many are under way at once, one after the other and not one within the other: a
+   * Carries a request out piece by piece, each as long as it lies plainly in one place, the first at
+   * `first`; they end together. Only so many are under way at once, one after the other and not one within the other: a
    * guest can have a request of as many pieces as its gigabytes have clusters.
    */
-  #split(request: Transfer, done: Done): void {
+  #split(request: Transfer, first: HostRange, done: Done): void {
     let at = 0;
     let underWay = 0;
     let worst: BlockResult = BlockResult.ok;
@@ -154,7 +155,7 @@ export class AsyncEngine implements BlockEngine {
       isBeginning = true;
       while (at < request.length && underWay < MAX_PARTS) {
         const rest = part(request, at, request.length - at);
-        const extent = this.#extent(rest);
+        const extent = at === 0 ? first : this.#extent(rest);
         const length = Math.min(extent?.length ?? rest.length, rest.length);
         at += length;
         underWay++;
