@@ -151,7 +151,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     rng: options.rng ?? false,
     virtioTransport: options.virtioTransport ?? "pci",
   };
-  const onPci = devices.networks.filter(({ model }) => model !== "virtio").length +
+  const onPci = devices.networks.filter((n) => n.model !== "virtio" && n.isa === undefined).length +
     (devices.virtioTransport === "pci" ? virtioCount(devices) : 0);
   if (onPci > FREE_SLOTS.count) {
     throw new UsageError(

@@ -2,7 +2,12 @@
 
 import { parseAddress } from "./core/ip_address.ts";
 import { UsageError } from "./errors.ts";
-import { MAX_NETWORKS, type NetworkCardConfig, type NetworkModel } from "./pc/board_config.ts";
+import {
+  type IsaPlace,
+  MAX_NETWORKS,
+  type NetworkCardConfig,
+  type NetworkModel,
+} from "./pc/board_config.ts";
 
 /** A network card and what it is connected to. */
 export interface NetworkOptions {
@@ -18,9 +23,14 @@ export interface NetworkOptions {
   };
   /**
    * The card. Default: `"virtio"` for a kernel that is started directly and when a running machine gets
-   * it, for who does that has its driver; else `"e1000"`, of which nearly every system has one.
+   * it, for who does that has its driver; else `"e1000"`, of which nearly every system has one. The
+   * NE2000, `"ne2k_isa"` and (as RTL8029) `"ne2k_pci"`, is for systems that are older.
    */
   readonly model?: NetworkModel;
+  /** First port of an `"ne2k_isa"`: 240h to 2C0h, 300h to 340h, in steps of 20h. Default 300h. */
+  readonly iobase?: number;
+  /** Interrupt line of an `"ne2k_isa"`: 3, 4, 5, 7, 9, 10, 11, 12 or 15. Default 5. */
+  readonly irq?: number;
   /**
    * Its Ethernet address, e.g. `"52:54:00:12:34:56"`. Default: a random one; on a user network, which
    * nobody else is in, the same every time.
@@ -84,14 +94,19 @@ export function networkName(end: ResolvedEnd): string {
 
 /** The card as the board knows it. */
 export const cardOf = (
-  { model, mac, mtu, bytesPerSecond }: ResolvedNetwork,
-): NetworkCardConfig => ({ model, mac, mtu, bytesPerSecond });
+  { model, mac, isa, mtu, bytesPerSecond }: ResolvedNetwork,
+): NetworkCardConfig => ({ model, mac, isa, mtu, bytesPerSecond });
 
 /** What passt takes (passt(1), --mtu), which has no offloads: long packets are as good. */
 const PASST_MTU = 65_520;
 
 /** Every model, for messages and the command line. */
-export const NETWORK_MODELS: readonly NetworkModel[] = ["e1000", "virtio"];
+export const NETWORK_MODELS: readonly NetworkModel[] = ["e1000", "ne2k_isa", "ne2k_pci", "virtio"];
+
+/** Jumpers of an NE2000 where nothing else of the board is. */
+const ISA_PORTS = [0x240, 0x260, 0x280, 0x2a0, 0x2c0, 0x300, 0x320, 0x340];
+const ISA_IRQS = [3, 4, 5, 7, 9, 10, 11, 12, 15];
+const ISA_DEFAULT: IsaPlace = { port: 0x300, irq: 5 };
 
 /** @throws {UsageError} When something cannot be. */
 export function resolveNetworks(
@@ -111,6 +126,10 @@ export function resolveNetworks(
   if (new Set(macs).size < macs.length) {
     throw new UsageError("Cannot attach two network cards with the same address: leave mac out");
   }
+  const ports = networks.flatMap(({ isa }) => isa === undefined ? [] : [isa.port]);
+  if (new Set(ports).size < ports.length) {
+    throw new UsageError("Cannot attach two network cards at the same ports: say iobase");
+  }
   return networks;
 }
 
@@ -119,13 +138,20 @@ export function resolveNetworks(
  * @throws {UsageError} When something cannot be.
  */
 export function resolveNetwork(
-  { end, model = "virtio", mac, bps, pcap }: NetworkOptions,
+  { end, model = "virtio", mac, iobase, irq, bps, pcap }: NetworkOptions,
   index?: number,
 ): ResolvedNetwork {
   if (!NETWORK_MODELS.includes(model)) {
     throw new UsageError(
       `Cannot use the network card "${model}": ${NETWORK_MODELS.join(" or ")} is possible`,
     );
+  }
+  const isa = model === "ne2k_isa" ? resolveIsa(iobase, irq) : undefined;
+  if (isa === undefined && (iobase !== undefined || irq !== undefined)) {
+    throw new UsageError(`Cannot set iobase or irq of the network card "${model}": it is on PCI`);
+  }
+  if (isa !== undefined && index === undefined) {
+    throw new UsageError('Cannot attach the network card "ne2k_isa" to a machine that runs');
   }
   const resolved = resolveEnd(end);
   const address = mac !== undefined
@@ -137,7 +163,21 @@ export function resolveNetwork(
     throw new UsageError(`Cannot limit a network to ${bps} bytes a second: 1 or more is needed`);
   }
   const mtu = resolved.kind === "user" && resolved.via === "passt" ? PASST_MTU : undefined;
-  return { end: resolved, model, mac: address, mtu, bytesPerSecond: bps, pcap };
+  return { end: resolved, model, mac: address, isa, mtu, bytesPerSecond: bps, pcap };
+}
+
+/** @throws {UsageError} */
+function resolveIsa(port = ISA_DEFAULT.port, irq = ISA_DEFAULT.irq): IsaPlace {
+  if (!ISA_PORTS.includes(port)) {
+    const possible = ISA_PORTS.map((one) => `0x${one.toString(16)}`).join(", ");
+    throw new UsageError(`Cannot put a network card at iobase ${port}: ${possible} are possible`);
+  }
+  if (!ISA_IRQS.includes(irq)) {
+    throw new UsageError(
+      `Cannot give a network card irq ${irq}: ${ISA_IRQS.join(", ")} are possible`,
+    );
+  }
+  return { port, irq };
 }
 
 function resolveEnd(end: NetworkOptions["end"]): ResolvedEnd {

@@ -77,7 +77,8 @@ export const RUN: CommandSpec = {
       value: "user[,forward=tcp:2222:22][,restrict][,via=passt]|tap=NAME|socket=PATH[,listen]",
       multiple: true,
       help:
-        "a network card and its other end, also ,model=e1000|virtio,mac=ADDRESS,bps=N,pcap=FILE; " +
+        "a network card and its other end, also ,model=e1000|ne2k_isa|ne2k_pci|virtio,mac=ADDRESS," +
+        "bps=N,pcap=FILE, and of ne2k_isa iobase=0x300,irq=5; " +
         "none: none (default; hv boot without an image: user)",
     },
     { name: "boot", value: "ORDER", help: "e.g. cdrom,disk (default floppy,disk,cdrom)" },

@@ -11,7 +11,7 @@ import { splitAtCommas } from "./commas.ts";
 import { rate } from "./rate.ts";
 
 /** What may follow any other end. */
-const COMMON = ["model=", "mac=", "bps=", "pcap="];
+const COMMON = ["model=", "mac=", "iobase=", "irq=", "bps=", "pcap="];
 /** What may follow each: with `=` it has a value. */
 const POSSIBLE: Readonly<Record<string, readonly string[]>> = {
   user: ["forward=", "restrict", "via=", ...COMMON],
@@ -60,6 +60,7 @@ function parseNetwork(value: string): NetworkOptions {
     );
   }
   const all = (name: string) => rest.filter((word) => word.name === name).map(({ value }) => value);
+  const number = (name: string) => all(name).map((text) => wholeNumber(text, value)).at(-1);
   const model = all("model=").at(-1);
   if (model !== undefined && !(NETWORK_MODELS as readonly string[]).includes(model)) {
     throw new UsageError(
@@ -70,9 +71,19 @@ function parseNetwork(value: string): NetworkOptions {
     end: endOf(kind, first.value, all),
     model: model as NetworkModel | undefined,
     mac: all("mac=").at(-1),
+    iobase: number("iobase="),
+    irq: number("irq="),
     bps: all("bps=").map((text) => rate(text, `net ${value}: bps=`)).at(-1),
     pcap: all("pcap=").at(-1),
   };
+}
+
+/** Decimal, or hexadecimal with 0x. */
+function wholeNumber(text: string, value: string): number {
+  if (/^(\d+|0x[\da-f]+)$/i.test(text)) return Number(text);
+  throw new UsageError(
+    `Cannot use "${text}" in --net ${value}: a number is needed, e.g. 5 or 0x300`,
+  );
 }
 
 function endOf(

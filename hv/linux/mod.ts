@@ -40,7 +40,16 @@ export interface TerminalSize {
 const MODULES = [
   ...["virtio_pci", "virtio_mmio", "virtio_blk", "virtio_net", "virtio_console", "virtio_rng"],
   ...["virtio_balloon", "virtio_scsi", "virtio_input", "vmw_vsock_virtio_transport", "9p"],
-  ...["9pnet_virtio", "ata_piix", "ata_generic", "sd_mod", "sr_mod", "e1000", "i2c_piix4"],
+  ...[
+    "9pnet_virtio",
+    "ata_piix",
+    "ata_generic",
+    "sd_mod",
+    "sr_mod",
+    "e1000",
+    "ne2k_pci",
+    "i2c_piix4",
+  ],
   ...["ext4", "vfat", "nls_cp437", "nls_ascii", "isofs", "loop", "squashfs", "overlay"],
 ];
 

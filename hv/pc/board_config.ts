@@ -26,13 +26,23 @@ export interface DriveConfig {
 }
 
 /** Kinds of network cards. */
-export type NetworkModel = "e1000" | "virtio";
+export type NetworkModel = "e1000" | "ne2k_isa" | "ne2k_pci" | "virtio";
+
+/** Where a card on the ISA bus is: as its jumpers say. */
+export interface IsaPlace {
+  /** The first of its ports. */
+  readonly port: number;
+  /** Interrupt line. */
+  readonly irq: number;
+}
 
 /** A network card of the board. */
 export interface NetworkCardConfig {
   readonly model: NetworkModel;
   /** Its Ethernet address, six bytes. */
   readonly mac: Uint8Array;
+  /** Of a card on the ISA bus. */
+  readonly isa?: IsaPlace;
   /** Longest packet that its other end takes, which a virtio card tells; default: 1500. */
   readonly mtu?: number;
   /** What it may send, and what it may receive; undefined: everything. */

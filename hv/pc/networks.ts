@@ -1,12 +1,14 @@
 /** The board's network cards: each in a PCI slot of its own, its frames moved by the I/O worker. */
 
+import { Dp8390State } from "../../devices/dp8390.ts";
 import { E1000, E1000State } from "../../devices/e1000.ts";
+import { NE2000_PORTS, Ne2000Isa, Ne2000Pci } from "../../devices/ne2000.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
 import { VirtioNet, VirtioNetState } from "../../devices/virtio/virtio_net.ts";
 import { LimitedCard } from "../core/limited_card.ts";
 import type { NetworkCard } from "../core/network.ts";
-import type { NetworkCardConfig } from "./board_config.ts";
-import type { PcBuilder } from "./builder.ts";
+import type { IsaPlace, NetworkCardConfig } from "./board_config.ts";
+import type { DevicePlace, PcBuilder } from "./builder.ts";
 import type { PcPci } from "./pci.ts";
 import type { PciSlot } from "./pci_slot.ts";
 import type { PcVirtio, VirtioPlace } from "./virtio.ts";
@@ -26,10 +28,9 @@ export function addNetwork(
   config: NetworkCardConfig,
   { place, name, virtio }: NetworkPlace<PciSlot> & { readonly virtio: PcVirtio | undefined },
 ): NetworkCard {
-  const { model, mac } = config;
-  const card = model === "virtio" && virtio !== undefined
+  const card = config.model === "virtio" && virtio !== undefined
     ? addVirtioNet(b, config, virtio, { place, name })
-    : addE1000(b, mac, { place, name });
+    : addPciCard(b, config, { place, name });
   return limited(b, card, config, { place, name });
 }
 
@@ -40,14 +41,18 @@ export function addNetworks(
   virtio: PcVirtio | undefined,
 ): NetworkCard[] {
   return b.config.networks.map((config, index) => {
-    const { model, mac } = config;
+    const { model, isa } = config;
     const name = `network${index}`;
     if (model === "virtio" && virtio !== undefined) {
       const place = virtio.nextPlace();
       return limited(b, addVirtioNet(b, config, virtio, { place, name }), config, { place, name });
     }
+    if (isa !== undefined) {
+      const card = addNe2000Isa(b, config, isa, name);
+      return limited(b, card, config, { place: b, name });
+    }
     const place = pci.freeSlot();
-    return limited(b, addE1000(b, mac, { place, name }), config, { place, name });
+    return limited(b, addPciCard(b, config, { place, name }), config, { place, name });
   });
 }
 
@@ -56,7 +61,7 @@ function limited(
   b: PcBuilder,
   card: NetworkCard,
   { bytesPerSecond }: NetworkCardConfig,
-  { place, name }: NetworkPlace<VirtioPlace>,
+  { place, name }: NetworkPlace<DevicePlace>,
 ): NetworkCard {
   const rates = bytesPerSecond === undefined ? undefined : { bytesPerSecond };
   const sending = b.rateLimit(`${name} sending`, rates, place);
@@ -77,6 +82,47 @@ function addVirtioNet(
     pairs: Math.min(b.config.cpus, MAX_PAIRS),
   });
   virtio.add(name, card, place);
+  return card;
+}
+
+function addPciCard(
+  b: PcBuilder,
+  { model, mac }: NetworkCardConfig,
+  at: NetworkPlace<PciSlot>,
+): NetworkCard {
+  return model === "ne2k_pci" ? addNe2000Pci(b, mac, at) : addE1000(b, mac, at);
+}
+
+function addNe2000Isa(
+  b: PcBuilder,
+  { mac }: NetworkCardConfig,
+  { port, irq }: IsaPlace,
+  name: string,
+): NetworkCard {
+  const lock = b.lock(name);
+  const state = b.state(Dp8390State, name);
+  const card = b.device(
+    new Ne2000Isa({ state, lock, mac, ring: () => b.control.ringIo() }, b.irq(irq)),
+  );
+  const widths = { max: 4 } as const;
+  b.ports.claim({ name, base: port, length: NE2000_PORTS, device: card.ports, widths, lock });
+  return card;
+}
+
+function addNe2000Pci(
+  b: PcBuilder,
+  mac: Uint8Array,
+  { place: slot, name }: NetworkPlace<PciSlot>,
+): NetworkCard {
+  const lock = slot.lock(name);
+  const state = slot.state(Dp8390State, name);
+  const card = slot.device(
+    new Ne2000Pci(
+      { state, lock, mac, ring: () => b.control.ringIo() },
+      { state: slot.state(PciFunctionState, `${name} function`), pin: slot.pin },
+    ),
+  );
+  slot.attach(card.pci);
   return card;
 }
 

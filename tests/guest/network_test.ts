@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
 import { closeDescriptor, openTap, SysError } from "../../hv/sys/mod.ts";
-import { guestTest, PATIENCE_MS } from "../support/guests.ts";
+import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
 import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
 import { Scratch } from "../support/hv_process.ts";
 import { QemuGuest } from "../support/qemu_guest.ts";
@@ -13,6 +13,7 @@ const MIB = 2 ** 20;
 const MODULES = ["virtio_pci", "virtio_net"];
 const PASST = "/usr/bin/passt";
 const QEMU = "/usr/bin/qemu-system-x86_64";
+const ELKS = sharedImage("elks-0.7.0.img");
 const IPXE = "/usr/lib/ipxe/ipxe.lkrn";
 
 /** Why TAP interfaces cannot be tried here; undefined if they can. */
@@ -153,7 +154,9 @@ guestTest("guests reach the host and the host reaches them", [
       assert.equal(await sha256(await fetched.bytes()), expected, "from the guest");
     },
   },
-  ...(["e1000", "virtio"] as const).map((model) => ({
+  ...([["e1000", "82540em"], ["ne2k_pci", "rtl8029"], ["virtio", "virtio-net"]] as const).map((
+    [model, chip],
+  ) => ({
     name: `iPXE's own driver gets an address and a file over ${model}`,
     needs: [IPXE],
     accelerator: "soft" as const,
@@ -169,10 +172,41 @@ guestTest("guests reach the host and the host reaches them", [
         accelerator: "soft",
         network: { end: "user", model },
       });
-      const chip = model === "e1000" ? "82540em" : "virtio-net";
       await m.screen.waitFor(new RegExp(`chip ${chip}`), { timeoutMs: PATIENCE_MS });
       assert.match(m.screen.text(), /address 10\.0\.2\.15/);
       assert.match(m.screen.text(), new RegExp(`blob : ${data.length} bytes`));
     },
   })),
+  ...onBoth({
+    name: "ELKS, a 16-bit Unix, fetches a page and serves one over an NE2000 on the ISA bus",
+    needs: [ELKS],
+    async body({ accelerator, cpus }) {
+      const page = Array.from({ length: 300 }, (_, i) => `line ${i} of the page\n`).join("");
+      await using server = serve(new TextEncoder().encode(page), "127.0.0.1");
+      await using m = await Machine.start({
+        floppy: { path: ELKS, overlay: true },
+        memory: "64M",
+        accelerator,
+        cpus,
+        // Where ELKS looks for one.
+        network: { end: { user: { forwards: ["tcp:0:80"] } }, model: "ne2k_isa", irq: 12 },
+      });
+      const timeoutMs = PATIENCE_MS;
+      await m.screen.waitFor(/eth: ne0 at 0x300, irq 12, \(ne2k\) MAC 52:54:00:[^]*login:/, {
+        timeoutMs,
+      });
+      await m.keyboard.type("root\n");
+      await m.screen.waitFor(/login: root\n[^]*#$/, { timeoutMs });
+      await m.keyboard.type("net start ne0\n");
+      await m.screen.waitFor(/Starting daemons [^]*#$/, { timeoutMs });
+      await m.keyboard.type(`clear; urlget http://10.0.2.2:${server.port}/ > /tmp/x; wc /tmp/x\n`);
+      const counts = new RegExp(`300 +1500 +${page.length} /tmp/x\n#$`);
+      await m.screen.waitFor(counts, { timeoutMs });
+      await m.keyboard.type("clear; tail -1 /tmp/x; httpd\n");
+      await m.screen.waitFor(/line 299 of the page\n[^]*#$/, { timeoutMs });
+      const { hostPort } = m.forwards[0];
+      const answer = await fetch(`http://127.0.0.1:${hostPort}/index.html`);
+      assert.match(await answer.text(), /Welcome to ELKS[^]*It worked!!/);
+    },
+  }),
 ]);
