@@ -15,7 +15,7 @@
  * Reference: National Semiconductor, DP8390D/NS32490D Network Interface Controller (July 1995).
  */
 
-import { MIN_FRAME_BYTES } from "../hv/core/network.ts";
+import { MIN_FRAME_BYTES, type Unplugged } from "../hv/core/network.ts";
 import { bytes, flag, record, u16, u16s, u8 } from "../hv/core/record.ts";
 
 /** Ports of the chip. */
@@ -75,8 +75,8 @@ export const Dp8390State = record("dp8390", 1, {
   frameCount: u8,
   /** A frame waits for room in the ring. */
   isStarved: flag,
-  /** The cable has been pulled out. */
-  isUnplugged: flag,
+  /** Who has the cable out: bits of `Unplugged`. */
+  unplugged: u8,
 });
 /** A view of `Dp8390State`. */
 export type Dp8390State = InstanceType<typeof Dp8390State>;
@@ -138,8 +138,9 @@ export class Dp8390 {
   }
 
   /** Pulls the cable out, or plugs it in. */
-  setLink(isUp: boolean): void {
-    this.#state.isUnplugged = !isUp;
+  setLink(isUp: boolean, who: Unplugged): void {
+    const s = this.#state;
+    s.unplugged = isUp ? s.unplugged & ~who : s.unplugged | who;
   }
 
   // --- the registers, ports 0 to 0Fh -----------------------------------------------------------
@@ -348,7 +349,8 @@ export class Dp8390 {
   #transmit(): void {
     const s = this.#state;
     if ((s.cr & Cr.TXP) === 0 || s.frameCount === UNDER_WAY) return;
-    const { tbcr: length, isUnplugged } = s;
+    const { tbcr: length } = s;
+    const isUnplugged = s.unplugged !== 0;
     const isLoop = (s.tcr & Tcr.LB) !== 0;
     if (!isLoop && !isUnplugged && length >= MIN_FRAME_BYTES && length <= LONGEST_BYTES) {
       const slot = (s.firstFrame + s.frameCount) % UNDER_WAY;
@@ -390,7 +392,7 @@ export class Dp8390 {
   receive(frame: Uint8Array): boolean {
     const s = this.#state;
     const isListening = (s.cr & (Cr.STP | Cr.STA)) === Cr.STA && (s.tcr & Tcr.LB) === 0;
-    if (!isListening || s.isUnplugged || frame.length > LONGEST_BYTES) return true;
+    if (!isListening || s.unplugged !== 0 || frame.length > LONGEST_BYTES) return true;
     if (!this.#isForCard(frame) || (s.rcr & Rcr.MON) !== 0) return true;
     const { pstart, pstop, curr, bnry } = s;
     const first = RAM_BASE / PAGE_BYTES;

@@ -9,7 +9,13 @@
 import type { Device, IoHandler } from "../hv/core/device.ts";
 import type { IrqLine } from "../hv/core/irq.ts";
 import type { Lock } from "../hv/core/lock.ts";
-import { type Frame, type NetworkCard, NO_OFFLOADS, PLAIN } from "../hv/core/network.ts";
+import {
+  type Frame,
+  type NetworkCard,
+  NO_OFFLOADS,
+  PLAIN,
+  type Unplugged,
+} from "../hv/core/network.ts";
 import { Dp8390, DP8390_PORTS, type Dp8390State } from "./dp8390.ts";
 import { type InterruptPin, PciFunction, type PciFunctionState } from "./pci/pci_function.ts";
 
@@ -79,8 +85,12 @@ abstract class Ne2000 implements Device, NetworkCard {
     return this.#lock.with(() => this.chip.receive(bytes));
   }
 
-  setLink(isUp: boolean): void {
-    this.#lock.with(() => this.chip.setLink(isUp));
+  endFetching(): void {
+    // The guest has heard of each frame when it was transmitted.
+  }
+
+  setLink(isUp: boolean, who: Unplugged): void {
+    this.#lock.with(() => this.chip.setLink(isUp, who));
   }
 }
 

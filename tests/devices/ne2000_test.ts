@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { Dp8390State } from "../../devices/dp8390.ts";
 import { Ne2000Isa, Ne2000Pci } from "../../devices/ne2000.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
-import { PLAIN } from "../../hv/core/network.ts";
+import { PLAIN, Unplugged } from "../../hv/core/network.ts";
 import { deviceContract, type Subject } from "../support/contract.ts";
 import type { Random } from "../support/random.ts";
 import { type ProbeLine, TestBench } from "../support/test_bench.ts";
@@ -116,7 +116,7 @@ deviceContract("ne2000", (bench): Subject => {
         const to = random.pick([MAC, EVERYBODY, Uint8Array.of(1, 0, 0x5e, 0, 0, 1)]);
         card.receive(frameTo(to, random.pick([14, 60, 300, 1514, 1519, 9000]), random.below(256)));
       },
-      (random: Random) => card.card.setLink(random.chance(70)),
+      (random: Random) => card.card.setLink(random.chance(70), Unplugged.end),
     ],
     likely: [
       { port: 0, offset: CR, size: 1, values: [ABORT | STA, READ | STA, WRITE | STA, 0x26, 0x62] },
@@ -341,7 +341,7 @@ Deno.test("a ring that lies outside of the memory, or is none, loses what comes"
 
 Deno.test("without a cable frames go nowhere, and the carrier is missing (TSR)", () => {
   const card = new Card().start();
-  card.card.setLink(false);
+  card.card.setLink(false, Unplugged.user);
   card.send(frameTo(EVERYBODY));
   assert.equal(card.card.fetch(), undefined);
   assert.equal(card.read(TSR) & 0x10, 0x10);
