@@ -34,8 +34,8 @@ import { TcpSender } from "./tcp_sender.ts";
 const QUEUE_BYTES = 2 ** 20;
 /** Shift of our windows: 2^20 bytes in 16 bits. */
 const OUR_SCALE = 5;
-/** Longest segment that is left to the card to cut. */
-const LONGEST_BYTES = 61_440;
+/** Most data that is left to the card to cut: with the headers, the longest frame. */
+const LONGEST_BYTES = 65_480;
 const LONGEST_WINDOW = 65_535;
 const ETHERNET_MTU = 1500;
 
@@ -351,7 +351,9 @@ export class TcpConnection implements Flow {
     const { output } = this.#options.context;
     const isIpv6 = this.#options.addresses.guest.length !== 4;
     const isCut = isIpv6 ? output.offloads.tcp6 : output.offloads.tcp4;
-    const length = Math.min(count, isCut ? LONGEST_BYTES : this.#mss);
+    const mss = this.#mss;
+    // Whole segments, as long as there are more.
+    const length = Math.min(count, isCut ? LONGEST_BYTES - LONGEST_BYTES % mss : mss);
     if (!this.#send(length === this.#sender.unsent ? ACK | PSH : ACK, this.#sender.next, length)) {
       return false;
     }

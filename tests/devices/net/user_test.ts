@@ -4,12 +4,14 @@ import assert from "node:assert/strict";
 import { ICMP, ICMPV6, UDP } from "../../../devices/net/user/ip.ts";
 import {
   AF_INET,
+  AF_INET6,
   IPPROTO_ICMP,
   type Peer,
   SOCK_DGRAM,
   SOCK_STREAM,
   Socket,
 } from "../../../hv/sys/mod.ts";
+import { ALL_OFFLOADS } from "../../../hv/core/network.ts";
 import { addToSum, checksumOf } from "../../../hv/core/checksum.ts";
 import { seeded } from "../../support/random.ts";
 import {
@@ -25,6 +27,7 @@ import {
 
 const FIN = 1, SYN = 2, RST = 4, ACK = 16;
 const LOOPBACK = Uint8Array.of(127, 0, 0, 1);
+const LOOPBACK6 = new Uint8Array(16).fill(1, 15);
 
 /** A socket of the host's on a port of its own. */
 function hostSocket(type: number): { socket: Socket; port: number } {
@@ -289,6 +292,39 @@ Deno.test("a guest that keeps its window closed and answers is waited for (RFC 9
     return tcp.data.length === 100;
   });
   assert.deepEqual(Uint8Array.from(tcp.data), bytesOf(100));
+});
+
+Deno.test("a guest that takes TCP uncut gets as many whole segments in a frame as it can hold", () => {
+  for (
+    const [peer, host, mss] of [[GATEWAY, LOOPBACK, 1460], [GATEWAY6, LOOPBACK6, 1440]] as const
+  ) {
+    using guest = new UserGuest();
+    using socket = Socket.open(peer === GATEWAY ? AF_INET : AF_INET6, SOCK_STREAM);
+    socket.bind({ address: host, port: 0 });
+    socket.listen();
+    const { port } = socket.localAddress()!;
+    const tcp = new GuestConnection(guest, 1026, peer, port).connect([2, 4, 5, 180, 1, 3, 3, 14]);
+    guest.card.offloads = ALL_OFFLOADS;
+    using sender = guest.until(() => socket.accept()).socket;
+    const data = new Uint8Array(1 << 20);
+    const most = Math.floor(65_480 / mss) * mss;
+    const headers = peer === GATEWAY ? 54 : 74;
+    guest.until(() => {
+      sender.send(data);
+      guest.card.received.length = 0;
+      guest.turn();
+      let isFull = false;
+      for (const { bytes, offload } of guest.card.received) {
+        const length = bytes.length - headers;
+        assert.ok(length <= most, `${length} bytes in one frame`);
+        assert.equal(offload.segmentBytes, length > mss ? mss : 0);
+        tcp.acknowledged = (tcp.acknowledged + length) >>> 0;
+        if (length === most) isFull = true;
+      }
+      tcp.send(ACK);
+      return isFull;
+    }, `a frame of ${most} bytes`);
+  }
 });
 
 /** Serves until `count` frames have come, of which no turn has brought more than `most`. */
