@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { openDisk } from "../../devices/disk/open_disk.ts";
 import type { Attachment } from "../../hv/mod.ts";
-import { guestTest, PATIENCE_MS } from "../support/guests.ts";
+import { guestTest, inTurn, PATIENCE_MS } from "../support/guests.ts";
 import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
 
 const MKFS = "/usr/sbin/mkfs.ext4";
@@ -11,7 +11,6 @@ const FSCK = "/usr/sbin/e2fsck";
 const DEBUGFS = "/usr/sbin/debugfs";
 const DISK_BYTES = 64 << 20;
 const ROUNDS = 20;
-const MODULES = ["virtio_pci", "virtio_blk", "ext4"];
 const timeoutMs = PATIENCE_MS;
 
 async function withImage(body: (path: string) => Promise<void>): Promise<void> {
@@ -47,6 +46,46 @@ function server(text: string): Deno.HttpServer<Deno.NetAddr> {
   return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, () => new Response(text));
 }
 
+/** Two cards, one after the other, each used both ways. */
+async function cards(guest: LinuxGuest): Promise<void> {
+  await using host = server("from the host\n");
+  const m = guest.machine;
+  for (const octet of ["16", "17"]) {
+    const mac = `52:54:00:00:00:${octet}`;
+    const forwards = ["tcp:0:80"];
+    const card = await m.attach({
+      network: { model: "virtio", mac, end: { user: { forwards } } },
+    });
+    await guest.run("until [ -e /sys/class/net/eth0 ]; do sleep 0.05; done");
+    assert.equal(await guest.run("cat /sys/class/net/eth0/address"), mac);
+    await guest.run("ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0");
+    const { port } = host.addr;
+    assert.equal(await guest.run(`wget -qO- http://10.0.2.2:${port}/`), "from the host");
+    await guest.run("mkdir -p /www && echo from the guest > /www/index.html");
+    await guest.run("httpd -p 80 -h /www");
+    const answer = await fetch(`http://127.0.0.1:${card.forwards[0].hostPort}/`);
+    assert.equal(await answer.text(), "from the guest\n");
+    await guest.run("killall httpd");
+    await m.detach(card, { timeoutMs });
+    await guest.run("while [ -e /sys/class/net/eth0 ]; do sleep 0.05; done");
+  }
+}
+
+/** Disks, one after the other, each written to. */
+async function disks(guest: LinuxGuest, path: string): Promise<void> {
+  const m = guest.machine;
+  for (let round = 0; round < ROUNDS; round++) {
+    const disk = await m.attach({ disk: path });
+    await guest.run(comes);
+    const text = `round ${round} `;
+    await guest.run(`echo "${text}" | dd of=/dev/vda conv=fsync 2>/dev/null`);
+    await m.detach(disk, { timeoutMs });
+    await guest.run(goes);
+    const written = new TextDecoder().decode(Deno.readFileSync(path).subarray(0, 512));
+    assert.ok(written.startsWith(text), `round ${round}: ${written}`);
+  }
+}
+
 guestTest("a stock Linux kernel when devices come and go", [
   {
     name: "it finds a disk by itself, fills it, and lets it go, when asked or of its own accord",
@@ -56,7 +95,7 @@ guestTest("a stock Linux kernel when devices come and go", [
       withImage(async (path) => {
         await using guest = await LinuxGuest.start({
           cpus: 2,
-          modules: MODULES,
+          modules: ["virtio_pci", "virtio_blk", "ext4"],
           programs: [MKFS],
         });
         const m = guest.machine;
@@ -100,57 +139,20 @@ guestTest("a stock Linux kernel when devices come and go", [
       }),
   },
   {
-    name: "it finds a network card by itself, uses it both ways, and lets it go",
+    name: "it finds what comes by itself, uses it, and lets it go",
     needs: LINUX_GUEST,
     accelerator: "soft",
-    async body() {
-      await using host = server("from the host\n");
-      await using guest = await LinuxGuest.start({
-        cpus: 2,
-        modules: ["virtio_pci", "virtio_net"],
-      });
-      const m = guest.machine;
-      for (const octet of ["16", "17"]) {
-        const mac = `52:54:00:00:00:${octet}`;
-        const forwards = ["tcp:0:80"];
-        const card = await m.attach({
-          network: { model: "virtio", mac, end: { user: { forwards } } },
-        });
-        await guest.run("until [ -e /sys/class/net/eth0 ]; do sleep 0.05; done");
-        assert.equal(await guest.run("cat /sys/class/net/eth0/address"), mac);
-        await guest.run("ip link set eth0 up && ip addr add 10.0.2.15/24 dev eth0");
-        const { port } = host.addr;
-        assert.equal(await guest.run(`wget -qO- http://10.0.2.2:${port}/`), "from the host");
-        await guest.run("mkdir -p /www && echo from the guest > /www/index.html");
-        await guest.run("httpd -p 80 -h /www");
-        const answer = await fetch(`http://127.0.0.1:${card.forwards[0].hostPort}/`);
-        assert.equal(await answer.text(), "from the guest\n");
-        await guest.run("killall httpd");
-        await m.detach(card, { timeoutMs });
-        await guest.run("while [ -e /sys/class/net/eth0 ]; do sleep 0.05; done");
-      }
-      await guest.powerOff();
-    },
-  },
-  {
-    name: `${ROUNDS} disks come and go: each is found, written to, and on the image afterwards`,
-    needs: LINUX_GUEST,
-    accelerator: "soft",
-    body: () =>
+    body: (t) =>
       withImage(async (path) => {
-        await using guest = await LinuxGuest.start({ modules: MODULES });
-        const m = guest.machine;
-        for (let round = 0; round < ROUNDS; round++) {
-          const disk = await m.attach({ disk: path });
-          await guest.run(comes);
-          const text = `round ${round} `;
-          await guest.run(`echo "${text}" | dd of=/dev/vda conv=fsync 2>/dev/null`);
-          await m.detach(disk, { timeoutMs });
-          await guest.run(goes);
-          const written = new TextDecoder().decode(Deno.readFileSync(path).subarray(0, 512));
-          assert.ok(written.startsWith(text), `round ${round}: ${written}`);
-        }
-        await guest.powerOff();
+        await using guest = await LinuxGuest.start({
+          cpus: 2,
+          modules: ["virtio_pci", "virtio_blk", "virtio_net"],
+        });
+        await inTurn(t, {
+          "network cards": () => cards(guest),
+          [`${ROUNDS} disks, each of which is on the image afterwards`]: () => disks(guest, path),
+          "it powers off": () => guest.powerOff(),
+        });
       }),
   },
 ]);

@@ -27,7 +27,8 @@ export interface GuestCase {
   readonly accelerator: Accelerator;
   /** Another reason to skip it. */
   readonly skip?: string;
-  body(): Promise<void>;
+  /** @param t For a body of several steps (`inTurn`). */
+  body(t: Deno.TestContext): Promise<void>;
 }
 
 /** What runs a guest. */
@@ -57,7 +58,9 @@ export function onBoth(shared: SharedCase): GuestCase[] {
 }
 
 /** The case on the software CPU, with one processor and with two. */
-export function onSoft(shared: Omit<SharedCase, "kvmCpus" | "skipEmulated">): GuestCase[] {
+export function onSoft(
+  shared: Omit<SharedCase, "kvmCpus" | "skipEmulated">,
+): GuestCase[] {
   return [1, 2].map((cpus) => onHost(shared, "soft", cpus));
 }
 
@@ -88,7 +91,9 @@ export const fetched = (path: string): string => `${packageCache()}/${path}`;
 
 /** A reason to skip a case, or "" when it can run. */
 function reasonToSkip({ needs, accelerator, skip = "" }: GuestCase): string {
-  if (accelerator === "kvm" && !exists("/dev/kvm")) return "there is no /dev/kvm";
+  if (accelerator === "kvm" && !exists("/dev/kvm")) {
+    return "there is no /dev/kvm";
+  }
   const absent = needs.filter((file) => !exists(file));
   return absent.length > 0 ? `${absent.join(", ")} is not here` : skip;
 }
@@ -102,19 +107,48 @@ function exists(path: string): boolean {
   }
 }
 
+/** Steps side by side share the process's resources. */
+const SIDE_BY_SIDE = {
+  sanitizeOps: false,
+  sanitizeResources: false,
+  sanitizeExit: false,
+};
+
+/**
+ * What one guest is taken through, whose start costs more than most of it: step by step, by name. Those
+ * behind one that failed are left out.
+ */
+export async function inTurn(
+  t: Deno.TestContext,
+  steps: Readonly<Record<string, () => Promise<void>>>,
+): Promise<void> {
+  let isWell = true;
+  for (const [name, fn] of Object.entries(steps)) {
+    if (!await t.step({ name, ignore: !isWell, fn, ...SIDE_BY_SIDE })) isWell = false;
+  }
+}
+
 /** A test with a step for each guest, two at a time. `HV_GUEST=word` runs only those so named. */
 export function guestTest(name: string, cases: readonly GuestCase[]): void {
   const wanted = Deno.env.get("HV_GUEST") ?? "";
   Deno.test(name, async (t) => {
     const waiting = cases.filter((one) => one.name.includes(wanted));
     const worker = async () => {
-      for (let one = waiting.shift(); one !== undefined; one = waiting.shift()) {
+      for (
+        let one = waiting.shift();
+        one !== undefined;
+        one = waiting.shift()
+      ) {
         const reason = reasonToSkip(one);
         const ignore = reason !== "";
         // `deno test --quiet` hides what tests print, but not their names.
         const shown = ignore ? `${one.name}; skipped: ${reason}` : one.name;
-        const parallel = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
-        await t.step({ name: shown, ignore, fn: one.body, ...parallel });
+        await t.step({
+          name: shown,
+          ignore,
+          fn: (t) => one.body(t),
+          ...SIDE_BY_SIDE,
+        });
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));

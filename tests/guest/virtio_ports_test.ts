@@ -1,4 +1,4 @@
-/** Debian's kernel with its own driver on a virtio console and on virtio ports. */
+/** Debian's kernel with its own driver on virtio ports. */
 
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -35,7 +35,7 @@ async function received(machine: Machine, name: string, length: number): Promise
 const deviceOf = (name: string) =>
   `/dev/$(basename $(dirname $(grep -lx ${name} /sys/class/virtio-ports/*/name)))`;
 
-guestTest("a stock Linux kernel on virtio consoles", [
+guestTest("a stock Linux kernel on virtio ports", [
   {
     name: "named ports carry megabytes both ways at once, unharmed, and say when they are open",
     needs: LINUX_GUEST,
@@ -79,33 +79,6 @@ guestTest("a stock Linux kernel on virtio consoles", [
       assert.equal(both.isOpen, false);
       both.isConnected = false;
       assert.equal(await guest.run("cat /p2 | wc -c"), "0", "nobody at the host's end");
-      await guest.powerOff();
-    },
-  },
-  {
-    name: "hvc0 is the console instead of a serial port, with a shell and the terminal's size",
-    needs: LINUX_GUEST,
-    accelerator: "soft",
-    async body() {
-      await using guest = await LinuxGuest.start({
-        console: "virtio",
-        modules: ["virtio_pci", "virtio_console"],
-      });
-      const { machine } = guest;
-      assert.equal(machine.console.name, "hvc0");
-      assert.equal(await guest.run("tty"), "/dev/hvc0");
-      assert.equal(await guest.run("cat /sys/class/tty/ttyS0/type"), "0", "there is no UART");
-      assert.equal(await guest.run("stty size"), "25 80");
-      machine.port("hvc0").resize({ columns: 132, rows: 43 });
-      assert.equal(await guest.run("until stty size | grep -x '43 132'; do :; done"), "43 132");
-      // The kernel's log goes there, too.
-      assert.match(await guest.run("cat /proc/consoles"), /^hvc0 .*EC/m);
-      machine.console.send("dmesg -n 8; echo '<1>seen' > /dev/kmsg\n");
-      await machine.console.expect(/\] seen/, PATIENCE);
-      await guest.run("dmesg -n 1");
-      const lines = await guest.run("seq 1 5000");
-      assert.equal(lines.split("\n").length, 5000);
-      assert.equal(lines, Array.from({ length: 5000 }, (_, i) => i + 1).join("\n"));
       await guest.powerOff();
     },
   },
