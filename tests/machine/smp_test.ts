@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import { byte, dword, offset, word } from "../../bios/assembler.ts";
 import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
 import { Machine } from "../../hv/mod.ts";
+import type { Accelerator } from "../support/guests.ts";
 import { exitCode, onEach, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
 
 const APIC = 0xfee0_0000;
@@ -99,57 +100,87 @@ function shared(machine: Machine, address: number): number {
   return new DataView(buffer).getUint32(0, true);
 }
 
+/** What several processors are to run. */
+interface Program {
+  /** How many; default 2. */
+  readonly cpus?: number;
+  /** What the first does before it starts the others. */
+  prepare?(p: Payload): void;
+  /** What it does then; after it the machine ends. */
+  first(p: Payload): void;
+  /** What every other does, and the handlers of interrupts. */
+  others(p: Payload): void;
+}
+
+/** Runs `program` to its end, and looks at what it leaves. */
+async function run(
+  accelerator: Accelerator,
+  { cpus = 2, prepare, first, others }: Program,
+  look: (machine: Machine) => void,
+): Promise<void> {
+  using image = rom((p) => {
+    p.realMode();
+    p.unreal();
+    prepare?.(p);
+    startOthers(p, "other", cpus - 1);
+    first(p);
+    p.exit(0x10);
+    p.label("other");
+    started(p);
+    others(p);
+  });
+  await using machine = await Machine.start({ accelerator, memory: "1M", cpus, bios: image.path });
+  assert.equal(await exitCode(machine), 0x21);
+  look(machine);
+}
+
+/** A test of `program` on each accelerator. */
+function programTest(
+  name: string,
+  program: Program,
+  look: (machine: Machine, accelerator: Accelerator) => void,
+): void {
+  onEach(name, (accelerator) => run(accelerator, program, (m) => look(m, accelerator)));
+}
+
+/** Waits until `count` processors have finished. */
+const allFinished = (p: Payload, count: number) =>
+  p.until("z", () => p.alu("cmp", dword(FINISHED), count));
+
 for (const cpus of [2, 4]) {
-  onEach(
+  programTest(
     `${cpus} processors start by INIT-SIPI and count exactly with LOCK XADD (SDM 10.4.4)`,
-    async (accelerator) => {
-      using image = rom((p) => {
-        p.realMode();
-        p.unreal();
-        startOthers(p, "other", cpus - 1);
+    {
+      cpus,
+      first(p) {
         increments(p);
-        p.until("z", () => p.alu("cmp", dword(FINISHED), cpus));
-        p.exit(0x10);
-        p.label("other");
-        started(p);
+        allFinished(p, cpus);
+      },
+      others(p) {
         increments(p);
         p.stop();
-      });
-      await using machine = await Machine.start({
-        accelerator,
-        memory: "1M",
-        cpus,
-        bios: image.path,
-      });
-      assert.equal(await exitCode(machine), 0x21);
+      },
+    },
+    (machine) => {
       assert.equal(shared(machine, STARTED), cpus - 1);
       assert.equal(shared(machine, COUNTER), cpus * 100_000);
     },
   );
 }
 
-onEach(
+programTest(
   "LOCK is exact across words, cache lines and pages too (SDM 8.1.2.2)",
-  async (accelerator) => {
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
-      startOthers(p, "other", 1);
+  {
+    first(p) {
       splitIncrements(p);
-      p.until("z", () => p.alu("cmp", dword(FINISHED), 2));
-      p.exit(0x10);
-      p.label("other");
-      started(p);
+      allFinished(p, 2);
+    },
+    others(p) {
       splitIncrements(p);
       p.stop();
-    });
-    await using machine = await Machine.start({
-      accelerator,
-      memory: "1M",
-      cpus: 2,
-      bios: image.path,
-    });
-    assert.equal(await exitCode(machine), 0x21);
+    },
+  },
+  (machine, accelerator) => {
     for (const address of [...SPLIT, COUNTER]) {
       // KVM's instruction emulator carries out what crosses a page in two steps (emulate.c).
       const emulated = accelerator === "kvm" && emulatesRealMode();
@@ -163,16 +194,15 @@ onEach(
 const SUBROUTINE = 0x9000;
 const VERSIONS = 300;
 
-onEach(
+programTest(
   "code that one processor changes runs as changed on the other, after it serialises (SDM 8.1.3)",
-  async (accelerator) => {
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
+  {
+    prepare(p) {
       p.mov(byte(SUBROUTINE), 0xbb);
       p.mov(word(SUBROUTINE + 1), 0);
       p.mov(byte(SUBROUTINE + 3), 0xcb);
-      startOthers(p, "other", 1);
+    },
+    first(p) {
       p.alu("xor", "cx", "cx");
       p.times(VERSIONS, () => {
         // The next version, then word of it, then wait until the other has run it.
@@ -183,9 +213,8 @@ onEach(
           p.alu("cmp", "eax", dword(PONGS));
         });
       });
-      p.exit(0x10);
-      p.label("other");
-      started(p);
+    },
+    others: (p) =>
       p.forever(() => {
         p.until("nz", () => {
           p.mov("eax", dword(PINGS));
@@ -200,15 +229,9 @@ onEach(
         p.db(0x66, 0x39, 0xd8, 0x74, 0x05); // cmp eax, ebx; je past the next
         p.inc(dword(COUNTER));
         p.mov(dword(PONGS), "eax");
-      });
-    });
-    await using machine = await Machine.start({
-      accelerator,
-      memory: "1M",
-      cpus: 2,
-      bios: image.path,
-    });
-    assert.equal(await exitCode(machine), 0x21);
+      }),
+  },
+  (machine) => {
     assert.equal(shared(machine, PONGS), VERSIONS);
     assert.equal(shared(machine, COUNTER), 0, "versions that were not the last");
   },
@@ -234,15 +257,14 @@ function handler(p: Payload, label: string, counter: number, more = () => {}): v
 const ROUNDS = 400;
 
 for (const waits of ["poll a port", "halt"] as const) {
-  onEach(
+  programTest(
     `interrupts go both ways between two processors that ${waits} (SDM 10.6.1)`,
-    async (accelerator) => {
-      using image = rom((p) => {
-        p.realMode();
-        p.unreal();
+    {
+      prepare(p) {
         p.vector(PING, "ping");
         p.vector(PONG, "pong");
-        startOthers(p, "other", 1);
+      },
+      first: (p) =>
         p.times(ROUNDS, () => {
           p.mov("edx", dword(PONGS));
           p.inc("edx");
@@ -254,22 +276,15 @@ for (const waits of ["poll a port", "halt"] as const) {
             p.cli();
             p.alu("cmp", dword(PONGS), "edx");
           });
-        });
-        p.exit(0x10);
-        p.label("other");
-        started(p);
+        }),
+      others(p) {
         p.sti();
         p.forever(() => waits === "halt" ? p.hlt() : p.in("al", 0x80));
         handler(p, "ping", PINGS, () => send(p, 0, PONG));
         handler(p, "pong", PONGS);
-      });
-      await using machine = await Machine.start({
-        accelerator,
-        memory: "1M",
-        cpus: 2,
-        bios: image.path,
-      });
-      assert.equal(await exitCode(machine), 0x21);
+      },
+    },
+    (machine) => {
       assert.equal(shared(machine, PINGS), ROUNDS);
       assert.equal(shared(machine, PONGS), ROUNDS);
     },
@@ -280,65 +295,40 @@ for (const waits of ["poll a port", "halt"] as const) {
 const NMI = 0x4400;
 const NMI_VECTOR = 2;
 
-onEach(
+programTest(
   "an NMI ends the HLT of a processor whose interrupts are off (SDM 6.7)",
-  async (accelerator) => {
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
-      p.vector(NMI_VECTOR, "nmi");
-      startOthers(p, "other", 1);
+  {
+    prepare: (p) => p.vector(NMI_VECTOR, "nmi"),
+    first: (p) =>
       p.times(20, () => {
         p.mov("edx", dword(PONGS));
         p.inc("edx");
         send(p, 1, NMI);
         p.until("z", () => p.alu("cmp", dword(PONGS), "edx"));
-      });
-      p.exit(0x10);
-      p.label("other");
-      started(p);
+      }),
+    others(p) {
       p.forever(() => p.hlt());
       p.label("nmi");
       p.inc(dword(PONGS));
       p.iret();
-    });
-    await using machine = await Machine.start({
-      accelerator,
-      memory: "1M",
-      cpus: 2,
-      bios: image.path,
-    });
-    assert.equal(await exitCode(machine), 0x21);
-    assert.equal(shared(machine, PONGS), 20);
+    },
   },
+  (machine) => assert.equal(shared(machine, PONGS), 20),
 );
 
-onEach(
+programTest(
   "INIT-SIPI starts a processor anew that runs, however often (SDM 9.4.3)",
-  async (accelerator) => {
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
-      startOthers(p, "other", 1);
+  {
+    first(p) {
       for (let again = 2; again <= 5; again++) {
         command(p, INIT_ALL_BUT_SELF);
         command(p, STARTUP_ALL_BUT_SELF | STARTUP_PAGE >> 12);
         p.until("z", () => p.alu("cmp", dword(STARTED), again));
       }
-      p.exit(0x10);
-      p.label("other");
-      started(p);
-      p.forever(() => p.inc(dword(PONGS)));
-    });
-    await using machine = await Machine.start({
-      accelerator,
-      memory: "1M",
-      cpus: 2,
-      bios: image.path,
-    });
-    assert.equal(await exitCode(machine), 0x21);
-    assert.equal(shared(machine, STARTED), 5);
+    },
+    others: (p) => p.forever(() => p.inc(dword(PONGS))),
   },
+  (machine) => assert.equal(shared(machine, STARTED), 5),
 );
 
 const BYTES = 30_000;
@@ -352,32 +342,23 @@ function repeat(p: Payload, port: number, char: string): void {
 
 const count = (text: string, char: string) => text.split(char).length - 1;
 
-onEach(
+programTest(
   "two processors write to one device at once and nothing is lost, then to two",
-  async (accelerator) => {
-    using image = rom((p) => {
-      p.realMode();
-      p.unreal();
-      startOthers(p, "other", 1);
+  {
+    first(p) {
       repeat(p, COM1, "a");
       repeat(p, DEBUG_CONSOLE, "A");
       lockedIncrement(p, FINISHED);
-      p.until("z", () => p.alu("cmp", dword(FINISHED), 2));
-      p.exit(0x10);
-      p.label("other");
-      started(p);
+      allFinished(p, 2);
+    },
+    others(p) {
       repeat(p, COM1, "b");
       repeat(p, FIRMWARE_LOG, "B");
       lockedIncrement(p, FINISHED);
       p.stop();
-    });
-    await using machine = await Machine.start({
-      accelerator,
-      memory: "1M",
-      cpus: 2,
-      bios: image.path,
-    });
-    assert.equal(await exitCode(machine), 0x21);
+    },
+  },
+  (machine) => {
     const [com1, debug, log] = machine.consoles.map(({ text }) => text);
     assert.equal(com1.length, 2 * BYTES);
     assert.equal(count(com1, "a"), BYTES);
@@ -388,41 +369,33 @@ onEach(
   },
 );
 
-Deno.test("no processor of the software CPU reads a time-stamp counter before another's (SDM 17.17)", async () => {
-  /** Whose turn it is, what was read last, and how often it was later than what came after it. */
-  const [TURN, LAST, WRONG] = [0x700, 0x704, 0x70c];
-  const takeTurns = (p: Payload, own: number) =>
-    p.times(2000, () => {
-      p.until("z", () => p.alu("cmp", dword(TURN), own));
-      p.rdtsc();
-      p.mov("esi", "eax");
-      p.mov("edi", "edx");
-      p.alu("sub", "eax", dword(LAST));
-      p.alu("sbb", "edx", dword(LAST + 4));
-      // CF: less than what was read before.
-      p.alu("adc", dword(WRONG), 0);
-      p.mov(dword(LAST), "esi");
-      p.mov(dword(LAST + 4), "edi");
-      p.mov(dword(TURN), 1 - own);
-    });
-  using image = rom((p) => {
-    p.realMode();
-    p.unreal();
-    startOthers(p, "other", 1);
-    takeTurns(p, 0);
-    p.exit(0x10);
-    p.label("other");
-    started(p);
-    takeTurns(p, 1);
-    p.stop();
+/** Whose turn it is, what was read last, and how often it was later than what came after it. */
+const [TURN, LAST, WRONG] = [0x700, 0x704, 0x70c];
+
+/** Reads the time-stamp counter two thousand times, when it is the turn of `own`. */
+const takeTurns = (p: Payload, own: number) =>
+  p.times(2000, () => {
+    p.until("z", () => p.alu("cmp", dword(TURN), own));
+    p.rdtsc();
+    p.mov("esi", "eax");
+    p.mov("edi", "edx");
+    p.alu("sub", "eax", dword(LAST));
+    p.alu("sbb", "edx", dword(LAST + 4));
+    // CF: less than what was read before.
+    p.alu("adc", dword(WRONG), 0);
+    p.mov(dword(LAST), "esi");
+    p.mov(dword(LAST + 4), "edi");
+    p.mov(dword(TURN), 1 - own);
   });
-  await using machine = await Machine.start({
-    accelerator: "soft",
-    memory: "1M",
-    cpus: 2,
-    bios: image.path,
-  });
-  assert.equal(await exitCode(machine), 0x21);
-  assert.equal(shared(machine, WRONG), 0);
-  assert.notEqual(shared(machine, LAST), 0);
-});
+
+Deno.test("no processor of the software CPU reads a time-stamp counter before another's (SDM 17.17)", () =>
+  run("soft", {
+    first: (p) => takeTurns(p, 0),
+    others(p) {
+      takeTurns(p, 1);
+      p.stop();
+    },
+  }, (machine) => {
+    assert.equal(shared(machine, WRONG), 0);
+    assert.notEqual(shared(machine, LAST), 0);
+  }));
