@@ -46,7 +46,7 @@ onEach(
         share: { path: shared, tag: "src", readOnly: true },
         vsock: `${folder}/vsock`,
       });
-      assert.equal(await exitCode(machine, 300_000), 0x21, `HV_SEED=${seed()}`);
+      assert.equal(await exitCode(machine), 0x21, `HV_SEED=${seed()}`);
     } finally {
       Deno.removeSync(folder, { recursive: true });
     }

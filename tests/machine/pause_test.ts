@@ -253,7 +253,7 @@ kvmTest(
       cpus: 2,
       floppy: floppy.path,
     });
-    const ended = exitCode(machine, 300_000);
+    const ended = exitCode(machine);
     for (let round = 0; round < 200 && machine.state !== "ended"; round++) {
       await machine.pause();
       await machine.resume();

@@ -191,8 +191,11 @@ export function romFile(image: Uint8Array): RomFile {
   return { path, [Symbol.dispose]: () => Deno.removeSync(path) };
 }
 
+/** A guest that takes longer hangs, on the slowest and busiest host, ms. */
+const LIMIT_MS = 300_000;
+
 /** How the guest ends; what there is to see of it when it does not within the time limit. */
-export async function ending(machine: Machine, timeoutMs = 30_000): Promise<ExitStatus> {
+export async function ending(machine: Machine, timeoutMs = LIMIT_MS): Promise<ExitStatus> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(async () => {
     late.reject(new Error(`the guest has not ended in time\n${await machine.describe()}`));
