@@ -59,9 +59,11 @@ async function run(group: TestGroup): Promise<GroupResult> {
 
 async function worker(): Promise<void> {
   for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
+    const begun = performance.now();
     const result = await run(group);
     results.push(result);
-    console.log(`\n== ${group.name}\n${result.output.trim()}`);
+    const seconds = Math.round((performance.now() - begun) / 1000);
+    console.log(`\n== ${group.name}, ${seconds} s\n${result.output.trim()}`);
   }
 }
 
