@@ -56,6 +56,14 @@ export interface Attachment {
   readonly left: Promise<void>;
 }
 
+function openEnd(options: AttachOptions) {
+  if ("disk" in options) return openDisk(options.disk);
+  if ("network" in options) return openNetwork(options.network);
+  throw new UsageError(
+    `Cannot attach ${Deno.inspect(options)}: { disk: "PATH" } or { network: {…} } is possible`,
+  );
+}
+
 /** What the attachments need of their machine. */
 export interface AttachmentsParts {
   readonly hotplug: PcHotplug;
@@ -109,7 +117,7 @@ export class Attachments implements Disposable {
   async attach(options: AttachOptions): Promise<Attachment> {
     const { guestIsOver, whileParked, ioUp } = this.#parts;
     if (guestIsOver()) throw ended();
-    const end = "disk" in options ? openDisk(options.disk) : openNetwork(options.network);
+    const end = openEnd(options);
     let entry: Entry | undefined;
     try {
       // What takes long is done before the guest stands still.

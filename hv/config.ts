@@ -10,6 +10,7 @@ import { type NetworkOptions, type ResolvedNetwork, resolveNetworks } from "./ne
 import { type ResolvedShare, resolveShares, type ShareOptions } from "./share_options.ts";
 import { MAX_PORTS, VIRTIO_CONSOLE, virtioCount } from "./pc/board_config.ts";
 import { FREE_SLOTS, VIRTIO_MMIO } from "./pc/layout.ts";
+import { checkNames, checkWord, type OptionNames } from "./option_names.ts";
 import { parseMemory } from "./sizes.ts";
 import { type ResolvedVsock, resolveVsock, type VsockOptions } from "./vsock_options.ts";
 
@@ -117,6 +118,36 @@ export interface ResolvedConfig {
 /** RAM of a machine whose user says nothing about it. */
 export const DEFAULT_MEMORY = "256M";
 
+const NAMES: OptionNames<Required<MachineOptions>> = {
+  memory: true,
+  cpus: true,
+  accelerator: true,
+  cpu: true,
+  floppy: true,
+  disk: true,
+  cdrom: true,
+  network: true,
+  share: true,
+  vsock: true,
+  boot: true,
+  bios: true,
+  kernel: true,
+  initrd: true,
+  append: true,
+  kernelEntry: true,
+  serialPorts: true,
+  console: true,
+  ports: true,
+  balloon: true,
+  rng: true,
+  virtioTransport: true,
+  virtioPacked: true,
+  testDevices: true,
+  noReboot: true,
+  panicPatterns: true,
+  onWarning: true,
+};
+
 const BOOT_DEVICES: readonly BootDevice[] = ["kernel", "floppy", "disk", "cdrom"];
 
 /**
@@ -125,6 +156,11 @@ const BOOT_DEVICES: readonly BootDevice[] = ["kernel", "floppy", "disk", "cdrom"
  * @throws {UsageError} When something cannot be; files are looked at later.
  */
 export function resolveConfig(options: MachineOptions): ResolvedConfig {
+  checkNames("A machine", options, NAMES);
+  checkWord("accelerator", options.accelerator, ["auto", "kvm", "soft"]);
+  checkWord("console", options.console, ["serial", "virtio"]);
+  checkWord("kernelEntry", options.kernelEntry, ["auto", "real16", "long64"]);
+  checkWord("virtioTransport", options.virtioTransport, ["pci", "mmio"]);
   if (options.kernel === undefined && options.initrd !== undefined) {
     throw new UsageError("Cannot use an initrd without a kernel: give one with --kernel");
   }

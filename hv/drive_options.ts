@@ -5,7 +5,8 @@ import type { Rates } from "./core/rate_limit.ts";
 import { UsageError } from "./errors.ts";
 import { MAX_FLOPPY_DRIVES, MAX_IDE_DRIVES, MAX_VIRTIO_DISKS } from "./pc/board_config.ts";
 import { AIO_KINDS, type AioKind } from "../devices/disk/aio_kind.ts";
-import type { ImageFormat } from "../devices/disk/image_format.ts";
+import { IMAGE_FORMATS, type ImageFormat } from "../devices/disk/image_format.ts";
+import { checkNames, checkWord, type OptionNames } from "./option_names.ts";
 
 /** A disk, floppy or CD-ROM image. */
 export interface DriveOptions {
@@ -133,10 +134,29 @@ function driveList(drives: DriveLists["disk"]): CheckedDrive[] {
   );
 }
 
+const NAMES: OptionNames<Required<DriveOptions>> = {
+  path: true,
+  readOnly: true,
+  overlay: true,
+  interface: true,
+  serial: true,
+  iops: true,
+  bps: true,
+  format: true,
+  backingFolder: true,
+  aio: true,
+};
+
 /** @throws {UsageError} When something cannot be. */
 export function checkDrive(drive: DriveOptions): CheckedDrive {
+  checkNames("A drive", drive, NAMES);
+  checkWord("interface", drive.interface, ["ide", "virtio"]);
+  checkWord("format", drive.format, IMAGE_FORMATS);
   const { path, readOnly = false, overlay = false, format, serial, iops, bps, aio, backingFolder } =
     drive;
+  if (typeof path !== "string") {
+    throw new UsageError(`Cannot attach an image: its path is ${Deno.inspect(path)}, not a string`);
+  }
   if (path === "") throw new UsageError("Cannot attach an image: its file name is empty");
   if (overlay === "") {
     throw new UsageError(`Cannot attach ${path} with an overlay: the overlay's file name is empty`);

@@ -1,7 +1,8 @@
 /** The guest's keyboard, from the host's side: keys pressed at a pace that the guest can follow. */
 
-import type { KeyCode } from "../devices/keymap.ts";
+import { type KeyCode, KEYS } from "../devices/keymap.ts";
 import { pressesOf } from "../devices/keymap_us.ts";
+import { nearestName } from "./core/edit_distance.ts";
 import type { Lock } from "./core/lock.ts";
 import { UsageError } from "./errors.ts";
 import type { Waiter, WaitOptions } from "./waiter.ts";
@@ -48,9 +49,16 @@ export class Keyboard {
   /**
    * Presses keys together and releases them, e.g. `press("ctrl", "alt", "delete")`.
    *
+   * @throws {UsageError} When there is no such key.
    * @throws {WaitError} When the guest does not fetch them, the signal aborts, or the guest ends.
    */
   async press(...keys: KeyCode[]): Promise<void> {
+    const unknown = keys.find((key) => !Object.hasOwn(KEYS, key));
+    if (unknown !== undefined) {
+      const nearest = nearestName(unknown, Object.keys(KEYS));
+      const hint = nearest === undefined ? "names are as in QEMU's sendkey" : `"${nearest}"?`;
+      throw new UsageError(`Cannot press "${unknown}": there is no such key; ${hint}`);
+    }
     await this.#stroke(keys, {});
   }
 

@@ -2,6 +2,7 @@
 
 import { parseAddress } from "./core/ip_address.ts";
 import { UsageError } from "./errors.ts";
+import { checkNames, type OptionNames } from "./option_names.ts";
 import {
   type IsaPlace,
   MAX_NETWORKS,
@@ -120,7 +121,7 @@ export function resolveNetworks(
     );
   }
   const networks = list.map((network: NetworkOptions, i) =>
-    resolveNetwork({ ...network, model: network.model ?? defaultModel }, i)
+    resolveNetwork(network, i, defaultModel)
   );
   const macs = networks.map(({ mac }) => mac.join(":"));
   if (new Set(macs).size < macs.length) {
@@ -133,14 +134,34 @@ export function resolveNetworks(
   return networks;
 }
 
+const NAMES: OptionNames<Required<NetworkOptions>> = {
+  end: true,
+  model: true,
+  mac: true,
+  iobase: true,
+  irq: true,
+  bps: true,
+  pcap: true,
+};
+
+const USER_NAMES: OptionNames<Required<UserNetworkOptions>> = {
+  forwards: true,
+  restrict: true,
+  via: true,
+};
+
 /**
  * @param index Of the card among those that the machine starts with.
+ * @param defaultModel What the card is where it is not said.
  * @throws {UsageError} When something cannot be.
  */
 export function resolveNetwork(
-  { end, model = "virtio", mac, iobase, irq, bps, pcap }: NetworkOptions,
+  network: NetworkOptions,
   index?: number,
+  defaultModel: NetworkModel = "virtio",
 ): ResolvedNetwork {
+  checkNames("A network", network, NAMES);
+  const { end, model = defaultModel, mac, iobase, irq, bps, pcap } = network;
   if (!NETWORK_MODELS.includes(model)) {
     throw new UsageError(
       `Cannot use the network card "${model}": ${NETWORK_MODELS.join(" or ")} is possible`,
@@ -182,14 +203,21 @@ function resolveIsa(port = ISA_DEFAULT.port, irq = ISA_DEFAULT.irq): IsaPlace {
 
 function resolveEnd(end: NetworkOptions["end"]): ResolvedEnd {
   if (end === "user") return resolveUser({});
+  const kinds = ["tap", "socket", "user"];
+  if (typeof end !== "object" || end === null || !kinds.some((kind) => kind in end)) {
+    throw new UsageError(
+      `Cannot have a network with the end ${Deno.inspect(end)}: ` +
+        '"user", { user: {…} }, { tap: "NAME" } or { socket: "PATH" } is possible',
+    );
+  }
   if ("tap" in end) return { kind: "tap", name: end.tap };
   if ("socket" in end) return { kind: "socket", path: end.socket, listens: end.listen ?? false };
   return resolveUser(end.user);
 }
 
-function resolveUser(
-  { forwards = [], restrict = false, via = "builtin" }: UserNetworkOptions,
-): ResolvedEnd {
+function resolveUser(user: UserNetworkOptions): ResolvedEnd {
+  checkNames("A user network", user, USER_NAMES);
+  const { forwards = [], restrict = false, via = "builtin" } = user;
   if (via !== "builtin" && via !== "passt") {
     throw new UsageError(`Cannot have a user network via "${via}": builtin or passt is possible`);
   }

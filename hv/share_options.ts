@@ -1,6 +1,7 @@
 /** Shared directories, as a user says them, checked. */
 
 import { UsageError } from "./errors.ts";
+import { checkNames, type OptionNames } from "./option_names.ts";
 import { MAX_SHARES } from "./pc/board_config.ts";
 
 /** A directory of the host that the guest can mount (9P over virtio). */
@@ -16,6 +17,8 @@ export interface ShareOptions {
 /** See above, with everything decided. */
 export type ResolvedShare = Required<ShareOptions>;
 
+const NAMES: OptionNames<Required<ShareOptions>> = { path: true, tag: true, readOnly: true };
+
 /** @throws {UsageError} When they cannot be; directories are looked at later. */
 export function resolveShares(
   shares: ShareOptions | readonly ShareOptions[] = [],
@@ -26,6 +29,7 @@ export function resolveShares(
       `Cannot share ${list.length} directories: the board has room for ${MAX_SHARES}`,
     );
   }
+  for (const share of list) checkNames("A shared directory", share, NAMES);
   for (const [i, { path, tag }] of list.entries()) {
     if (path === "") throw new UsageError("Cannot share a directory: its name is empty");
     if (!/^[!-+\--~]{1,31}$/.test(tag)) {

@@ -1,6 +1,7 @@
 /** A guest's vsock, as a user says it, checked. */
 
 import { UsageError } from "./errors.ts";
+import { checkNames, type OptionNames } from "./option_names.ts";
 
 /** Connections between programs of the host and of the guest, by Unix sockets of the host. */
 export interface VsockOptions {
@@ -19,11 +20,14 @@ export type ResolvedVsock = Required<VsockOptions>;
 const FIRST_CID = 3;
 const LAST_CID = 0xffff_fffe;
 
+const NAMES: OptionNames<Required<VsockOptions>> = { path: true, cid: true };
+
 /** @throws {UsageError} When it cannot be; the host is looked at later. */
 export function resolveVsock(
   vsock: string | VsockOptions | undefined,
 ): ResolvedVsock | undefined {
   if (vsock === undefined) return undefined;
+  if (typeof vsock !== "string") checkNames("A vsock", vsock, NAMES);
   const { path, cid = FIRST_CID } = typeof vsock === "string" ? { path: vsock } : vsock;
   if (path === "") throw new UsageError("Cannot make a vsock: the name of its socket is empty");
   if (!Number.isInteger(cid) || cid < FIRST_CID || cid > LAST_CID) {

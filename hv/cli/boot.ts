@@ -12,6 +12,7 @@ import type { RunRequest } from "./parse.ts";
 import { run } from "./run.ts";
 import { say } from "./say.ts";
 import { onEndSignals } from "./signals.ts";
+import { terminalSize } from "./terminal_session.ts";
 
 const MIB = 2 ** 20;
 const CLEAR_LINE = "\r\x1b[K";
@@ -32,7 +33,7 @@ export async function boot(request: RunRequest): Promise<number> {
       progress: (what, done) => line.show(what, done),
       signal: stop.signal,
       console: linuxConsole(request),
-      size: terminalSize(request),
+      size: consoleSize(request),
       isScripted: !Deno.stdin.isTerminal(),
       hasShares: options.share !== undefined && [options.share].flat().length > 0,
     });
@@ -69,10 +70,10 @@ function linuxConsole({ display, options }: RunRequest): LinuxOptions["console"]
 }
 
 /** Of the terminal that the guest's serial console will be on. */
-function terminalSize({ serial, console, options, display }: RunRequest): TerminalSize | undefined {
+function consoleSize({ serial, console, options, display }: RunRequest): TerminalSize | undefined {
   const end = options.console === "virtio" ? console : serial?.[0];
   const elsewhere = display === "text" || (end !== undefined && end.kind !== "stdio");
-  return elsewhere || !Deno.stdout.isTerminal() ? undefined : Deno.consoleSize();
+  return elsewhere || !Deno.stdout.isTerminal() ? undefined : terminalSize();
 }
 
 /** What is being done: on a terminal a line that changes, else one line for each step. */

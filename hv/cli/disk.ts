@@ -28,7 +28,8 @@ import { resizeImage } from "./disk_resize.ts";
 import { Interrupted, makeFile } from "./new_file.ts";
 import { oneOf } from "./one_of.ts";
 import { commandHelp, type CommandSpec, ExitCode } from "./option_table.ts";
-import { nearestName, parseCommand, type ParsedCommand } from "./parse.ts";
+import { nearestName } from "../core/edit_distance.ts";
+import { parseCommand, type ParsedCommand } from "./parse.ts";
 import { Progress } from "./progress_line.ts";
 import { print, say } from "./say.ts";
 

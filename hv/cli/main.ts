@@ -4,7 +4,8 @@ import { HostError, UsageError } from "../errors.ts";
 import { print, say } from "./say.ts";
 import { VERSION } from "../version.ts";
 import { BOOT, commandHelp, COMMANDS, ExitCode, programHelp } from "./option_table.ts";
-import { nearestName, parseCommand, parseRun } from "./parse.ts";
+import { nearestName } from "../core/edit_distance.ts";
+import { parseCommand, parseRun } from "./parse.ts";
 
 /** Carries out the command line; gives the exit code. Never throws. */
 export async function main(words: readonly string[]): Promise<number> {

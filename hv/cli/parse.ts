@@ -2,7 +2,7 @@
 
 import { parseArgs } from "node:util";
 import type { BootDevice } from "../core/drive_kind.ts";
-import { editDistance } from "../core/edit_distance.ts";
+import { nearestName } from "../core/edit_distance.ts";
 import type { AcceleratorChoice } from "../accel/choose.ts";
 import type { MachineOptions } from "../config.ts";
 import { UsageError } from "../errors.ts";
@@ -192,14 +192,4 @@ function number(option: string, value: string | undefined): number | undefined {
   const parsed = /^\s*\d+(\.\d+)?\s*$/.test(value) ? Number(value) : NaN;
   if (Number.isNaN(parsed)) throw new UsageError(`Cannot use --${option} ${value}: not a number`);
   return parsed;
-}
-
-/** The name that takes the fewest changes, if they are few. */
-export function nearestName(given: string, names: readonly string[]): string | undefined {
-  const ranked = names.map((name) => ({ name, distance: editDistance(given, name) }))
-    .sort((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  return best !== undefined && best.distance <= Math.max(1, given.length / 2.5)
-    ? best.name
-    : undefined;
 }

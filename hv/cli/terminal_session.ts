@@ -248,9 +248,12 @@ export class TerminalSession {
   }
 }
 
-function terminalSize(): { columns: number; rows: number } {
+/** Characters that this terminal shows. */
+export function terminalSize(): { columns: number; rows: number } {
   try {
-    return Deno.consoleSize();
+    const size = Deno.consoleSize();
+    // A terminal that nobody has told its size says 0.
+    return size.columns > 0 && size.rows > 0 ? size : DEFAULT_SIZE;
   } catch {
     return DEFAULT_SIZE;
   }

@@ -13,3 +13,13 @@ export function editDistance(a: string, b: string): number {
   }
   return row[b.length];
 }
+
+/** The name that takes the fewest changes, if they are few. */
+export function nearestName(given: string, names: readonly string[]): string | undefined {
+  const ranked = names.map((name) => ({ name, distance: editDistance(given, name) }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  return best !== undefined && best.distance <= Math.max(1, given.length / 2.5)
+    ? best.name
+    : undefined;
+}

@@ -6,6 +6,7 @@ import { hvCommand, Scratch } from "../support/hv_process.ts";
 import { rom } from "../support/payload.ts";
 import { sharedImage } from "../support/guests.ts";
 
+const ROOT = new URL("../../", import.meta.url);
 const CTRL_A = "\x01";
 
 /** Something to type once text has come: what has been waited for, and then what is typed. */
@@ -13,12 +14,27 @@ type Turn = readonly [waitFor: RegExp, type: string];
 
 const quoted = (words: readonly string[]) => words.map((word) => `'${word}'`).join(" ");
 
+/** What a session may have otherwise than usual. */
+interface SessionOptions {
+  /** For stty; default: 25 rows of 80 columns. */
+  readonly size?: string;
+  /** The words of the command that is run; default: those of hv. */
+  readonly command?: readonly string[];
+  /** The standard error is on the terminal, too. */
+  readonly showsErrors?: boolean;
+}
+
 /** Runs hv on a terminal of its own; gives what it showed, its exit code, and the terminal's settings. */
-async function session(args: readonly string[], turns: readonly Turn[]) {
+async function session(
+  args: readonly string[],
+  turns: readonly Turn[],
+  { size = "rows 25 cols 80", command = hvCommand(args), showsErrors = false }: SessionOptions = {},
+) {
   using scratch = new Scratch();
   const at = (name: string) => `${scratch.path}/${name}`;
-  const script = `stty rows 25 cols 80; stty -g >${at("before")}; ` +
-    `${quoted(hvCommand(args))} 2>${at("stderr")}; echo $? >${at("code")}; stty -g >${at("after")}`;
+  const errors = showsErrors ? "" : `2>${at("stderr")}`;
+  const script = `stty ${size}; stty -g >${at("before")}; ` +
+    `${quoted(command)} ${errors}; echo $? >${at("code")}; stty -g >${at("after")}`;
   const process = new Deno.Command("script", {
     args: ["-qfec", script, "/dev/null"],
     env: { TERM: "xterm-256color", SHELL: "/bin/sh" },
@@ -97,6 +113,27 @@ terminalTest(
     assert.match(plain(shown.slice(shown.lastIndexOf("\x1b[?1049l"))), /A:\\>ver/);
   },
 );
+
+terminalTest(
+  "a terminal that does not know its size shows the screen as one of 80 by 25",
+  async () => {
+    const args = ["run", "--display", "text", "--memory", "4M"];
+    const turns: Turn[] = [[/ROM monitor/, `${CTRL_A}x`]];
+    const { shown, code, stderr } = await session(args, turns, { size: "rows 0 cols 0" });
+    assert.equal(code, "0", stderr);
+    assert.match(plain(shown.slice(0, shown.lastIndexOf("\x1b[?1049l"))), /ROM monitor/);
+  },
+);
+
+terminalTest("deno task run leaves the terminal to the guest: Deno draws no progress", async () => {
+  const { tasks } = JSON.parse(Deno.readTextFileSync(new URL("deno.json", ROOT)));
+  const [, ...words] = tasks.run.replace("main.ts", new URL("main.ts", ROOT).pathname).split(" ");
+  const command = [Deno.execPath(), ...words, "run", "--serial", "stdio", "--memory", "4M"];
+  const turns: Turn[] = [[/ROM monitor[^]*> /, `${CTRL_A}x`]];
+  const { shown, code } = await session([], turns, { command, showsErrors: true });
+  assert.equal(code, "0", shown);
+  assert.ok(!shown.includes("\x1b[2K"), "a line was erased");
+});
 
 terminalTest(
   "a serial console on a terminal: raw keys, Ctrl-A A sends Ctrl-A, Ctrl-A X quits",
