@@ -53,6 +53,21 @@ Deno.test("requests that follow one another in the file are one transfer", () =>
   assert.equal(transfers.busy, false);
 });
 
+Deno.test("what is put together has at most 1 MiB and as many pieces as a transfer may have", () => {
+  const engine = new FakeEngine();
+  const transfers = new Transfers(engine);
+  const results = new Map<string, number>();
+  const quarter = 256 << 10;
+  for (let i = 0; i < 5; i++) start(transfers, results, "read", i * quarter, quarter);
+  transfers.submit();
+  assert.deepEqual(engine.asked.map(({ bytes }) => bytes), [4 * quarter, quarter]);
+  for (let i = 0; i < 4; i++) start(transfers, results, "write", i * 6400, 6400, 100);
+  transfers.submit();
+  assert.deepEqual(engine.asked.slice(2).map(({ pieces }) => pieces), [200, 200]);
+  transfers.drain();
+  assert.equal(results.size, 9);
+});
+
 Deno.test("flushes are never put together, and nothing is moved past them", () => {
   const engine = new FakeEngine();
   const transfers = new Transfers(engine);
