@@ -1,6 +1,8 @@
 /** The I/O worker's part of virtio disks. */
 
 import assert from "node:assert/strict";
+import { openDisk } from "../../devices/disk/open_disk.ts";
+import { createQcow2 } from "../../devices/disk/qcow2/create.ts";
 import { RawImage } from "../../devices/disk/raw_image.ts";
 import { VirtioBlk, VirtioBlkState } from "../../devices/virtio/virtio_blk.ts";
 import { DescriptorSet, FileHandle } from "../../hv/sys/mod.ts";
@@ -56,6 +58,41 @@ Deno.test("what ends while a discard waits for all others interrupts the driver,
     disks.serve();
     assert.deepEqual([drivers[0].usedIndex, drivers[1].usedIndex], [1, 1]);
     assert.deepEqual([transport.take(0), transport.take(1)], [1, 1]);
+    disks.remove(blk);
+  } finally {
+    Deno.removeSync(path);
+  }
+});
+
+Deno.test("a flush that is begun beside all else is under way before anybody serves the disks", () => {
+  const path = Deno.makeTempFileSync({ prefix: "hv-test-disk-", suffix: ".qcow2" });
+  try {
+    {
+      using file = FileHandle.open(path, { write: true });
+      createQcow2(file, { sizeBytes: SECTORS * 512 });
+    }
+    using image = openDisk({ path });
+    const bench = new TestBench();
+    const blk = new VirtioBlk(bench.state(VirtioBlkState), {
+      sizeBytes: SECTORS * 512,
+      readOnly: false,
+      geometry: { cylinders: 2, heads: 4, sectors: 8 },
+      serial: "HV-7",
+      queues: 1,
+    });
+    using descriptors = new DescriptorSet();
+    using disks = new VirtioDisks(bench.memory, descriptors);
+    const handle = { aio: "threads" } as Parameters<typeof disks.add>[1];
+    const begin = disks.add(blk, handle, image, (error) => {
+      throw error;
+    });
+    image.write(0, new Uint8Array(512).fill(1));
+    begin();
+    while (image.hasUnwritten) {
+      // Ends with the result of a step.
+      descriptors.wait(Infinity);
+      disks.serve();
+    }
     disks.remove(blk);
   } finally {
     Deno.removeSync(path);

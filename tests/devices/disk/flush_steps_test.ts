@@ -6,11 +6,14 @@ import { openDisk } from "../../../devices/disk/open_disk.ts";
 import { PromptEngine } from "../../../devices/disk/prompt_engine.ts";
 import { checkQcow2 } from "../../../devices/disk/qcow2/check.ts";
 import { createQcow2 } from "../../../devices/disk/qcow2/create.ts";
+import { readHeader } from "../../../devices/disk/qcow2/header.ts";
+import { Qcow2Image } from "../../../devices/disk/qcow2/qcow2_image.ts";
 import { Transfers } from "../../../devices/disk/transfers.ts";
 import { BlockResult } from "../../../hv/core/block.ts";
 import type { BlockRequest } from "../../../hv/core/block_engine.ts";
 import { GuestMemory } from "../../../hv/core/guest_memory.ts";
 import { Errno, FileHandle } from "../../../hv/sys/mod.ts";
+import { RecordedFile } from "./crash.ts";
 import { FakeEngine } from "./fake_engine.ts";
 
 const CLUSTER = 65536;
@@ -166,4 +169,44 @@ Deno.test("who writes past the engine meanwhile, as firmware does, has the flush
   assert.equal(bench.image.hasUnwritten, true, "which came later");
   bench.image.flush();
   assert.equal(bench.byteAt(CLUSTER), 5);
+});
+
+/** An image in memory whose file can be told to fail its next sync. */
+function recorded() {
+  const path = Deno.makeTempFileSync({ prefix: "hv-test-" });
+  {
+    using file = FileHandle.open(path, { write: true });
+    createQcow2(file, { sizeBytes: 1 << 20, clusterBytes: CLUSTER });
+  }
+  const file = new RecordedFile(Deno.readFileSync(path));
+  Deno.removeSync(path);
+  const header = readHeader(file);
+  return { file, image: new Qcow2Image(file, header, header.sizeBytes) };
+}
+
+Deno.test("who ends a flush syncs what it has written before it goes on", () => {
+  const { file, image } = recorded();
+  image.write(0, new Uint8Array(512).fill(1));
+  const steps = image.flushSteps();
+  steps.next();
+  const at = file.events.length;
+  image.write(CLUSTER, new Uint8Array(512).fill(2));
+  assert.equal(file.events[at].kind, "sync");
+});
+
+Deno.test("who cannot end a flush has it fail, and what was to be flushed is kept", () => {
+  const { file, image } = recorded();
+  image.write(0, new Uint8Array(512).fill(1));
+  const steps = image.flushSteps();
+  steps.next();
+  const { sync } = file;
+  file.sync = () => {
+    throw new Error("the medium is gone");
+  };
+  assert.throws(() => image.write(CLUSTER, new Uint8Array(512)), /the medium is gone/);
+  file.sync = sync;
+  assert.throws(() => steps.next(), /the medium is gone/);
+  assert.equal(image.hasUnwritten, true);
+  image.flush();
+  assert.equal(image.hasUnwritten, false);
 });

@@ -105,6 +105,15 @@ Deno.test("reads are looked for in the host's cache where the engine behind does
   }
 });
 
+Deno.test("who waits gets a result that is there, without waiting for the engine behind", () => {
+  using bench = new Bench(true);
+  bench.engine.dataSync(bench.file.fd, 1);
+  bench.write(512, 2);
+  bench.engine.wait();
+  assert.equal(bench.behind.asked.length, 1);
+  assert.deepEqual(bench.taken(), [[2, 512]]);
+});
+
 Deno.test("results come once each, those of the engine behind among them", () => {
   using bench = new Bench(false);
   bench.engine.dataSync(bench.file.fd, 1);

@@ -53,6 +53,17 @@ Deno.test("requests that follow one another in the file are one transfer", () =>
   assert.equal(transfers.busy, false);
 });
 
+Deno.test("requests to different files stay apart, wherever they are", () => {
+  const engine = new FakeEngine();
+  const transfers = new Transfers(engine);
+  const pieces = [{ address: 0x10000, length: 512 }];
+  for (const [fd, offset] of [[3, 0], [4, 512], [4, 1024]]) {
+    transfers.start({ op: "write", fd, offset, length: 512, pieces, done: () => {} });
+  }
+  transfers.submit();
+  assert.deepEqual(engine.asked.map(({ what }) => what), ["write 3 0", "write 4 512"]);
+});
+
 Deno.test("what is put together has at most 1 MiB and as many pieces as a transfer may have", () => {
   const engine = new FakeEngine();
   const transfers = new Transfers(engine);
