@@ -8,6 +8,8 @@ export interface OptionSpec {
   readonly value?: string;
   /** May it be given more than once? */
   readonly multiple?: boolean;
+  /** May the value be empty, as a script's variable is? Elsewhere that is a mistake. */
+  readonly mayBeEmpty?: boolean;
   readonly short?: string;
   readonly help: string;
 }
@@ -44,7 +46,7 @@ export const RUN: CommandSpec = {
     },
     { name: "kernel", value: "FILE", help: "start a Linux, PVH or multiboot kernel directly" },
     { name: "initrd", value: "FILE", help: "initial RAM disk for --kernel" },
-    { name: "append", value: "TEXT", help: "command line for --kernel" },
+    { name: "append", value: "TEXT", mayBeEmpty: true, help: "command line for --kernel" },
     { name: "kernel-entry", value: "auto|real16|long64", help: "how to enter a Linux kernel" },
     {
       name: "floppy",

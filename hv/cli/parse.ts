@@ -72,7 +72,8 @@ export function parseCommand(spec: CommandSpec, words: readonly string[]): Parse
     if (option.value === undefined && token.value !== undefined) {
       throw new UsageError(`Option --${option.name} takes no value, "${token.value}" was given`);
     }
-    if (option.value !== undefined && (token.value === undefined || token.value === "")) {
+    const isMissing = token.value === undefined || (token.value === "" && !option.mayBeEmpty);
+    if (option.value !== undefined && isMissing) {
       throw new UsageError(
         `Option --${option.name} needs a value: --${option.name} ${option.value}`,
       );

@@ -1,6 +1,7 @@
 /** `hv run`: a machine, connected to this terminal, from its start to its end. */
 
 import { DEFAULT_MEMORY, type MachineOptions } from "../config.ts";
+import { UsageError } from "../errors.ts";
 import type { ExitStatus } from "../exit_status.ts";
 import { describeFilled } from "../filled_text.ts";
 import { Machine } from "../machine.ts";
@@ -50,7 +51,24 @@ function endsOf(request: RunRequest, options: MachineOptions) {
   if (isVirtio) ends.set(VIRTIO_CONSOLE, request.console ?? terminal);
   for (const [name, end] of request.ports) ends.set(name, end);
   ends.set("debugcon", request.debugConsole);
+  refuseOneFileForTwo(ends);
   return { display, ends } as const;
+}
+
+/** @throws {UsageError} When two would write over each other's bytes; a device keeps both's. */
+function refuseOneFileForTwo(ends: ReadonlyMap<string, CharacterEnd>): void {
+  const writers = new Map<string, string>();
+  for (const [name, end] of ends) {
+    if (end.kind !== "file" || end.path.startsWith("/dev/")) continue;
+    const other = writers.get(end.path);
+    if (other !== undefined) {
+      throw new UsageError(
+        `Cannot write ${other} and ${name} to ${end.path}: they would overwrite each other; ` +
+          "name two files",
+      );
+    }
+    writers.set(end.path, name);
+  }
 }
 
 function startLine(machine: Machine, { memory, cpus = 1 }: MachineOptions): string {

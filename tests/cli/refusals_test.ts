@@ -29,6 +29,17 @@ Deno.test("words that hv does not know are refused, naming what was meant", asyn
     ["run --display vnc", USAGE, /--display vnc: none or text is possible/],
     ["run --boot tape", USAGE, /--boot tape: floppy, disk, cdrom/],
     ["run --kernel-entry 8", USAGE, /--kernel-entry 8: auto/],
+    ["run --append", USAGE, /--append needs a value: --append TEXT/],
+    [
+      "run --kernel nothing --append=",
+      USAGE,
+      /Cannot use nothing as kernel: there is no such file/,
+    ],
+    [
+      "run --serial file:a.log --debugcon file:a.log",
+      USAGE,
+      /Cannot write com1 and debugcon to a\.log: they would overwrite each other; name two files/,
+    ],
     ["run --serial foo", USAGE, /--serial foo: stdio, null, file:PATH or unix:PATH/],
     ["run --serial file:", USAGE, /--serial file:/],
     ["run --cpu 486", USAGE, /--cpu 486: there is no processor "486"/],
