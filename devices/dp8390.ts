@@ -16,70 +16,31 @@
  */
 
 import { MIN_FRAME_BYTES, type Unplugged } from "../hv/core/network.ts";
-import { bytes, flag, record, u16, u16s, u8 } from "../hv/core/record.ts";
+import { isForCard } from "./dp8390_filter.ts";
+import {
+  Cr,
+  Dcr,
+  type Dp8390State,
+  Isr,
+  LONGEST_BYTES,
+  RAM_BASE,
+  RAM_BYTES,
+  Rcr,
+  Rsr,
+  Tcr,
+  Tsr,
+  UNDER_WAY,
+} from "./dp8390_state.ts";
 
 /** Ports of the chip. */
 export const DP8390_PORTS = 16;
-/** Where the memory is in the chip's address space, and its size: 16 KiB on a 16-bit card. */
-const RAM_BASE = 0x4000;
-const RAM_BYTES = 0x4000;
 const PAGE_BYTES = 256;
 /** In front of each received frame: status, next page, bytes (2). */
 const HEADER_BYTES = 4;
 /** The frame's check sequence, which the chip stores behind it. */
 const CRC_BYTES = 4;
-/** Shortest and longest frame without check sequence; a VLAN tag makes it longer. */
+/** Shortest frame without check sequence. */
 const SHORTEST_BYTES = 60;
-const LONGEST_BYTES = 1518;
-/** Frames that are on their way to the I/O worker, which may be slower than a wire, at most. */
-const UNDER_WAY = 8;
-
-/** Command register (all pages, port 0). */
-const Cr = { STP: 1, STA: 2, TXP: 4, RD_READ: 8, RD_WRITE: 0x10, RD_ABORT: 0x20 } as const;
-/** Interrupt status and mask (ISR, IMR). */
-const Isr = { PRX: 1, PTX: 2, RDC: 0x40, RST: 0x80 } as const;
-const Dcr = { WTS: 1, LAS: 4 } as const;
-const Tcr = { LB: 6 } as const;
-const Rcr = { SEP: 1, AR: 2, AB: 4, AM: 8, PRO: 0x10, MON: 0x20 } as const;
-const Tsr = { PTX: 1, CRS: 0x10 } as const;
-const Rsr = { PRX: 1, PHY: 0x20 } as const;
-
-/** State of the chip and its memory. */
-export const Dp8390State = record("dp8390", 1, {
-  ram: bytes(RAM_BYTES),
-  /** Physical address (PAR0-5) and hash table of group addresses (MAR0-7). */
-  par: bytes(6),
-  mar: bytes(8),
-  cr: u8,
-  pstart: u8,
-  pstop: u8,
-  bnry: u8,
-  curr: u8,
-  tpsr: u8,
-  isr: u8,
-  imr: u8,
-  dcr: u8,
-  tcr: u8,
-  rcr: u8,
-  tsr: u8,
-  rsr: u8,
-  /** Bytes to transmit. */
-  tbcr: u16,
-  /** Address and bytes that are left of a remote DMA. */
-  rsar: u16,
-  rbcr: u16,
-  /** Frames that have been transmitted and not been fetched: a ring of them, with their lengths. */
-  frames: bytes(UNDER_WAY * LONGEST_BYTES),
-  lengths: u16s(UNDER_WAY),
-  firstFrame: u8,
-  frameCount: u8,
-  /** A frame waits for room in the ring. */
-  isStarved: flag,
-  /** Who has the cable out: bits of `Unplugged`. */
-  unplugged: u8,
-});
-/** A view of `Dp8390State`. */
-export type Dp8390State = InstanceType<typeof Dp8390State>;
 
 /** What the chip is connected to. */
 export interface Dp8390Wiring {
@@ -92,6 +53,8 @@ export interface Dp8390Wiring {
   /** Wakes the I/O worker. */
   readonly ring: () => void;
 }
+
+export { Dp8390State } from "./dp8390_state.ts";
 
 /** See above. */
 export class Dp8390 {
@@ -348,7 +311,7 @@ export class Dp8390 {
    */
   #transmit(): void {
     const s = this.#state;
-    if ((s.cr & Cr.TXP) === 0 || s.frameCount === UNDER_WAY) return;
+    if ((s.cr & (Cr.TXP | Cr.STP)) !== Cr.TXP || s.frameCount === UNDER_WAY) return;
     const { tbcr: length } = s;
     const isUnplugged = s.unplugged !== 0;
     const isLoop = (s.tcr & Tcr.LB) !== 0;
@@ -393,7 +356,7 @@ export class Dp8390 {
     const s = this.#state;
     const isListening = (s.cr & (Cr.STP | Cr.STA)) === Cr.STA && (s.tcr & Tcr.LB) === 0;
     if (!isListening || s.unplugged !== 0 || frame.length > LONGEST_BYTES) return true;
-    if (!this.#isForCard(frame) || (s.rcr & Rcr.MON) !== 0) return true;
+    if (!isForCard(s, frame) || (s.rcr & Rcr.MON) !== 0) return true;
     const { pstart, pstop, curr, bnry } = s;
     const first = RAM_BASE / PAGE_BYTES;
     const isRing = pstart >= first && pstop <= first + RAM_BYTES / PAGE_BYTES && curr >= pstart &&
@@ -441,33 +404,4 @@ export class Dp8390 {
     s.isr |= Isr.PRX;
     this.#interrupt();
   }
-
-  /** Does RCR want a frame with this destination? */
-  #isForCard(frame: Uint8Array): boolean {
-    const { rcr, par, mar } = this.#state;
-    if (frame.length < MIN_FRAME_BYTES) return false;
-    if ((frame[0] & 1) === 0) {
-      if ((rcr & Rcr.PRO) !== 0) return true;
-      for (let i = 0; i < 6; i++) if (frame[i] !== par[i]) return false;
-      return true;
-    }
-    let isBroadcast = true;
-    for (let i = 0; i < 6; i++) if (frame[i] !== 0xff) isBroadcast = false;
-    if (isBroadcast) return (rcr & Rcr.AB) !== 0;
-    if ((rcr & Rcr.AM) === 0) return false;
-    const hash = groupHash(frame);
-    return (rcr & Rcr.PRO) !== 0 || (mar[hash >> 3] >> (hash & 7) & 1) !== 0;
-  }
-}
-
-/** Number of a group address among the 64 of the hash table: the first six bits of its CRC-32. */
-function groupHash(address: Uint8Array): number {
-  let crc = -1;
-  for (let i = 0; i < 6; i++) {
-    for (let bit = 0; bit < 8; bit++) {
-      const carry = (crc >>> 31) ^ (address[i] >> bit & 1);
-      crc = crc << 1 ^ (carry !== 0 ? 0x04c1_1db7 : 0);
-    }
-  }
-  return crc >>> 26;
 }

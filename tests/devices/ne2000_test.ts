@@ -241,6 +241,7 @@ Deno.test("in loopback nothing leaves the card, and a stopped one transmits noth
   card.write(TCR, 0);
   card.write(CR, ABORT | STP);
   card.write(CR, ABORT | STP | TXP);
+  card.write(CR, ABORT | TXP);
   assert.equal(card.card.fetch(), undefined);
 });
 
