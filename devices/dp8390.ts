@@ -15,7 +15,7 @@
  * Reference: National Semiconductor, DP8390D/NS32490D Network Interface Controller (July 1995).
  */
 
-import { MIN_FRAME_BYTES, type Unplugged } from "../hv/core/network.ts";
+import { MIN_FRAME_BYTES, type Unplugged, unpluggedAfter } from "../hv/core/network.ts";
 import { isForCard } from "./dp8390_filter.ts";
 import {
   Cr,
@@ -103,7 +103,7 @@ export class Dp8390 {
   /** Pulls the cable out, or plugs it in. */
   setLink(isUp: boolean, who: Unplugged): void {
     const s = this.#state;
-    s.unplugged = isUp ? s.unplugged & ~who : s.unplugged | who;
+    s.unplugged = unpluggedAfter(s.unplugged, isUp, who);
   }
 
   // --- the registers, ports 0 to 0Fh -----------------------------------------------------------

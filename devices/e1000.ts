@@ -2,8 +2,8 @@
  * Intel 82540EM (E1000): a gigabit network card on PCI that nearly every system has a driver for.
  *
  * Register accesses come from any virtual processor, under the card's lock; `fetch` and `receive`
- * from the I/O worker, `setLink` from it and from main, and take it. Frames go between the descriptor rings in guest memory
- * and the host end there: a write of TDT or RDT only rings.
+ * from the I/O worker, `setLink` from it and from main, and take it. Frames go between the descriptor
+ * rings in guest memory and the host end there: a write of TDT or RDT only rings.
  *
  * Left out: wake-up and management, flow control, diagnostics, delays of interrupts other than ITR
  * (RDTR, RADV, TIDV, TADV: interrupts come at once), a ROM to boot from.
@@ -21,6 +21,7 @@ import {
   type NetworkCard,
   NO_OFFLOADS,
   type Unplugged,
+  unpluggedAfter,
 } from "../hv/core/network.ts";
 import type { Timer } from "../hv/core/timer.ts";
 import { E1000Eeprom } from "./e1000_eeprom.ts";
@@ -185,7 +186,7 @@ export class E1000 implements Device, NetworkCard {
     this.#wiring.lock.with(() => {
       const s = this.#state;
       const before = this.#isUnplugged;
-      s.unplugged = isUp ? s.unplugged & ~who : s.unplugged | who;
+      s.unplugged = unpluggedAfter(s.unplugged, isUp, who);
       if (this.#isUnplugged !== before) this.#cause(Cause.LSC);
     });
   }

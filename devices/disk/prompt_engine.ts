@@ -57,10 +57,13 @@ export class PromptEngine implements TransferEngine {
   }
 
   read(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
-    if (!this.#options.readsPromptly && this.#mayDo(memory)) {
-      const result = this.#transfer(TransferOp.readCached, fd, offset, memory);
+    if (!this.#options.readsPromptly) {
+      const bytes = bytesOf(memory);
+      const result = this.#mayDo(memory, bytes)
+        ? this.#transfer(TransferOp.readCached, fd, offset, memory, bytes)
+        : -1;
       // Part of it, at the file's end or not: the engine behind finds out.
-      if (result === bytesOf(memory)) return this.#end(token, result);
+      if (result === bytes) return this.#end(token, result);
     }
     this.#behind.read(fd, offset, memory, token);
   }
@@ -68,10 +71,11 @@ export class PromptEngine implements TransferEngine {
   write(fd: number, offset: number, memory: readonly MemoryRange[], token: number): void {
     const { nowMs } = this.#options;
     const begun = nowMs();
-    if (begun < this.#writesFromMs || !this.#mayDo(memory)) {
+    const bytes = bytesOf(memory);
+    if (begun < this.#writesFromMs || !this.#mayDo(memory, bytes)) {
       return this.#behind.write(fd, offset, memory, token);
     }
-    const result = this.#transfer(TransferOp.write, fd, offset, memory);
+    const result = this.#transfer(TransferOp.write, fd, offset, memory, bytes);
     const now = nowMs();
     if (now - begun > SLOW_MS) this.#writesFromMs = now + (now - begun) * PAUSE_FACTOR;
     this.#end(token, result);
@@ -105,12 +109,18 @@ export class PromptEngine implements TransferEngine {
     this.#behind[Symbol.dispose]();
   }
 
-  #mayDo(memory: readonly MemoryRange[]): boolean {
-    return memory.length <= MAX_PIECES && bytesOf(memory) <= this.#bytesLeft;
+  #mayDo(memory: readonly MemoryRange[], bytes: number): boolean {
+    return memory.length <= MAX_PIECES && bytes <= this.#bytesLeft;
   }
 
-  #transfer(op: TransferOp, fd: number, offset: number, memory: readonly MemoryRange[]): number {
-    this.#bytesLeft -= bytesOf(memory);
+  #transfer(
+    op: TransferOp,
+    fd: number,
+    offset: number,
+    memory: readonly MemoryRange[],
+    bytes: number,
+  ): number {
+    this.#bytesLeft -= bytes;
     const iovecs = this.#iovecs.put(0, memory);
     return transferNow({ op, fd, offset, iovecs, pieces: memory.length, mode: 0, length: 0 });
   }

@@ -23,6 +23,7 @@ import {
   type NetworkCard,
   type Offloads,
   type Unplugged,
+  unpluggedAfter,
 } from "../../hv/core/network.ts";
 import {
   decodeNetworkHeader,
@@ -143,7 +144,7 @@ export class VirtioNet implements VirtioDevice, NetworkCard {
     const core = this.#core;
     core?.lock.with(() => {
       const before = s.unplugged !== 0;
-      s.unplugged = isUp ? s.unplugged & ~who : s.unplugged | who;
+      s.unplugged = unpluggedAfter(s.unplugged, isUp, who);
       const isUnplugged = s.unplugged !== 0;
       if (isUnplugged === before) return;
       s.config[CONFIG_STATUS] = isUnplugged ? 0 : STATUS_LINK_UP;

@@ -44,32 +44,6 @@ export interface BlockEngine {
   start(request: BlockRequest, done: (result: BlockResult) => void): void;
 }
 
-/**
- * Visits the `length` bytes from `offset` of what `ranges` hold, or as many as there are, piece by
- * piece: `visit` is told of each and how many bytes came before it. Returns how many there were.
- */
-export function eachSlice(
-  ranges: readonly GuestRange[],
-  offset: number,
-  length: number,
-  visit: (address: number, length: number, done: number, range: GuestRange) => void,
-): number {
-  let skip = offset;
-  let done = 0;
-  for (const range of ranges) {
-    if (done >= length) break;
-    if (skip >= range.length) {
-      skip -= range.length;
-      continue;
-    }
-    const taken = Math.min(range.length - skip, length - done);
-    visit(range.address + skip, taken, done, range);
-    done += taken;
-    skip = 0;
-  }
-  return done;
-}
-
 /** The `length` bytes from `offset` of what `ranges` hold, or as many as there are. */
 export function slices(
   ranges: readonly GuestRange[],
@@ -77,8 +51,19 @@ export function slices(
   length: number,
 ): GuestRange[] {
   const found: GuestRange[] = [];
-  eachSlice(ranges, offset, length, (address, taken, _, range) => {
-    found.push(taken === range.length ? range : { address, length: taken });
-  });
+  let skip = offset;
+  let left = length;
+  for (const range of ranges) {
+    if (left <= 0) break;
+    if (skip >= range.length) {
+      skip -= range.length;
+      continue;
+    }
+    const taken = Math.min(range.length - skip, left);
+    const isWhole = taken === range.length;
+    found.push(isWhole ? range : { address: range.address + skip, length: taken });
+    left -= taken;
+    skip = 0;
+  }
   return found;
 }

@@ -77,6 +77,10 @@ export const Unplugged = {
 /** One of `Unplugged`. */
 export type Unplugged = typeof Unplugged[keyof typeof Unplugged];
 
+/** Who of `unplugged` has the cable out after `who` has plugged it in, or pulled it. */
+export const unpluggedAfter = (unplugged: number, isUp: boolean, who: Unplugged): number =>
+  isUp ? unplugged & ~who : unplugged | who;
+
 /** A network card as the I/O worker sees it. */
 export interface NetworkCard {
   /** What may be left to it and the guest's driver; it changes with the driver. */

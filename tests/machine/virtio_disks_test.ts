@@ -15,6 +15,16 @@ const IN = 0;
 const DISCARD = 11;
 const DISCARD_FEATURE = 13;
 
+/** A disk's device with so many queues. */
+const diskOn = (bench: TestBench, queues: number) =>
+  new VirtioBlk(bench.state(VirtioBlkState), {
+    sizeBytes: SECTORS * 512,
+    readOnly: false,
+    geometry: { cylinders: 2, heads: 4, sectors: 8 },
+    serial: "HV-7",
+    queues,
+  });
+
 Deno.test("what ends while a discard waits for all others interrupts the driver, too", () => {
   const path = Deno.makeTempFileSync({ prefix: "hv-test-disk-" });
   try {
@@ -24,13 +34,7 @@ Deno.test("what ends while a discard waits for all others interrupts the driver,
     Object.defineProperty(image, "syncedBy", { value: undefined });
     const bench = new TestBench();
     const { memory } = bench;
-    const blk = new VirtioBlk(bench.state(VirtioBlkState), {
-      sizeBytes: SECTORS * 512,
-      readOnly: false,
-      geometry: { cylinders: 2, heads: 4, sectors: 8 },
-      serial: "HV-7",
-      queues: 2,
-    });
+    const blk = diskOn(bench, 2);
     using descriptors = new DescriptorSet();
     using disks = new VirtioDisks(memory, descriptors);
     const { core, drivers, transport } = ready(bench, blk, {
@@ -73,13 +77,7 @@ Deno.test("a flush that is begun beside all else is under way before anybody ser
     }
     using image = openDisk({ path });
     const bench = new TestBench();
-    const blk = new VirtioBlk(bench.state(VirtioBlkState), {
-      sizeBytes: SECTORS * 512,
-      readOnly: false,
-      geometry: { cylinders: 2, heads: 4, sectors: 8 },
-      serial: "HV-7",
-      queues: 1,
-    });
+    const blk = diskOn(bench, 1);
     using descriptors = new DescriptorSet();
     using disks = new VirtioDisks(bench.memory, descriptors);
     const handle = { aio: "threads" } as Parameters<typeof disks.add>[1];

@@ -105,8 +105,7 @@ export class Qcow2Image implements DiskImage {
   }
 
   write(offset: number, from: Uint8Array): void {
-    this.#finish();
-    const writer = this.#prepare();
+    const writer = this.#change();
     const map = this.#map;
     for (let done = 0; done < from.length;) {
       const at = offset + done;
@@ -145,8 +144,7 @@ export class Qcow2Image implements DiskImage {
   discard(offset: number, length: number): void {
     // Without zero clusters there is nothing between the guest and the backing file's old data.
     if (this.#backing !== undefined && this.header.version < 3) return;
-    this.#finish();
-    const writer = this.#prepare();
+    const writer = this.#change();
     this.#eachWhole(offset, length, (cluster, count) => {
       this.#map.find(cluster * this.#clusterBytes, count * this.#clusterBytes);
       const { kind } = this.#map;
@@ -158,8 +156,7 @@ export class Qcow2Image implements DiskImage {
   }
 
   writeZeroes(offset: number, length: number, unmap: boolean): void {
-    this.#finish();
-    const writer = this.#prepare();
+    const writer = this.#change();
     const end = offset + length;
     const size = this.#clusterBytes;
     const byEntry = this.header.version >= 3 || this.#backing === undefined;
@@ -210,6 +207,12 @@ export class Qcow2Image implements DiskImage {
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
     this.#backing?.[Symbol.dispose]();
+  }
+
+  /** What is needed to change where things are in the file: no flush is under way then. */
+  #change(): Writer {
+    this.#finish();
+    return this.#prepare();
   }
 
   /** What is needed to write, made when it is first needed. */
