@@ -94,7 +94,8 @@ export function claim(file: FileHandle, path: string): void {
 
 function whyInUse(path: string, write: boolean): string {
   const { own, others } = imageHolders(path);
-  if (own && others.length === 0) {
+  // Whoever has claimed it keeps others from claiming it: those merely look.
+  if (own) {
     return `this hv ${write ? "has it open" : "writes to it"} already; ` +
       "attach both read-only or with overlays, or use a copy";
   }

@@ -8,27 +8,39 @@ export interface ImageHolders {
   readonly others: readonly string[];
 }
 
-/** Who has `path` open. */
-export function imageHolders(path: string): ImageHolders {
+/**
+ * Who has `path` open.
+ *
+ * @param proc Where the host's processes are found.
+ */
+export function imageHolders(path: string, proc = "/proc"): ImageHolders {
   const others: string[] = [];
   let own = false;
   try {
     const target = Deno.realPathSync(path);
-    for (const { name } of Deno.readDirSync("/proc")) {
-      if (!/^\d+$/.test(name) || !hasOpen(name, target)) continue;
+    for (const { name } of Deno.readDirSync(proc)) {
+      if (!/^\d+$/.test(name) || !hasOpen(`${proc}/${name}`, target)) continue;
       if (Number(name) === Deno.pid) own = true;
-      else others.push(`${Deno.readTextFileSync(`/proc/${name}/comm`).trim()} (pid ${name})`);
+      else others.push(`${commandName(`${proc}/${name}`)} (pid ${name})`);
     }
   } catch {
-    // /proc may not be read, or who was found has just ended.
+    // /proc may not be read.
   }
   return { own, others };
 }
 
-function hasOpen(pid: string, target: string): boolean {
+function commandName(process: string): string {
   try {
-    for (const { name } of Deno.readDirSync(`/proc/${pid}/fd`)) {
-      if (Deno.readLinkSync(`/proc/${pid}/fd/${name}`) === target) return true;
+    return Deno.readTextFileSync(`${process}/comm`).trim();
+  } catch {
+    return "a program that has just ended";
+  }
+}
+
+function hasOpen(process: string, target: string): boolean {
+  try {
+    for (const { name } of Deno.readDirSync(`${process}/fd`)) {
+      if (Deno.readLinkSync(`${process}/fd/${name}`) === target) return true;
     }
   } catch {
     // Another user's process, or one that has just ended.
