@@ -10,8 +10,8 @@ import { type IoParts, needsIo } from "./io_parts.ts";
 import type { MachineSeed, MachineThread } from "./machine_thread.ts";
 import type { WorkerSet } from "./worker_set.ts";
 
-/** Longest that parking and stopping may take, ms: a disk that hangs, a host that swaps. */
-const PHASE_TIMEOUT_MS = 10_000;
+/** Longest that parking and stopping may take, ms: a disk that hangs, a host that swaps or is busy. */
+const PHASE_TIMEOUT_MS = 30_000;
 /** Longest that threads may take to load: Deno may check their types first, on a busy host. */
 const START_TIMEOUT_MS = 60_000;
 
@@ -94,7 +94,7 @@ export class ThreadGroup {
   /**
    * Brings all to rest.
    *
-   * @throws {HostError} When one does not come to rest in 10 s.
+   * @throws {HostError} When one does not come to rest in 30 s.
    */
   async park(): Promise<void> {
     const { control, clock } = this.#parts.thread;
@@ -103,7 +103,7 @@ export class ThreadGroup {
     control.requestIo(Request.park);
     const ioParked = await this.#ioReaches(WorkerPhase.parked);
     if (!parked || !ioParked) {
-      throw new HostError("Cannot pause the machine: a thread has not come to rest in 10 s");
+      throw new HostError("Cannot pause the machine: a thread has not come to rest in 30 s");
     }
     clock.stop();
   }
@@ -111,7 +111,7 @@ export class ThreadGroup {
   /**
    * While all rest: has the I/O worker alone look after what main has changed, until `done`.
    *
-   * @throws {HostError} When it has not in 10 s.
+   * @throws {HostError} When it has not in 30 s.
    */
   async ioVisit(done: () => boolean): Promise<void> {
     const { thread: { control }, workers } = this.#parts;
@@ -120,12 +120,12 @@ export class ThreadGroup {
     const visited = await workers.until(done, this.#ioTimeoutMs);
     control.requestIo(Request.park);
     if (!visited || !await this.#ioReaches(WorkerPhase.parked)) {
-      throw new HostError("Cannot change the machine: its I/O thread has not answered in 10 s");
+      throw new HostError("Cannot change the machine: its I/O thread has not answered in 30 s");
     }
   }
 
   /**
-   * Ends all; false when one is still in the kernel after 10 s, and holds on to what it uses.
+   * Ends all; false when one is still in the kernel after 30 s, and holds on to what it uses.
    *
    * @param handOver Others will go on: keep what the I/O worker leaves for the next.
    */

@@ -20,8 +20,12 @@ export function imageHolders(path: string, proc = "/proc"): ImageHolders {
     const target = Deno.realPathSync(path);
     for (const { name } of Deno.readDirSync(proc)) {
       if (!/^\d+$/.test(name) || !hasOpen(`${proc}/${name}`, target)) continue;
-      if (Number(name) === Deno.pid) own = true;
-      else others.push(`${commandName(`${proc}/${name}`)} (pid ${name})`);
+      if (Number(name) === Deno.pid) {
+        own = true;
+        continue;
+      }
+      const command = commandName(`${proc}/${name}`);
+      if (command !== undefined) others.push(`${command} (pid ${name})`);
     }
   } catch {
     // /proc may not be read.
@@ -29,11 +33,12 @@ export function imageHolders(path: string, proc = "/proc"): ImageHolders {
   return { own, others };
 }
 
-function commandName(process: string): string {
+/** Undefined of one that has ended meanwhile: it has nothing open any more, and nobody can stop it. */
+function commandName(process: string): string | undefined {
   try {
     return Deno.readTextFileSync(`${process}/comm`).trim();
   } catch {
-    return "a program that has just ended";
+    return undefined;
   }
 }
 

@@ -1,7 +1,7 @@
 /** Images that others use, and disks whose host fails while the guest runs. */
 
 import assert from "node:assert/strict";
-import { allRefused, hv, outcome, Scratch, startHv } from "../support/hv_process.ts";
+import { allRefused, hv, outcome, Scratch, startHv, until } from "../support/hv_process.ts";
 import { type Payload, rom } from "../support/payload.ts";
 
 const IDE = 0x1f0;
@@ -104,7 +104,7 @@ for (
       ],
     ];
     const { code, stderr } = await hv([
-      ...["run", "--memory", "1M", "--display", "none", "--bios", image.path, "--timeout", "20"],
+      ...["run", "--memory", "1M", "--display", "none", "--bios", image.path, "--timeout", "280"],
       ...["--disk", `${disk},${overlay.replace("ROOM", room)}`],
     ], { prefix, env: { TMPDIR: room } });
     if (/unshare|mount/.test(stderr)) return console.log(`skipped: ${stderr.trim()}`);
@@ -131,9 +131,7 @@ Deno.test(
     const { path: cwd } = scratch;
     const run = ["run", "--memory", "1M", "--display", "none", "--bios", image.path];
     const first = startHv([...run, "--disk", "disk.img"], { cwd });
-    const reader = first.stdout.getReader();
-    await reader.read();
-    reader.releaseLock();
+    await until(first.stdout, "up");
     const inUse = /disk\.img.*deno \(pid \d+\) (has it open|writes to it); stop that/;
     await allRefused([
       ["run --disk disk.img", 2, inUse],

@@ -39,7 +39,7 @@ const echo = () =>
   });
 
 const run = (image: string, ...args: string[]) => [
-  ...["run", "--memory", "1M", "--display", "none", "--bios", image, "--timeout", "60"],
+  ...["run", "--memory", "1M", "--display", "none", "--bios", image, "--timeout", "280"],
   ...args,
 ];
 
@@ -53,7 +53,7 @@ Deno.test("a pipe's bytes go to the guest, which reads at its own pace, and back
 
 Deno.test("commands piped into the ROM monitor are carried out, whatever ends their lines", async () => {
   for (const end of ["\n", "\r\n", "\r"]) {
-    const { code, stdout } = await hv(["run", "--memory", "2M", "--timeout", "120"], {
+    const { code, stdout } = await hv(["run", "--memory", "2M", "--timeout", "280"], {
       stdin: `mem${end}off${end}`,
     });
     assert.equal(code, 0, stdout);

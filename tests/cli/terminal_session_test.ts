@@ -46,13 +46,14 @@ async function session(
     stdout: "piped",
     stderr: "null",
   }).spawn();
-  const timer = setTimeout(() => process.kill("SIGKILL"), 90_000);
+  const timer = setTimeout(() => process.kill("SIGKILL"), 300_000);
   const writer = process.stdin.getWriter();
   const queue = [...turns];
+  const decoder = new TextDecoder();
   let shown = "";
   let from = 0;
   for await (const bytes of process.stdout) {
-    shown += new TextDecoder().decode(bytes);
+    shown += decoder.decode(bytes, { stream: true });
     const found = queue.length > 0 && queue[0][0].exec(inked(shown.slice(from)));
     if (!found) continue;
     from = shown.length;

@@ -5,7 +5,8 @@ import { Exit } from "../../hv/accel/mod.ts";
 import { Word } from "./run_worker.ts";
 import { kvmTest, runToExit, TestMachine } from "./test_machine.ts";
 
-const LIMIT_MS = 10_000;
+/** Ends a test that hangs, on the slowest and busiest host. */
+const LIMIT_MS = 300_000;
 
 /** Processor 0 of `machine` on a thread of its own. */
 class Runner {
@@ -58,12 +59,8 @@ for (
     await runner.ready();
     for (let i = 0; i < 500; i++) {
       const before = Atomics.load(runner.words, Word.interrupted);
-      const exits = Atomics.load(runner.words, Word.exits);
       runner.kick();
-      if (Atomics.load(runner.words, Word.interrupted) === before) {
-        await runner.change(Word.exits, exits);
-      }
-      assert.ok(Atomics.load(runner.words, Word.interrupted) > before);
+      await runner.change(Word.interrupted, before);
       assert.equal(runner.words[Word.lastExit], Exit.interrupted);
     }
     await runner.end();
@@ -78,7 +75,7 @@ kvmTest("kicks faster than they are taken neither pile up nor get lost", async (
   for (let i = 0; i < 20_000; i++) runner.kick();
   const before = Atomics.load(runner.words, Word.exits);
   runner.kick();
-  if (Atomics.load(runner.words, Word.exits) === before) await runner.change(Word.exits, before);
+  await runner.change(Word.exits, before);
   await runner.end();
   assert.ok(runner.words[Word.interrupted] >= 1);
 });

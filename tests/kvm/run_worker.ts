@@ -6,7 +6,7 @@ import { currentThreadId, Exit, openVm, type VmHandle } from "../../hv/accel/mod
 export const Word = {
   /** Number of the thread, once it is ready to be kicked. */
   threadId: 0,
-  /** How often the run was interrupted. */
+  /** How often the run was interrupted; notified. */
   interrupted: 1,
   /** Not 0: end. */
   stop: 2,
@@ -38,7 +38,10 @@ function run({ handle, index, words }: RunWorkerStart): void {
   while (Atomics.load(words, Word.stop) === 0) {
     const exit = vcpu.run();
     Atomics.store(words, Word.lastExit, exit);
-    if (exit === Exit.interrupted) Atomics.add(words, Word.interrupted, 1);
+    if (exit === Exit.interrupted) {
+      Atomics.add(words, Word.interrupted, 1);
+      Atomics.notify(words, Word.interrupted);
+    }
     Atomics.add(words, Word.exits, 1);
     Atomics.notify(words, Word.exits);
     if (exit !== Exit.interrupted && exit !== Exit.port) break;

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { byte } from "../../bios/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
 import { Random, seed } from "../support/random.ts";
+import { PATIENCE_MS } from "../support/guests.ts";
 import { exitCode, kvmTest, type Payload, rom } from "../support/payload.ts";
 
 const COM1 = 0x3f8;
@@ -55,7 +56,7 @@ kvmTest("42,000 bytes go through the guest and back, whole and in order", async 
   });
   await using machine = await Machine.start({ accelerator: "kvm", memory: "1M", bios: image.path });
   // What came before the guest has switched the FIFOs on would go as it does so (PC16550D, 8.5).
-  const { text: hello } = await machine.console.expect("up");
+  const { text: hello } = await machine.console.expect("up", { timeoutMs: PATIENCE_MS });
   const random = new Random(seed());
   const sent = Uint8Array.from({ length: ECHO_BYTES }, () => random.below(128));
   const received = Promise.withResolvers<void>();
@@ -68,7 +69,10 @@ kvmTest("42,000 bytes go through the guest and back, whole and in order", async 
   for (let at = 0, size = 1; at < sent.length; at += size, size = Math.min(size * 2, 100_000)) {
     machine.console.send(sent.slice(at, at + size));
   }
-  const late = setTimeout(() => received.reject(new Error(`${length} bytes came back`)), 60_000);
+  const late = setTimeout(
+    () => received.reject(new Error(`${length} bytes came back`)),
+    PATIENCE_MS,
+  );
   await received.promise;
   clearTimeout(late);
   assert.equal(machine.console.pendingBytes, 0);
@@ -91,7 +95,7 @@ kvmTest(
       memory: "1M",
       bios: image.path,
     });
-    await machine.console.expect("up");
+    await machine.console.expect("up", { timeoutMs: PATIENCE_MS });
     const text = Array.from({ length: 100_000 }, (_, i) => String.fromCharCode(65 + i % 26)).join(
       "",
     );

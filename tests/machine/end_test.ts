@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { dword } from "../../bios/assembler.ts";
 import { Machine, type MachineOptions, WaitError } from "../../hv/mod.ts";
+import { PATIENCE_MS } from "../support/guests.ts";
 import { ending, kvmTest, type Payload, rom } from "../support/payload.ts";
 
 /** PIIX4 power management at 600h: enabled as firmware does it. */
@@ -71,7 +72,7 @@ kvmTest(
       p.print("going down");
       powerOff(p);
     }, async (machine) => {
-      const wait = machine.console.expect("never", { timeoutMs: 60_000 });
+      const wait = machine.console.expect("never", { timeoutMs: PATIENCE_MS });
       await assert.rejects(wait, (error: WaitError) => {
         assert.equal(error.name, "WaitError");
         assert.equal(error.reason, "ended");
@@ -119,7 +120,7 @@ kvmTest("a kernel's panic ends waits at once, whatever follows it on the console
     p.print("\nend");
     p.stop();
   }, async (machine) => {
-    const wait = machine.console.expect("never", { timeoutMs: 60_000 });
+    const wait = machine.console.expect("never", { timeoutMs: PATIENCE_MS });
     await assert.rejects(wait, (error: WaitError) => {
       assert.equal(error.reason, "ended");
       assert.match(error.message, /the guest died: Kernel panic - not syncing: no init found\n/);
@@ -159,7 +160,7 @@ kvmTest(
   "a wait's time limit ends it with console, screen and registers; the guest goes on",
   async () => {
     await using machine = await Machine.start({ accelerator: "kvm", memory: "4M" });
-    await machine.screen.waitFor("hv", { timeoutMs: 60_000 });
+    await machine.screen.waitFor("hv", { timeoutMs: PATIENCE_MS });
     const wait = machine.screen.waitFor(/never/, { timeoutMs: 50 });
     await assert.rejects(wait, (error: WaitError) => {
       assert.equal(error.reason, "timeout");

@@ -3,13 +3,18 @@
 import assert from "node:assert/strict";
 import { word } from "../../bios/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
+import { PATIENCE_MS } from "../support/guests.ts";
 import { exitCode, kvmTest, type Payload, rom } from "../support/payload.ts";
 
 /** Threads of this process that run workers, by their names. */
 function workers(): number {
-  const names = [...Deno.readDirSync("/proc/self/task")].map(({ name }) =>
-    Deno.readTextFileSync(`/proc/self/task/${name}/comm`)
-  );
+  const names = [...Deno.readDirSync("/proc/self/task")].map(({ name }) => {
+    try {
+      return Deno.readTextFileSync(`/proc/self/task/${name}/comm`);
+    } catch {
+      return "one that has ended meanwhile";
+    }
+  });
   return names.filter((name) => name.startsWith("worker")).length;
 }
 
@@ -67,7 +72,7 @@ kvmTest(
       memory: "2M",
       bios: image.path,
     });
-    await machine.console.expect("up\n");
+    await machine.console.expect("up\n", { timeoutMs: PATIENCE_MS });
     const before = workers();
     machine.console.send("\n");
     assert.equal(await exitCode(machine), 0x2a * 2 + 1);

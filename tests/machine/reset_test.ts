@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { byte, word } from "../../bios/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
+import { PATIENCE_MS } from "../support/guests.ts";
 import { ending, exitCode, kvmTest, type Payload, rom } from "../support/payload.ts";
 
 /** A byte of CMOS that nobody else uses. */
@@ -148,11 +149,11 @@ kvmTest("the host resets a running, a halted, a paused and an ended guest", asyn
     cpus: 2,
     bios: image.path,
   });
-  await machine.console.expect("1");
+  await machine.console.expect("1", { timeoutMs: PATIENCE_MS });
   await machine.reset();
-  await machine.console.expect("2");
+  await machine.console.expect("2", { timeoutMs: PATIENCE_MS });
   await machine.reset();
-  await machine.console.expect("3");
+  await machine.console.expect("3", { timeoutMs: PATIENCE_MS });
   await machine.pause();
   await machine.reset();
   assert.equal(machine.state, "paused");
@@ -179,7 +180,7 @@ kvmTest("a hundred resets by the host, at any moment, each start the guest anew"
   });
   for (let round = 0; round < 100; round++) {
     await Promise.all([machine.reset(), machine.registers(), machine.pause(), machine.resume()]);
-    if (round % 10 === 0) await machine.console.expect("up ");
+    if (round % 10 === 0) await machine.console.expect("up ", { timeoutMs: PATIENCE_MS });
   }
   assert.equal(machine.state, "running");
 });

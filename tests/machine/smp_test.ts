@@ -333,11 +333,11 @@ programTest(
 
 const BYTES = 30_000;
 
-/** Writes `char` to `port` `BYTES` times. */
-function repeat(p: Payload, port: number, char: string): void {
+/** Writes `char` to `port` `times` times. */
+function repeat(p: Payload, port: number, char: string, times = BYTES): void {
   p.mov("dx", port);
   p.mov("al", char.charCodeAt(0));
-  p.times(BYTES, () => p.out("dx", "al"));
+  p.times(times, () => p.out("dx", "al"));
 }
 
 const count = (text: string, char: string) => text.split(char).length - 1;
@@ -346,13 +346,20 @@ programTest(
   "two processors write to one device at once and nothing is lost, then to two",
   {
     first(p) {
-      repeat(p, COM1, "a");
+      // They begin in turns: neither is through before the other has begun, also on one processor.
+      repeat(p, COM1, "a", 1);
+      lockedIncrement(p, PINGS);
+      p.until("nz", () => p.alu("cmp", dword(PONGS), 0));
+      repeat(p, COM1, "a", BYTES - 1);
       repeat(p, DEBUG_CONSOLE, "A");
       lockedIncrement(p, FINISHED);
       allFinished(p, 2);
     },
     others(p) {
-      repeat(p, COM1, "b");
+      p.until("nz", () => p.alu("cmp", dword(PINGS), 0));
+      repeat(p, COM1, "b", 1);
+      lockedIncrement(p, PONGS);
+      repeat(p, COM1, "b", BYTES - 1);
       repeat(p, FIRMWARE_LOG, "B");
       lockedIncrement(p, FINISHED);
       p.stop();

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { HostError, Machine, UsageError } from "../../hv/mod.ts";
+import { PATIENCE_MS } from "../support/guests.ts";
 import { noKvm } from "../kvm/test_machine.ts";
 
 const options = { memory: "16M" } as const;
@@ -27,7 +28,7 @@ Deno.test({
       await Deno.writeFile(floppy, image);
       await using m = await Machine.start({ ...options, floppy, accelerator: "kvm" });
       const debug = m.consoles.find(({ name }) => name === "debugcon")!;
-      await debug.expect("xxx");
+      await debug.expect("xxx", { timeoutMs: PATIENCE_MS });
       await assert.rejects(
         m.switchAccelerator("soft"),
         (error) => error instanceof HostError && /software CPU: .*XCR0 \(AVX\)/.test(error.message),
@@ -51,10 +52,10 @@ Deno.test({
     await m.switchAccelerator("soft");
     assert.equal(m.state, "paused");
     await m.resume();
-    await m.screen.waitFor(/>\s*$/);
+    await m.screen.waitFor(/>\s*$/, { timeoutMs: PATIENCE_MS });
     // A reset finds the chips of the accelerator that runs.
     await m.reset();
-    await m.screen.waitFor(/>\s*$/);
+    await m.screen.waitFor(/>\s*$/, { timeoutMs: PATIENCE_MS });
     await m[Symbol.asyncDispose]();
     await assert.rejects(m.switchAccelerator("kvm"), UsageError);
   },

@@ -13,7 +13,7 @@ import {
 } from "../support/virtio_program.ts";
 
 /** Ends a test that hangs. */
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 300_000;
 const SLOT = 3;
 /** Rounds of requests so far. */
 const ROUNDS = 0x602;

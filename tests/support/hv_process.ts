@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 /** No command here takes longer, unless it hangs, ms. */
 const LIMIT_MS = 300_000;
-/** How many run at once. */
+/** How many run at once that have nothing in common. */
 const AT_ONCE = 3;
 
 /** How hv ended. */
@@ -59,16 +59,18 @@ export async function outcome(process: Deno.ChildProcess): Promise<Outcome> {
   return result;
 }
 
-/** Reads `stream` until `text` has come; what follows stays unread. */
-export async function until(stream: ReadableStream<Uint8Array>, text: string): Promise<void> {
+/** Reads `stream` until `text` has come; all that has, which may be more. What follows stays unread. */
+export async function until(stream: ReadableStream<Uint8Array>, text: string): Promise<string> {
   const reader = stream.getReader();
+  const decoder = new TextDecoder();
   let got = "";
   while (!got.includes(text)) {
     const { value, done } = await reader.read();
     assert.ok(!done, `ended before "${text}": ${got}`);
-    got += new TextDecoder().decode(value);
+    got += decoder.decode(value, { stream: true });
   }
   reader.releaseLock();
+  return got;
 }
 
 /** Runs hv to its end. */
@@ -85,7 +87,10 @@ export async function hv(args: readonly string[], options: StartOptions = {}): P
 /** Arguments that hv refuses, the exit code, and what its one line says. */
 export type Refusal = readonly [args: string, code: number, line: RegExp, options?: StartOptions];
 
-/** Runs hv with each of `refusals`, a few at once: one clear line and the code, nothing else. */
+/**
+ * Runs hv with each of `refusals`: one clear line and the code, nothing else. Several at once where they
+ * are given no directory: in one they open the same images, and are in each other's way.
+ */
 export async function allRefused(refusals: readonly Refusal[], common?: StartOptions) {
   const queue = [...refusals];
   const failures: string[] = [];
@@ -105,7 +110,7 @@ export async function allRefused(refusals: readonly Refusal[], common?: StartOpt
       }
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  await Promise.all(Array.from({ length: common?.cwd === undefined ? AT_ONCE : 1 }, work));
   assert.equal(failures.join("\n"), "");
 }
 

@@ -10,7 +10,6 @@ import { NO_OFFLOADS } from "../../../hv/core/network.ts";
 import {
   AF_INET,
   AF_UNIX,
-  closeDescriptor,
   Descriptor,
   DescriptorSet,
   FileHandle,
@@ -20,10 +19,10 @@ import {
   SOCK_STREAM,
   Socket,
   socketPair,
-  SysError,
 } from "../../../hv/sys/mod.ts";
 import { Scratch } from "../../support/hv_process.ts";
 import { seeded } from "../../support/random.ts";
+import { noTap, TAP } from "../../support/tap.ts";
 import { frameOf, TestCard } from "./card.ts";
 
 /** A card and its end on a thread that serves it turn by turn. */
@@ -252,39 +251,28 @@ const NO = {
   headerBytes: 0,
 };
 
-/** Why TAP interfaces cannot be tried here, or "". */
-function noTap(): string {
-  try {
-    closeDescriptor(openTap("hvtest0"));
-    return "";
-  } catch (error) {
-    if (error instanceof SysError) return error.message;
-    throw error;
-  }
-}
-const why = noTap();
-
 Deno.test({
-  name: `a TAP interface carries frames both ways${why && `; skipped: ${why}`}`,
-  ignore: why !== "",
+  name: `a TAP interface carries frames both ways${noTap && `; skipped: ${noTap}`}`,
+  ignore: noTap !== "",
   fn() {
     using bench = new Bench();
-    const name = `hvt${Deno.pid % 100000}`;
+    const { name, address } = TAP;
     const fd = openTap(name);
     try {
       const up = new Deno.Command("ip", { args: ["link", "set", name, "up"] }).outputSync();
       assert.ok(up.success, new TextDecoder().decode(up.stderr));
       bench.connect(new TapEnd(fd, bench.descriptors));
-      const address = ["addr", "add", "198.18.7.1/24", "dev", name];
-      assert.ok(new Deno.Command("ip", { args: address }).outputSync().success);
+      const network = `${address(1).join(".")}/30`;
+      const args = ["addr", "add", network, "dev", name];
+      assert.ok(new Deno.Command("ip", { args }).outputSync().success);
       // An ARP request from the guest: the host answers (RFC 826).
       const request = new Uint8Array(60);
       request.set([255, 255, 255, 255, 255, 255, 2, 0, 0, 0, 0, 5, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
-      request.set([2, 0, 0, 0, 0, 5, 198, 18, 7, 2, 0, 0, 0, 0, 0, 0, 198, 18, 7, 1], 22);
+      request.set([2, 0, 0, 0, 0, 5, ...address(2), 0, 0, 0, 0, 0, 0, ...address(1)], 22);
       bench.card.queue(request);
       const isReply = (bytes: Uint8Array) =>
         bytes[12] === 8 && bytes[13] === 6 && bytes[21] === 2 &&
-        bytes[31] === 1 && bytes[5] === 5;
+        bytes[31] === address(1)[3] && bytes[5] === 5;
       bench.until(() => bench.card.received.some(({ bytes }) => isReply(bytes)));
     } finally {
       bench.owned.push(new Descriptor(fd));

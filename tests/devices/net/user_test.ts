@@ -37,11 +37,11 @@ function hostSocket(type: number): { socket: Socket; port: number } {
   return { socket, port: socket.localAddress()!.port };
 }
 
-/** A port at which nobody listens. */
-function closedPort(): number {
-  const { socket, port } = hostSocket(SOCK_STREAM);
-  socket[Symbol.dispose]();
-  return port;
+/** A port at which nobody listens: somebody has it, so that nobody else is given it. */
+function closedPort(): { socket: Socket; port: number } {
+  const socket = Socket.open(AF_INET, SOCK_STREAM);
+  socket.bind({ address: LOOPBACK, port: 0 });
+  return { socket, port: socket.localAddress()!.port };
 }
 
 const bytesOf = (length: number) => Uint8Array.from({ length }, (_, i) => i * 7 + (i >> 8));
@@ -406,7 +406,9 @@ Deno.test("what the host does not take yet stays within the window that the gues
 Deno.test("a port at which nobody listens refuses (RFC 9293, 3.10.7.1)", () => {
   for (const destination of [GATEWAY, GATEWAY6]) {
     using guest = new UserGuest();
-    guest.tcp(destination, { from: 1028, to: closedPort(), sequence: 77, flags: SYN });
+    const closed = closedPort();
+    using _holder = closed.socket;
+    guest.tcp(destination, { from: 1028, to: closed.port, sequence: 77, flags: SYN });
     const [segment] = guest.until(() => {
       const found = guest.segments(1028);
       return found.length > 0 && found;
