@@ -82,6 +82,11 @@ export interface MachineOptions extends DriveLists {
    * default: nobody.
    */
   readonly onWarning?: (line: string) => void;
+  /**
+   * Told again and again, while the machine is made, how many of its processors' threads are up: each
+   * takes about a tenth of a second of a host's processor. Default: nobody.
+   */
+  readonly onStarting?: (up: number, of: number) => void;
 }
 
 /** `MachineOptions` with everything decided that does not need the host. */
@@ -113,6 +118,7 @@ export interface ResolvedConfig {
   readonly noReboot: boolean;
   readonly panicPatterns: readonly RegExp[];
   readonly onWarning: (line: string) => void;
+  readonly onStarting: (up: number, of: number) => void;
 }
 
 /** RAM of a machine whose user says nothing about it. */
@@ -146,6 +152,7 @@ const NAMES: OptionNames<Required<MachineOptions>> = {
   noReboot: true,
   panicPatterns: true,
   onWarning: true,
+  onStarting: true,
 };
 
 const BOOT_DEVICES: readonly BootDevice[] = ["kernel", "floppy", "disk", "cdrom"];
@@ -221,6 +228,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
     testDevices: options.testDevices ?? false,
     noReboot: options.noReboot ?? false,
     onWarning: options.onWarning ?? (() => {}),
+    onStarting: options.onStarting ?? (() => {}),
     panicPatterns: options.panicPatterns ?? [/Kernel panic - not syncing[^\n]*\n/],
   };
 }

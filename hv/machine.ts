@@ -149,7 +149,7 @@ export class Machine implements AsyncDisposable {
       const machine = new Machine(config, {
         ...{ decision, PcInterrupts, PcVirtio, addNetworks, kernel, firmware, workers, undo },
       });
-      await machine.#threads.up();
+      await machine.#threads.up(config.onStarting);
       machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
       return machine;
     } catch (error) {

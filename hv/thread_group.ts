@@ -42,12 +42,17 @@ export class ThreadGroup {
   /**
    * Resolves when all have attached and rest.
    *
+   * @param onStarting Told now and then how many of the processors do.
    * @throws {HostError} When one cannot, or has not within a minute.
    */
-  async up(): Promise<void> {
+  async up(onStarting?: (up: number, of: number) => void): Promise<void> {
     const { thread: { control }, workers } = this.#parts;
+    const tell = () => {
+      const up = this.#cpus.filter((index) => hasReached(control.phase(index), WorkerPhase.parked));
+      onStarting?.(up.length, this.#cpus.length);
+    };
     const parked = Promise.all([
-      this.#cpusReach(WorkerPhase.parked, { timeoutMs: START_TIMEOUT_MS }),
+      this.#cpusReach(WorkerPhase.parked, { timeoutMs: START_TIMEOUT_MS, again: tell }),
       this.#ioReaches(WorkerPhase.parked),
     ]);
     const result = await Promise.race([parked, workers.failure]);

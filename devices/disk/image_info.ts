@@ -2,7 +2,7 @@
 
 import { readMap } from "./disk_handle.ts";
 import { checkKind, openFile } from "./image_access.ts";
-import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
+import { checkFormat, formatOf, IMAGE_FORMATS, type ImageFormat } from "./image_format.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
 import { readSnapshots, type Snapshot } from "./qcow2/snapshots.ts";
 
@@ -31,9 +31,8 @@ export interface ImageInfo {
 export function imageInfo(path: string, wanted?: ImageFormat): ImageInfo {
   checkKind(path, false);
   using file = openFile(path, false);
-  const head = new Uint8Array(MAGIC_BYTES);
-  file.read(head, 0);
-  const format = wanted ?? detectFormat(head);
+  const format = wanted ?? formatOf(file);
+  if (wanted !== undefined) checkFormat(file, wanted);
   const { isFile, blocks } = Deno.statSync(path);
   const hostBytes = isFile && blocks !== null ? blocks * 512 : file.size;
   if (format !== "qcow2") {

@@ -13,7 +13,7 @@ import {
 import { checkKind, claim, hostError, hostProblem, openFile } from "./image_access.ts";
 import { BackingChain } from "./backing_chain.ts";
 import { attachDisk, closeDiskHandle, type DiskHandle, readMap } from "./disk_handle.ts";
-import { detectFormat, IMAGE_FORMATS, type ImageFormat, MAGIC_BYTES } from "./image_format.ts";
+import { checkFormat, formatOf, IMAGE_FORMATS, type ImageFormat } from "./image_format.ts";
 import { repairQcow2 } from "./qcow2/check.ts";
 import { createQcow2 } from "./qcow2/create.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";
@@ -143,6 +143,7 @@ function openImage(path: string, opening: Opening): DiskHandle {
   try {
     claim(file, path);
     const format = wanted ?? guessFormat(file, path);
+    if (wanted !== undefined) checkFormat(file, wanted);
     let diskBytes = file.size;
     if (format === "qcow2") {
       const header = readHeader(file);
@@ -240,9 +241,7 @@ function checkSize(path: string, sizeBytes: number): void {
 }
 
 function guessFormat(file: FileHandle, path: string): ImageFormat {
-  const head = new Uint8Array(MAGIC_BYTES);
-  file.read(head, 0);
-  const found = detectFormat(head);
+  const found = formatOf(file);
   const format = IMAGE_FORMATS.find((name) => name === found);
   if (format !== undefined) return format;
   throw new DiskError(

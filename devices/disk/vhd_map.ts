@@ -26,6 +26,20 @@ function checksum(view: DataView, at: number): number {
   return ~sum >>> 0;
 }
 
+/** The footer, at the end; dynamic images have a copy at the beginning. */
+function findFooter(file: ImageFile): DataView | undefined {
+  const size = file.size;
+  if (size < 2 * SECTOR) return undefined;
+  return [size - SECTOR, 0].map((at) => readPart(file, at, SECTOR)).find((view) =>
+    textAt(view, 0, 8) === "conectix" && checksum(view, 64) === view.getUint32(64)
+  );
+}
+
+/** Is it a VHD image, whatever it begins with? */
+export function isVhd(file: ImageFile): boolean {
+  return findFooter(file) !== undefined;
+}
+
 /**
  * The map of the image in `file`.
  *
@@ -37,12 +51,8 @@ export function readVhd(file: ImageFile): BlockMap {
   };
   const size = file.size;
   if (size < 2 * SECTOR) return refuse("it is too short for a VHD image");
-  // The footer is at the end; dynamic images have a copy at the beginning.
-  const isFooter = (view: DataView) =>
-    textAt(view, 0, 8) === "conectix" && checksum(view, 64) === view.getUint32(64);
-  let footer = readPart(file, size - SECTOR, SECTOR);
-  if (!isFooter(footer)) footer = readPart(file, 0, SECTOR);
-  if (!isFooter(footer)) return refuse("it has no valid footer of a VHD image");
+  const footer = findFooter(file);
+  if (footer === undefined) return refuse("it has no valid footer of a VHD image");
   const sizeBytes = diskBytes(footer);
   if (!Number.isSafeInteger(sizeBytes)) return refuse(`it says that it has ${sizeBytes} bytes`);
   const type = footer.getUint32(60);

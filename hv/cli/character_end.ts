@@ -4,13 +4,19 @@ import type { GuestConsole } from "../console.ts";
 import { fileProblem } from "../core/file_problem.ts";
 import { HostError } from "../errors.ts";
 import { GuestPort } from "../guest_port.ts";
-import { say } from "./say.ts";
 import type { CharacterEnd } from "./parse.ts";
+import { type HeldGuest, QueuedOutput } from "./queued_output.ts";
+import { say } from "./say.ts";
 
-/** An end that is connected; `close` writes what is left. */
+/** An end that is connected; `close` sends a socket's client what is left. */
 export interface ConnectedEnd {
+  /** Resolves when its reader has taken everything, which may be never. */
+  flush?(): Promise<void>;
   close(): Promise<void>;
 }
+
+/** How soon whoever has to wait is told why, ms. */
+const NOTE_MS = 300;
 
 const NOTHING: ConnectedEnd = { close: () => Promise.resolve() };
 
@@ -20,19 +26,59 @@ const NOTHING: ConnectedEnd = { close: () => Promise.resolve() };
  *
  * @throws {HostError} When the file or socket cannot be made.
  */
-export function connectEnd(console: GuestConsole, end: CharacterEnd): ConnectedEnd {
-  if (end.kind === "file") return connectFile(console, end.path);
+export async function connectEnd(
+  console: GuestConsole,
+  end: CharacterEnd,
+  held: HeldGuest,
+): Promise<ConnectedEnd> {
   if (end.kind === "unix") return connectSocket(console, end.path);
-  return NOTHING;
+  if (end.kind !== "file") return NOTHING;
+  try {
+    if (isFifo(end.path)) return await connectFifo(console, end.path, held);
+    return connectFile(console, end.path);
+  } catch (cause) {
+    throw new HostError(`Cannot write the console to ${end.path}: ${endProblem(cause)}`, { cause });
+  }
+}
+
+function isFifo(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFifo === true;
+  } catch {
+    return false; // opening it says what is wrong
+  }
+}
+
+/**
+ * A FIFO takes nothing before somebody reads it, which opening it waits for; away from this thread, so
+ * that signals are heard.
+ */
+async function connectFifo(
+  console: GuestConsole,
+  path: string,
+  held: HeldGuest,
+): Promise<ConnectedEnd> {
+  const opening = Deno.open(path, { write: true });
+  const note = setTimeout(() => say(`hv: waiting for somebody to read ${path}, a FIFO`), NOTE_MS);
+  const file = await opening.finally(() => clearTimeout(note));
+  const output = new QueuedOutput(held, file, (error) => sayFailed(path, error));
+  const stop = console.listen((bytes) => output.write(bytes));
+  return {
+    flush: () => output.flush(),
+    close() {
+      stop();
+      file.close();
+      return Promise.resolve();
+    },
+  };
+}
+
+function sayFailed(path: string, error: unknown): void {
+  say(`hv: writing ${path} has failed: ${fileProblem(error)}`);
 }
 
 function connectFile(console: GuestConsole, path: string): ConnectedEnd {
-  let file: Deno.FsFile;
-  try {
-    file = Deno.openSync(path, { write: true, create: true, truncate: true });
-  } catch (cause) {
-    throw new HostError(`Cannot write the console to ${path}: ${endProblem(cause)}`, { cause });
-  }
+  const file = Deno.openSync(path, { write: true, create: true, truncate: true });
   let broken = false;
   const stop = console.listen((bytes) => {
     if (broken) return;
@@ -41,7 +87,7 @@ function connectFile(console: GuestConsole, path: string): ConnectedEnd {
     } catch (error) {
       // A full disk costs the log, not the machine.
       broken = true;
-      say(`hv: writing ${path} has failed: ${fileProblem(error)}`);
+      sayFailed(path, error);
     }
   });
   return {

@@ -9,6 +9,8 @@ import { parseMemory, showBytes } from "../sizes.ts";
 import { type ConnectedEnd, connectEnd } from "./character_end.ts";
 import { ExitCode } from "./option_table.ts";
 import type { CharacterEnd, RunRequest } from "./parse.ts";
+import { Progress } from "./progress_line.ts";
+import { HeldGuest } from "./queued_output.ts";
 import { say } from "./say.ts";
 import { onEndSignals } from "./signals.ts";
 import { VIRTIO_CONSOLE } from "../pc/board_config.ts";
@@ -16,18 +18,35 @@ import { TerminalSession } from "./terminal_session.ts";
 
 /** How long whoever reads the output may take for what is left of it when time is up, ms. */
 const PATIENCE_MS = 5000;
+/** From when on a start is so long that it is shown how far it is, ms. */
+const NOTE_MS = 1000;
 
 /** Runs a machine until it ends, time is up or the user ends it; gives the exit code. */
 export async function run(request: RunRequest): Promise<number> {
   const options = await optionsOf(request);
   const { display, ends } = endsOf(request, options);
   const onWarning = (line: string) => say(`hv: ${line}`);
-  const machine = await Machine.create({ ...options, onWarning });
+  const machine = await create({ ...options, onWarning });
   try {
     const line = startLine(machine, options);
     return await live(machine, { request, display, ends, line });
   } finally {
     await machine[Symbol.asyncDispose]();
+  }
+}
+
+/** Makes the machine; who waits long for its threads is shown how far they are. */
+async function create(options: MachineOptions): Promise<Machine> {
+  const progress = new Progress();
+  const startedAtMs = performance.now();
+  const onStarting = (up: number, of: number) => {
+    if (performance.now() - startedAtMs < NOTE_MS) return;
+    progress.show(`starting ${of} processors`, up / of);
+  };
+  try {
+    return await Machine.create({ ...options, onStarting });
+  } finally {
+    progress.end();
   }
 }
 
@@ -94,8 +113,10 @@ async function live(
   { request, display, ends, line }: Session,
 ): Promise<number> {
   const connected: ConnectedEnd[] = [];
+  const held = new HeldGuest(machine);
   const session = new TerminalSession(machine, {
     display,
+    held,
     inputAfter: request.inputAfter,
     // What is typed goes to the first.
     consoles: [machine.console, ...machine.consoles.filter((other) => other !== machine.console)]
@@ -107,23 +128,31 @@ async function live(
   let patience: ReturnType<typeof setTimeout> | undefined;
   let signals: Disposable | undefined;
   try {
-    for (const console of machine.consoles) {
-      const end = ends.get(console.name);
-      if (end !== undefined) connected.push(connectEnd(console, end));
-    }
     signals = onEndSignals(() => {
       cut.resolve(ExitCode.interrupted);
       interrupted.resolve();
     });
-    // Now that everything is connected, nothing of the guest's output is lost.
-    say(`hv: ${line}`);
-    session.start();
-    await machine.resume();
-    session.quit.then(() => cut.resolve(ExitCode.ok));
     if (request.timeoutMs !== undefined) {
       timeout = setTimeout(() => cut.resolve(ExitCode.timeout), request.timeoutMs);
     }
-    const ended = await Promise.race([machine.exited, cut.promise]);
+    const connect = async () => {
+      for (const console of machine.consoles) {
+        const end = ends.get(console.name);
+        if (end !== undefined) connected.push(await connectEnd(console, end, held));
+      }
+    };
+    const connecting = connect();
+    // Whoever has interrupted it does not want to hear more of it.
+    connecting.catch(() => {});
+    const goOn = async () => {
+      // Now that everything is connected, nothing of the guest's output is lost.
+      say(`hv: ${line}`);
+      session.start();
+      await machine.resume();
+      session.quit.then(() => cut.resolve(ExitCode.ok));
+      return await Promise.race([machine.exited, cut.promise]);
+    };
+    const ended = await Promise.race([connecting, cut.promise]) ?? await goOn();
     session.stop();
     const isCut = typeof ended === "number";
     if (isCut) await cutShort(machine, ended, request.timeoutMs);
@@ -131,7 +160,8 @@ async function live(
     const patient = new Promise<void>((resolve) => {
       if (isCut) patience = setTimeout(resolve, PATIENCE_MS);
     });
-    await Promise.race([session.flush(), patient, interrupted.promise]);
+    const flushed = Promise.all([session.flush(), ...connected.map((end) => end.flush?.())]);
+    await Promise.race([flushed, patient, interrupted.promise]);
     sayFilled(machine);
     return isCut ? ended : ending(ended);
   } finally {

@@ -11,6 +11,7 @@ import type { Machine } from "../machine.ts";
 import { colorDepth } from "./terminal_colors.ts";
 import { TERMINAL_HELP, type TerminalCommand, TerminalCommands } from "./terminal_commands.ts";
 import { TerminalKeys, type TypedKey } from "./terminal_keys.ts";
+import type { HeldGuest } from "./queued_output.ts";
 import { StandardOutput } from "./standard_output.ts";
 import { TERMINAL_ENTER, TERMINAL_LEAVE, TerminalScreen } from "./terminal_screen.ts";
 
@@ -31,6 +32,8 @@ export interface SessionOptions {
    * before a guest has set its serial port up is lost. Default: it is read at once.
    */
   readonly inputAfter?: string;
+  /** The guest, which waits for whoever reads the output. */
+  readonly held: HeldGuest;
 }
 
 /** See above. */
@@ -55,9 +58,9 @@ export class TerminalSession {
   /** Keys are typed one after the other, at the guest's pace. */
   #typing: Promise<void> = Promise.resolve();
 
-  constructor(machine: Machine, { display, consoles, inputAfter }: SessionOptions) {
+  constructor(machine: Machine, { display, consoles, inputAfter, held }: SessionOptions) {
     this.#machine = machine;
-    this.#output = new StandardOutput(machine);
+    this.#output = new StandardOutput(held);
     this.#consoles = consoles;
     this.#inputAfter = inputAfter;
     this.#hasDisplay = display === "text";

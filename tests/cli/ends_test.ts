@@ -124,6 +124,57 @@ Deno.test("a socket that somebody listens on is not taken over", async () => {
   assert.ok(Deno.lstatSync(path).isSocket);
 });
 
+const makeFifo = async (path: string) => {
+  assert.ok((await new Deno.Command("mkfifo", { args: [path] }).output()).success);
+};
+
+Deno.test("a FIFO that nobody reads is waited for in a word, and a signal ends the wait", async () => {
+  using image = rom((p) => p.exit(0));
+  using scratch = new Scratch();
+  const fifo = `${scratch.path}/fifo`;
+  await makeFifo(fifo);
+  for (const option of [`--serial=file:${fifo}`, `--port=agent=file:${fifo}`]) {
+    const process = startHv(run(image.path, option));
+    await until(process.stderr, `hv: waiting for somebody to read ${fifo}, a FIFO\n`);
+    process.kill("SIGINT");
+    assert.equal((await process.status).code, 130);
+    await process.stderr.cancel();
+    await process.stdout.cancel();
+  }
+  const { code, stderr } = await hv([
+    ...["run", "--memory=1M", `--bios=${image.path}`, `--serial=file:${fifo}`, "--timeout=0.1"],
+  ]);
+  assert.equal(code, 124);
+  assert.match(stderr, /time limit of 0\.1 s/);
+});
+
+Deno.test("a FIFO's reader gets every byte", async () => {
+  using image = chatty(LINES);
+  using scratch = new Scratch();
+  const fifo = `${scratch.path}/fifo`;
+  await makeFifo(fifo);
+  const process = startHv(run(image.path, "--serial", `file:${fifo}`));
+  const reader = await Deno.open(fifo);
+  let bytes = 0;
+  for await (const chunk of reader.readable) bytes += chunk.length;
+  assert.equal(bytes, LINES * 64);
+  assert.equal((await outcome(process)).code, 1);
+});
+
+Deno.test("a FIFO whose reader has gone does not end the guest", async () => {
+  using image = chatty(LINES);
+  using scratch = new Scratch();
+  const fifo = `${scratch.path}/fifo`;
+  await makeFifo(fifo);
+  const process = startHv(run(image.path, "--serial", `file:${fifo}`));
+  const reader = await Deno.open(fifo);
+  await reader.read(new Uint8Array(100));
+  reader.close();
+  const { code, stderr } = await outcome(process);
+  assert.equal(code, 1);
+  assert.match(stderr, /writing [^ ]+fifo has failed: Broken pipe\n/);
+});
+
 const shell = async (script: string) => {
   const { code, stdout, stderr } = await new Deno.Command("sh", { args: ["-c", script] }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

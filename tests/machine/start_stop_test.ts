@@ -226,3 +226,20 @@ kvmTest(
     assert.ok(grownMib < 300, `memory has grown by ${grownMib} MiB`);
   },
 );
+
+kvmTest("whoever makes a machine is told how many of its processors' threads are up", async () => {
+  using image = rom((p) => p.exit(0));
+  const told: number[] = [];
+  await using _machine = await Machine.create({
+    accelerator: "kvm",
+    memory: "1M",
+    cpus: 4,
+    bios: image.path,
+    onStarting(up, of) {
+      assert.equal(of, 4);
+      told.push(up);
+    },
+  });
+  assert.ok(told.length > 0);
+  assert.deepEqual(told, told.toSorted((a, b) => a - b), "threads that are up stay up");
+});

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { imageInfo } from "../../../devices/disk/image_info.ts";
 import { attachDisk, closeDiskHandle } from "../../../devices/disk/disk_handle.ts";
 import { DiskError } from "../../../devices/disk/disk_image.ts";
 import {
@@ -59,6 +60,28 @@ Deno.test("openDisk refuses other formats, unless it is told that the image is r
     }
     using image = openDisk({ path, format: "raw" });
     assert.equal(image.sizeBytes, 1024);
+  });
+});
+
+Deno.test("an image of another format than was said is refused as what it is, not as read only", () => {
+  inDirectory((directory) => {
+    const path = `${directory}/disk.img`;
+    const marked = (magic: string) => {
+      const bytes = new Uint8Array(4096);
+      [...magic].forEach((char, i) => bytes[i] = char.charCodeAt(0));
+      Deno.writeFileSync(path, bytes);
+    };
+    marked("QFI\xfb");
+    for (const format of ["vhd", "vhdx", "vmdk"] as const) {
+      const problem = new RegExp(`it is a qcow2 image, not ${format}$`);
+      refused({ path, format }, "format", problem);
+      refused({ path, format, readOnly: true }, "format", problem);
+      assert.throws(() => imageInfo(path, format), problem);
+    }
+    marked("");
+    for (const format of ["qcow2", "vhd", "vhdx", "vmdk"] as const) {
+      refused({ path, format }, "format", new RegExp(`it is no ${format} image$`));
+    }
   });
 });
 

@@ -139,6 +139,19 @@ if (HAS_QEMU_IMG) {
     });
   });
 
+  Deno.test("a fixed VHD image is one whatever its guest has written at its beginning", () => {
+    inDirectory((directory) => {
+      const path = at(directory);
+      qemuImg("create", "-f", "vpc", "-o", "subformat=fixed", path, "1M");
+      using file = Deno.openSync(path, { write: true });
+      file.writeSync(Uint8Array.of(0x51, 0x46, 0x49, 0xfb));
+      using image = openDisk({ path, format: "vhd", readOnly: true });
+      const sector = new Uint8Array(512);
+      image.read(0, sector);
+      assert.deepEqual([...sector.subarray(0, 4)], [0x51, 0x46, 0x49, 0xfb]);
+    });
+  });
+
   Deno.test("differences to a parent, and images in several files, are refused by what they are", () => {
     inDirectory((directory) => {
       const path = at(directory);
