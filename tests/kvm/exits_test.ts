@@ -2,7 +2,6 @@
 
 import assert from "node:assert/strict";
 import { loadGapFiller } from "../../hv/accel/kvm/gaps/mod.ts";
-import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
 import { Exit } from "../../hv/accel/mod.ts";
 import { accessValue, answer, kvmTest, runToExit, START, TestMachine } from "./test_machine.ts";
 
@@ -163,27 +162,6 @@ kvmTest("real-mode segments follow their selectors, and only what changed is sto
   assert.equal(registers.cr0, 0x6000_0010);
   assert.match(registers.toString(), /ds +=2345 base=0000000000023450/);
 });
-
-kvmTest(
-  "code for what KVM cannot run is asked for when it is needed, then the guest goes on",
-  async () => {
-    using machine = new TestMachine();
-    machine.start([
-      ...[0xb8, 0x0f, 0x00], // mov ax, 0Fh
-      ...[0xf3, 0x0f, 0xb8, 0xc0], // popcnt ax, ax
-      ...[0xe7, 0xe0], // out 0E0h, ax
-    ]);
-    let exit = runToExit(machine.vcpu);
-    if (emulatesRealMode()) {
-      assert.equal(exit, Exit.needsCode);
-      assert.ok(machine.vcpu.settle());
-      await machine.vcpu.load();
-      exit = runToExit(machine.vcpu);
-    }
-    assert.equal(exit, Exit.port);
-    assert.equal(accessValue(machine.vcpu), 4);
-  },
-);
 
 kvmTest(
   "code where no memory is fails with text instead of an exception, or reads as MMIO",
