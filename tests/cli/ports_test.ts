@@ -36,7 +36,7 @@ Deno.test("a console on hvc0, a port on a socket whose client is slow, and one o
     [
       ...["boot", "--accel", "soft", "--display", "none", "--console", "virtio"],
       // Whatever hangs ends here.
-      ...["--timeout", "280"],
+      ...["--timeout", "580"],
       ...["--port", `data=unix:${socket}`, "--port", `sums=file:${sums}`],
     ],
     { stdin: "" },

@@ -21,11 +21,11 @@ guestTest("systems on floppy disks run to their prompts and answer", [
         cpus,
       });
       await m.screen.waitFor(/A:\\>$/, { timeoutMs });
-      await m.keyboard.type("cls\n");
+      await m.keyboard.type("cls\n", { timeoutMs });
       await m.screen.waitFor(/^\s*A:\\>$/, { timeoutMs });
-      await m.keyboard.type("ver\n");
+      await m.keyboard.type("ver\n", { timeoutMs });
       await m.screen.waitFor(/ver\n\n.*FreeCom version 0\.82[^]*A:\\>$/, { timeoutMs });
-      await m.keyboard.type("dir\n");
+      await m.keyboard.type("dir\n", { timeoutMs });
       await m.screen.waitFor(/[1-9]\d* file\(s\)[^]* bytes free[^]*A:\\>$/, { timeoutMs });
     },
   }),
@@ -40,17 +40,17 @@ guestTest("systems on floppy disks run to their prompts and answer", [
         cpus,
       });
       await m.screen.waitFor(/login:/, { timeoutMs });
-      await m.keyboard.type("root\n");
+      await m.keyboard.type("root\n", { timeoutMs });
       await m.screen.waitFor(/login: root\n[^]*#$/, { timeoutMs });
-      await m.keyboard.type("clear\n");
+      await m.keyboard.type("clear\n", { timeoutMs });
       await m.screen.waitFor(/^#$/, { timeoutMs });
-      await m.keyboard.type("ls /bin\n");
+      await m.keyboard.type("ls /bin\n", { timeoutMs });
       await m.screen.waitFor(/ls /, { timeoutMs });
       const [listing] = await m.screen.waitFor(/ls \/bin\n[^]*#$/, { timeoutMs });
       for (const command of ["login", "ps", "sh", "vi"]) assert.match(listing, wordOf(command));
-      await m.keyboard.type("clear\n");
+      await m.keyboard.type("clear\n", { timeoutMs });
       await m.screen.waitFor(/^#$/, { timeoutMs });
-      await m.keyboard.type("ps\n");
+      await m.keyboard.type("ps\n", { timeoutMs });
       await m.screen.waitFor(/PID .*COMMAND\n +1 .*\/bin\/init\n[^]* ps\n#$/, { timeoutMs });
     },
   }),

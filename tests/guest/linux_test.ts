@@ -68,7 +68,7 @@ guestTest("a Linux kernel is loaded directly", [
     body: () =>
       withBootSector(NEEDS_POPCNT, async (floppy) => {
         await using m = await Machine.start({ floppy, memory: "16M", accelerator: "kvm" });
-        await m.consoles.find(({ name }) => name === "debugcon")!.expect("4");
+        await m.consoles.find(({ name }) => name === "debugcon")!.expect("4", { timeoutMs });
         assert.match(
           await m.describe(),
           /1 instruction that KVM lacks \(1 popcnt\) was executed on the software CPU/,

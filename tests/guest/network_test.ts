@@ -194,14 +194,16 @@ guestTest("guests reach the host and the host reaches them", [
       await m.screen.waitFor(/eth: ne0 at 0x300, irq 12, \(ne2k\) MAC 52:54:00:[^]*login:/, {
         timeoutMs,
       });
-      await m.keyboard.type("root\n");
+      await m.keyboard.type("root\n", { timeoutMs });
       await m.screen.waitFor(/login: root\n[^]*#$/, { timeoutMs });
-      await m.keyboard.type("net start ne0\n");
+      await m.keyboard.type("net start ne0\n", { timeoutMs });
       await m.screen.waitFor(/Starting daemons [^]*#$/, { timeoutMs });
-      await m.keyboard.type(`clear; urlget http://10.0.2.2:${server.port}/ > /tmp/x; wc /tmp/x\n`);
+      await m.keyboard.type(`clear; urlget http://10.0.2.2:${server.port}/ > /tmp/x; wc /tmp/x\n`, {
+        timeoutMs,
+      });
       const counts = new RegExp(`300 +1500 +${page.length} /tmp/x\n#$`);
       await m.screen.waitFor(counts, { timeoutMs });
-      await m.keyboard.type("clear; tail -1 /tmp/x; httpd\n");
+      await m.keyboard.type("clear; tail -1 /tmp/x; httpd\n", { timeoutMs });
       await m.screen.waitFor(/line 299 of the page\n[^]*#$/, { timeoutMs });
       const { hostPort } = m.forwards[0];
       const answer = await fetch(`http://127.0.0.1:${hostPort}/index.html`);

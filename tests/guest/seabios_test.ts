@@ -40,7 +40,7 @@ guestTest("SeaBIOS runs on the board", [
       });
       await bootsFrom("Floppy", firmwareLog(m));
       await m.screen.waitFor(/A:\\>$/, { timeoutMs });
-      await m.keyboard.type("ver\n");
+      await m.keyboard.type("ver\n", { timeoutMs });
       await m.screen.waitFor(/ver\n\n.*FreeCom version 0\.82/, { timeoutMs });
     },
   }),

@@ -81,15 +81,15 @@ guestTest("a running system goes from one accelerator to the other", [
         accelerator: "soft",
       });
       await m.screen.waitFor(/login:/, { timeoutMs });
-      await m.keyboard.type("root\n");
+      await m.keyboard.type("root\n", { timeoutMs });
       await m.screen.waitFor(/login: root\n[^]*#$/, { timeoutMs });
       for (const accelerator of ["kvm", "soft", "kvm", "soft"] as const) {
-        await m.keyboard.type("clear\n");
+        await m.keyboard.type("clear\n", { timeoutMs });
         await m.screen.waitFor(/^#$/, { timeoutMs });
         // Typed before, answered after.
-        await m.keyboard.type("ls /bin; date");
+        await m.keyboard.type("ls /bin; date", { timeoutMs });
         await m.switchAccelerator(accelerator);
-        await m.keyboard.type("\n");
+        await m.keyboard.type("\n", { timeoutMs });
         await m.screen.waitFor(/\bvi\b[^]* 20\d\d\n#$/, { timeoutMs });
       }
     },

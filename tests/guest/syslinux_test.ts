@@ -38,7 +38,7 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
         await Deno.writeFile(cdrom, iso);
         await using m = await Machine.start({ cdrom, memory: "64M", accelerator, cpus });
         await m.screen.waitFor(/ISOLINUX 6[^]*hv greets ISOLINUX[^]*boot:$/, { timeoutMs });
-        await m.keyboard.type("dos\n");
+        await m.keyboard.type("dos\n", { timeoutMs });
         await m.screen.waitFor(/MEMDISK/, { timeoutMs });
         await m.screen.waitFor(/A:\\>$/, { timeoutMs });
       } finally {

@@ -23,7 +23,7 @@ export function linuxGuest(kernel: Package): string[] {
 }
 
 /** For a boot and for a command, ms: ends a guest that hangs, on the slowest and busiest host. */
-const LIMIT_MS = 5 * PATIENCE_MS;
+export const LIMIT_MS = 5 * PATIENCE_MS;
 /**
  * What the kernel is told. Its tests of its own ciphers take as long as all the rest of its start;
  * linux_soft_test.ts has them.

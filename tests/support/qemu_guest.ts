@@ -3,8 +3,7 @@
 import assert from "node:assert/strict";
 import { KERNEL } from "../../hv/linux/packages.ts";
 import type { Scratch } from "./hv_process.ts";
-import { PATIENCE_MS } from "./guests.ts";
-import { archive, COMMAND_LINE, kernelFile, PROMPT } from "./linux_guest.ts";
+import { archive, COMMAND_LINE, kernelFile, LIMIT_MS, PROMPT } from "./linux_guest.ts";
 
 const AT_PROMPT = new RegExp(PROMPT);
 
@@ -13,6 +12,7 @@ export class QemuGuest implements AsyncDisposable {
   readonly #process: Deno.ChildProcess;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #output: ReadableStreamDefaultReader<Uint8Array>;
+  readonly #decoder = new TextDecoder();
   #text = "";
 
   private constructor(process: Deno.ChildProcess) {
@@ -80,7 +80,7 @@ export class QemuGuest implements AsyncDisposable {
     late.promise.catch(() => {});
     const timer = setTimeout(
       () => late.reject(new Error(`no ${mark} from QEMU's guest: ${this.#text}`)),
-      PATIENCE_MS,
+      LIMIT_MS,
     );
     try {
       for (;;) {
@@ -93,7 +93,7 @@ export class QemuGuest implements AsyncDisposable {
         }
         const { value, done } = await Promise.race([this.#output.read(), late.promise]);
         assert.ok(!done, `QEMU has ended: ${this.#text}`);
-        this.#text += new TextDecoder().decode(value).replaceAll("\r", "");
+        this.#text += this.#decoder.decode(value, { stream: true }).replaceAll("\r", "");
       }
     } finally {
       clearTimeout(timer);
