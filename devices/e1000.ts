@@ -121,6 +121,7 @@ export class E1000 implements Device, NetworkCard {
       },
       control: { status: 0x0230, latencyTimer: true },
       pin,
+      onMaster: () => this.#wiring.ring(),
       bars: [bar(0, "mem32", WINDOW_BYTES, this.window), bar(1, "io", PORT_BYTES, this.ports)],
     });
   }
@@ -159,7 +160,7 @@ export class E1000 implements Device, NetworkCard {
   }
 
   fetch(): Frame | undefined {
-    if (!this.#transmitter.isReady) return undefined;
+    if (!this.#transmitter.isReady || !this.pci.isMaster) return undefined;
     const { lock } = this.#wiring;
     lock.acquire();
     try {
@@ -209,9 +210,8 @@ export class E1000 implements Device, NetworkCard {
 
   #receive(frame: Frame): boolean {
     const receiver = this.#receiver;
-    if (!receiver.isEnabled || this.#isUnplugged || !receiver.accepts(frame.bytes)) {
-      return true;
-    }
+    if (!receiver.isEnabled || !this.pci.isMaster || this.#isUnplugged) return true;
+    if (!receiver.accepts(frame.bytes)) return true;
     if (!receiver.store(frame)) {
       this.#state.isStarved = true;
       return false;

@@ -68,6 +68,8 @@ export type IdeBusMasterState = InstanceType<typeof IdeBusMasterState>;
 
 /** See above. Sixteen ports, widths 1 to 4. */
 export class IdeBusMaster implements Device, IoHandler {
+  /** May the controller be bus master (command bit 2 of its PCI function)? The board says. */
+  mayMaster: () => boolean = () => true;
   readonly #state: IdeBusMasterState;
   readonly #memory: GuestMemory;
   readonly #channels: readonly [IdeChannel, IdeChannel];
@@ -147,6 +149,11 @@ export class IdeBusMaster implements Device, IoHandler {
     this.#pump(index);
   }
 
+  /** It may be bus master now: goes on with what has waited for that. Under the controller's lock. */
+  resume(): void {
+    for (const index of this.#channels.keys()) this.#pump(index);
+  }
+
   /** Moves what a drive offers as long as there are both data and regions. */
   #pump(index: number): void {
     const channel = this.#state.channels[index];
@@ -154,7 +161,7 @@ export class IdeBusMaster implements Device, IoHandler {
     if (drive === undefined) return;
     for (;;) {
       const window = drive.dmaWindow;
-      if (window === undefined || (channel.status & BMIDEA) === 0) return;
+      if (window === undefined || (channel.status & BMIDEA) === 0 || !this.mayMaster()) return;
       const region = this.#region(channel, window.length);
       if (region === undefined) {
         channel.status = (channel.status & ~BMIDEA) | DMA_ERROR;

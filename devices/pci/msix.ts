@@ -59,6 +59,8 @@ export interface MsixOptions {
   readonly offset: number;
   /** Told when messages take the interrupt pin's place: the function lets it go. Under its lock. */
   readonly onEnabled?: () => void;
+  /** May the function be bus master? A message that may not be sent waits, as a masked one does. */
+  readonly mayMaster?: () => boolean;
 }
 
 /** See above. */
@@ -71,12 +73,15 @@ export class Msix implements Device {
   readonly #lock: Lock;
   readonly #sendMsi: SendMsi;
   readonly #onEnabled: (() => void) | undefined;
+  readonly #mayMaster: () => boolean;
 
-  constructor({ state, lock, sendMsi, barIndex, offset, onEnabled }: MsixOptions) {
+  constructor(options: MsixOptions) {
+    const { state, lock, sendMsi, barIndex, offset, onEnabled, mayMaster } = options;
     this.#state = state;
     this.#lock = lock;
     this.#sendMsi = sendMsi;
     this.#onEnabled = onEnabled;
+    this.#mayMaster = mayMaster ?? (() => true);
     this.vectors = state.table.length / ENTRY_WORDS;
     if (this.vectors > MAX_VECTORS) {
       throw new Error(`Cannot have ${this.vectors} MSI-X vectors: ${MAX_VECTORS} are the most`);
@@ -141,9 +146,14 @@ export class Msix implements Device {
     if (vector < this.vectors) this.#state.pending[vector >>> 5] &= ~(1 << (vector & 31));
   }
 
+  /** Sends what has waited and may go now. Under the function's lock. */
+  sendWaiting(): void {
+    for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
+  }
+
   #isMasked(vector: number): boolean {
     const { control, table } = this.#state;
-    return (control & FUNCTION_MASK) !== 0 ||
+    return !this.#mayMaster() || (control & FUNCTION_MASK) !== 0 ||
       (table[vector * ENTRY_WORDS + VECTOR_CONTROL] & MASKED) !== 0;
   }
 
@@ -157,7 +167,7 @@ export class Msix implements Device {
     const wasEnabled = this.enabled;
     this.#state.control = control;
     if (this.enabled && !wasEnabled) this.#onEnabled?.();
-    for (let vector = 0; vector < this.vectors; vector++) this.#release(vector);
+    this.sendWaiting();
   }
 
   /** Sends what has waited for this vector, if it may go now. */

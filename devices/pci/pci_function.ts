@@ -72,6 +72,8 @@ export interface PciFunctionOptions {
   readonly capabilities?: readonly PciCapability[];
   /** Needed when `identity.pin` is not 0. */
   readonly pin?: InterruptPin;
+  /** Told, under the bus's lock, when the guest has let the function be bus master or has forbidden it. */
+  readonly onMaster?: (isMaster: boolean) => void;
 }
 
 /** Where a function's interrupt pin leads. */
@@ -104,13 +106,17 @@ export class PciFunction implements Device {
   /** Called after a base address or its decoding may have changed; the bus sets it. */
   onMoved: () => void = () => {};
   readonly #state: PciFunctionState;
+  readonly #configBytes: Uint8Array;
   readonly #pin: InterruptPin | undefined;
+  readonly #onMaster: ((isMaster: boolean) => void) | undefined;
   /** Made once, because `setInterrupt` is on hot paths. */
   readonly #pinLevel = () => this.#state.interrupt && !this.commands(PciCommand.interruptDisable);
 
   constructor(state: PciFunctionState, options: PciFunctionOptions) {
     this.#state = state;
+    this.#configBytes = state.config;
     this.#pin = options.pin;
+    this.#onMaster = options.onMaster;
     this.identity = options.identity;
     this.bars = options.bars ?? [];
     this.config = new ConfigSpace(state.config, [
@@ -136,8 +142,18 @@ export class PciFunction implements Device {
   configWrite(offset: number, size: number, value: number): void {
     const header = offset < 0x40 && offset + size > PciHeader.PCICMD;
     if (!header) return this.config.write(offset, size, value);
+    const wasMaster = this.isMaster;
     this.#watchBars(() => this.config.write(offset, size, value));
     this.#pin?.update(this.#pinLevel);
+    if (this.isMaster !== wasMaster) this.#onMaster?.(!wasMaster);
+  }
+
+  /**
+   * May the device be bus master: reach guest memory by itself, and send messages? On any thread; it is
+   * on hot paths. Reference: PCI Local Bus Specification 3.0, 6.2.2, command bit 2.
+   */
+  get isMaster(): boolean {
+    return (this.#configBytes[PciHeader.PCICMD] & PciCommand.busMaster) !== 0;
   }
 
   /** Are all of these `PciCommand` bits set? */

@@ -30,6 +30,8 @@ export interface BusMasterBlock {
   /** Answers for 16 ports; access width 1 to 4. */
   readonly device: IoHandler;
   readonly lock?: Lock;
+  /** The controller may be bus master now. Under the bus's lock. */
+  readonly onMaster?: () => void;
 }
 
 /** See above. */
@@ -61,6 +63,7 @@ export class Piix3Ide implements Device {
         status: 0x0280,
         latencyTimer: true,
       },
+      onMaster: (isMaster) => isMaster && busMaster?.onMaster?.(),
       bars: [bmiba],
       registers: [
         { name: "IDETIM (primary)", offset: IDETIM_PRIMARY, bytes: 2, writable: 0xffff },
@@ -72,10 +75,5 @@ export class Piix3Ide implements Device {
 
   reset(): void {
     this.pci.reset();
-  }
-
-  /** May the channels transfer by bus master (command bit 2)? */
-  get busMasterEnabled(): boolean {
-    return this.pci.commands(PciCommand.busMaster);
   }
 }

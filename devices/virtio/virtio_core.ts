@@ -97,11 +97,12 @@ export class VirtioCore implements Device {
       ...(device.anyOrder === true ? [] : [VirtioFeature.IN_ORDER]),
     ]);
     const isLive = () => this.isLive;
+    const isMaster = () => this.transport?.isMaster ?? true;
     const accepted = (bit: number) => this.accepted(bit);
     const owner = {
       lock,
       get isLive() {
-        return isLive();
+        return isLive() && isMaster();
       },
       get inOrder() {
         return accepted(VirtioFeature.IN_ORDER);

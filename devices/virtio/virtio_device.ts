@@ -70,6 +70,8 @@ export interface VirtioDeviceCore {
 
 /** How interrupts reach the driver. Called under the device's lock, on any thread. */
 export interface VirtioTransport {
+  /** May the device reach guest memory? On hot paths, with the lock or without. */
+  readonly isMaster: boolean;
   /** Queue `index` has used buffers. */
   interruptQueue(index: number): void;
   /** The configuration has changed, or the device needs a reset. */

@@ -75,6 +75,7 @@ export type VirtioMmioState = InstanceType<typeof VirtioMmioState>;
 
 /** See above. */
 export class VirtioMmio implements Device, IoHandler, VirtioTransport {
+  readonly isMaster = true;
   readonly #core: VirtioCore;
   readonly #state: VirtioMmioState;
   readonly #line: IrqLine;

@@ -6,6 +6,9 @@
  * (virtio_pci_legacy.ts). All queues are notified at one address (notify_off_multiplier 0). Left out:
  * shared memory, notification data that the device chooses.
  *
+ * Without the bus (command bit 2) the queues stand still and messages wait; what is under way then is
+ * transferred, and its buffers are not given back.
+ *
  * The structures in BARs are guarded by the device's lock, the configuration space by the bus's, which
  * comes first: the configuration access capability takes both.
  *
@@ -116,6 +119,7 @@ export class VirtioPci implements Device, VirtioTransport {
       barIndex: MSIX_BAR,
       offset: 0x40,
       onEnabled: () => this.#takeIsr(),
+      mayMaster: () => this.isMaster,
     });
     this.#common = commonConfig(core, state, this.#msix.vectors);
     const { id, config } = core.device;
@@ -131,6 +135,7 @@ export class VirtioPci implements Device, VirtioTransport {
         pin: 1,
       },
       pin,
+      onMaster: (isMaster) => this.#masterChanged(isMaster),
       bars: [...(transitional === undefined ? [] : [this.#legacyBar(options)]), this.#msix.bar, {
         name: "virtio",
         index: MODERN_BAR,
@@ -164,6 +169,10 @@ export class VirtioPci implements Device, VirtioTransport {
     this.#core.reset();
   }
 
+  get isMaster(): boolean {
+    return this.pci.isMaster || this.#state.forgotBus;
+  }
+
   interruptQueue(index: number): void {
     this.#interrupt(ISR_QUEUE, this.#state.queueVectors[index]);
   }
@@ -180,6 +189,7 @@ export class VirtioPci implements Device, VirtioTransport {
     state.configVector = NO_VECTOR;
     state.queueVectors.fill(NO_VECTOR);
     state.isr = 0;
+    state.forgotBus = false;
     this.pci.setInterrupt(false);
     for (let vector = 0; vector < this.#msix.vectors; vector++) this.#msix.withdraw(vector);
   }
@@ -196,11 +206,23 @@ export class VirtioPci implements Device, VirtioTransport {
         vectors: this.#msix.vectors,
         msixEnabled: () => this.#msix.enabled,
         takeIsr: () => this.#takeIsr(),
+        // Linux before 2.6.34 never asks for the bus; QEMU lets such drivers go, too.
+        driverBegins: () => state.forgotBus = !this.pci.isMaster,
       }),
       widths: { max: 4 },
       lock: core.lock,
       onMoved: (range) => onLegacyNotifyMoved?.(range && range.base + LegacyRegister.queue_notify),
     };
+  }
+
+  /** What has waited for the bus goes on. */
+  #masterChanged(isMaster: boolean): void {
+    this.#lock.with(() => {
+      this.#state.forgotBus = false;
+      if (!isMaster) return;
+      this.#msix.sendWaiting();
+      this.#core.revisitAll();
+    });
   }
 
   #interrupt(cause: number, vector: number): void {

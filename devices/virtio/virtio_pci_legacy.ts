@@ -11,6 +11,7 @@
  */
 
 import type { IoHandler } from "../../hv/core/device.ts";
+import { VirtioStatus } from "./virtio_bits.ts";
 import type { VirtioCore } from "./virtio_core.ts";
 import { NO_VECTOR, type VirtioPciState } from "./virtio_pci_state.ts";
 
@@ -41,6 +42,8 @@ export interface LegacyParts {
   /** MSI-X vectors that there are. */
   readonly vectors: number;
   readonly msixEnabled: () => boolean;
+  /** A driver says that it is one (3.1.1, step 3). */
+  readonly driverBegins: () => void;
   /** Reads and clears the ISR status. */
   readonly takeIsr: () => number;
 }
@@ -110,6 +113,7 @@ export class LegacyRegisters implements IoHandler {
         return core.notify(value & 0xffff);
       case LegacyRegister.device_status:
         core.status = value & 0xff;
+        if ((value & VirtioStatus.DRIVER) !== 0) this.#parts.driverBegins();
         return;
       case LegacyRegister.config_msix_vector:
         state.configVector = vector;

@@ -4,7 +4,7 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 4.1.4.3 "Common configuration structure layout".
  */
 
-import { record, u16, u16s, u32, u8 } from "../../hv/core/record.ts";
+import { flag, record, u16, u16s, u32, u8 } from "../../hv/core/record.ts";
 
 /** No vector: the interrupt is not sent (4.1.4.3). */
 export const NO_VECTOR = 0xffff;
@@ -12,7 +12,7 @@ export const NO_VECTOR = 0xffff;
 /** The state of the transport of a device with so many queues. */
 // deno-lint-ignore explicit-module-boundary-types
 export const virtioPciState = (queues: number) =>
-  record("virtio_pci", 1, {
+  record("virtio_pci", 2, {
     deviceFeatureSelect: u32,
     driverFeatureSelect: u32,
     queueSelect: u16,
@@ -22,6 +22,8 @@ export const virtioPciState = (queues: number) =>
     queueVectors: u16s(queues),
     /** ISR status: what the interrupt pin is pulled for. */
     isr: u8,
+    /** A legacy driver has begun without asking for the bus: it is let go. */
+    forgotBus: flag,
   });
 /** A view of what `virtioPciState` declares. */
 export type VirtioPciState = InstanceType<ReturnType<typeof virtioPciState>>;

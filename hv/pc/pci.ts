@@ -80,10 +80,13 @@ export class PcPci {
     );
     bus.attach(HOST_BRIDGE, 0, this.hostBridge.pci);
     bus.attach(PIIX, ISA, b.device(new Piix3(state("piix3"), router)).pci);
+    const { busMaster, ideLock } = storage;
     const ide = new Piix3Ide(state("piix3 ide"), {
-      device: storage.busMaster,
-      lock: storage.ideLock,
+      device: busMaster,
+      lock: ideLock,
+      onMaster: () => ideLock.with(() => busMaster.resume()),
     });
+    busMaster.mayMaster = () => ide.pci.isMaster;
     bus.attach(PIIX, IDE, b.device(ide).pci);
 
     const pmLock = this.pmLock = b.lock("acpi pm");

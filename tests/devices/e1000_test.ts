@@ -8,6 +8,7 @@ import { addToSum, checksumOf } from "../../hv/core/checksum.ts";
 import { deviceContract, type Subject } from "../support/contract.ts";
 import { type ProbeLine, TestBench } from "../support/test_bench.ts";
 import type { Random } from "../support/random.ts";
+import { configPort } from "./pci/support.ts";
 
 const MAC = Uint8Array.of(0x52, 0x54, 0x00, 0x12, 0x34, 0x56);
 const PEER = Uint8Array.of(0x52, 0x55, 0x0a, 0x00, 0x02, 0x02);
@@ -22,6 +23,9 @@ const RDBAL = 0x2800, RDLEN = 0x2808, RDH = 0x2810, RDT = 0x2818;
 const TDBAL = 0x3800, TDLEN = 0x3808, TDH = 0x3810, TDT = 0x3818;
 const GPRC = 0x4074, RXCSUM = 0x5000, MTA = 0x5200, RAL1 = 0x5408, RAH1 = 0x540c, VFTA = 0x5600;
 const TXDW = 1, TXQE = 2, LSC = 4, RXDMT0 = 0x10, RXT0 = 0x80;
+
+/** Command: the function may be bus master. */
+const MASTER = 4;
 
 /** A card on the bench with everything that it is connected to. */
 class Card {
@@ -50,6 +54,7 @@ class Card {
   /** Power-on, rings of 16, everything received that is for the card, `buffers` given to it. */
   start({ rctl = 0x8002, buffers = 15 } = {}): this {
     this.e1000.reset();
+    this.e1000.pci.configWrite(0x04, 2, MASTER);
     this.write(TDBAL, TX_RING);
     this.write(TDLEN, 256);
     this.write(TCTL, 2);
@@ -107,6 +112,7 @@ deviceContract("e1000", (bench): Subject => {
     ports: [
       { handler: card.e1000.window, length: 0x6100, sizes: [4] },
       { handler: card.e1000.ports, length: 8, sizes: [4] },
+      configPort(card.e1000.pci),
     ],
     events: [
       (random: Random) => {
@@ -136,9 +142,27 @@ deviceContract("e1000", (bench): Subject => {
       { port: 0, offset: RDLEN, size: 4, values: [0, 128, 256, 0xffff_ffff] },
       { port: 0, offset: RCTL, size: 4, values: [0x8002, 0x801a, 0x0203_803a] },
       { port: 0, offset: TCTL, size: 4, values: [2] },
+      { port: 2, offset: 0x04, size: 2, values: [0, MASTER, MASTER] },
     ],
   };
 }, { steps: 200, blindSteps: 10_000 });
+
+Deno.test("e1000 that may not be bus master leaves memory alone (PCI 3.0, 6.2.2)", () => {
+  const card = new Card().start();
+  card.packet(0, frameTo(PEER));
+  card.write(TDT, 1);
+  card.e1000.pci.configWrite(0x04, 2, 0);
+  const memory = card.bench.memory.view(RX_RING, 256)!.slice();
+  assert.equal(card.e1000.fetch(), undefined);
+  assert.equal(card.e1000.receive(plain(frameTo(MAC))), true, "lost, as without a receiver");
+  assert.deepEqual(card.bench.memory.view(RX_RING, 256), memory);
+  const { rings } = card;
+  card.e1000.pci.configWrite(0x04, 2, MASTER);
+  assert.equal(card.rings, rings + 1, "what waits is looked after");
+  assert.deepEqual((card.e1000.fetch() as Frame).bytes, frameTo(PEER));
+  assert.equal(card.e1000.receive(plain(frameTo(MAC))), true);
+  assert.equal(card.received(0).status & 1, 1);
+});
 
 Deno.test("e1000 reads its address through the EEPROM's four pins, high bits first (5.3)", () => {
   const card = new Card().start();

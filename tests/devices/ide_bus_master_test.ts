@@ -25,6 +25,22 @@ Deno.test("Bus master READ DMA scatters a command over its regions (BM IDE, 2.0)
   assert.equal(status(host), 0);
 });
 
+Deno.test("Bus master that the PCI function may not be waits until it may (PCI 3.0, 6.2.2)", () => {
+  const host = diskHost();
+  let mayMaster = false;
+  host.master.mayMaster = () => mayMaster;
+  host.prds(TABLE, [[0x2000, 512]]);
+  host.command(0xc8, { lba: 7, count: 1 });
+  host.bench.settle();
+  start(host);
+  assert.equal(status(host), 0x01, "active");
+  assert.deepEqual(view(host, 0x2000, 512), new Uint8Array(512));
+  mayMaster = true;
+  host.master.resume();
+  assert.equal(status(host), 0x04);
+  assert.deepEqual(view(host, 0x2000, 512), pattern(7, 1));
+});
+
 Deno.test("Bus master may be started before the drive has its data (BM IDE, 3.1)", () => {
   const host = diskHost();
   host.prds(TABLE, [[0x2000, 512]]);

@@ -14,7 +14,7 @@ onEach("a program without a driver writes to the console in an emergency", async
     p.realMode();
     p.unreal();
     p.pciWrite(SLOT, 0x20, 4, BAR);
-    p.pciWrite(SLOT, 0x04, 2, 2);
+    p.pciWrite(SLOT, 0x04, 2, 6);
     for (const char of "it is broken\n") p.poke(EMERG_WR, 4, char.charCodeAt(0));
     p.exit(4);
   });

@@ -95,7 +95,7 @@ Deno.test("BMIBA places the bus master block of 16 ports (82371SB, BMIBA)", () =
   write(1, 1, 0x04, 2, 5);
   assert.equal(ports.read(0xc04f, 1), 15);
   assert.equal(ports.read(0xc050, 1), 0xff);
-  assert.equal(ide.busMasterEnabled, true);
+  assert.equal(ide.pci.isMaster, true);
   write(1, 1, 0x04, 2, 0xffff);
   assert.equal(ide.pci.configRead(0x04, 2), 5);
 });

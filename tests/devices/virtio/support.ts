@@ -19,6 +19,7 @@ const CountState = record("test.interrupts", 1, { queues: words(8), config: word
 
 /** Interrupts that have come, by queue. */
 export class ProbeTransport {
+  readonly isMaster = true;
   readonly #state: InstanceType<typeof CountState>;
   constructor(bench: TestBench) {
     this.#state = bench.arena.allocate(CountState, "bench.interrupts");

@@ -19,6 +19,9 @@ const ISR = 3;
 const DEVICE = 4;
 const PCI = 5;
 
+/** Command: the function may be bus master. */
+const MASTER = 4;
+
 const ProbeState = record("test.probe", 1, { messages: u32, data: u32, notifyAt: f64 });
 
 function pciOn(bench: TestBench, device: VirtioDevice = new Echo(bench)) {
@@ -69,6 +72,7 @@ const started = () => {
   const bench = new TestBench();
   const made = pciOn(bench);
   made.transport.reset();
+  made.pci.configWrite(0x04, 2, MASTER);
   const common = find(made.pci, COMMON).offset;
   const read = (offset: number, size: number) => made.structures.read(common + offset, size);
   const write = (offset: number, size: number, value: number) =>
@@ -140,7 +144,7 @@ deviceContract("virtio pci", (bench) => {
       { port: 4, offset: 0x08, size: 4, values: [0, 2, 5, 0xffff_ffff] },
       { port: 4, offset: 0x12, size: 1, values: [0, 3, 7] },
       { port: 0, offset: 0x42, size: 2, values: [0, 0x8000] },
-      { port: 0, offset: 0x04, size: 2, values: [0, 7] },
+      { port: 0, offset: 0x04, size: 2, values: [0, 3, 7] },
     ],
   };
 });
@@ -293,6 +297,29 @@ Deno.test("queue_reset takes a queue back, queue_enable tells when (4.1.4.3.2)",
 // --- the legacy interface ------------------------------------------------------------------------
 
 /** A queue of eight entries as legacy drivers lay it out: the used ring on the next page (2.7.2). */
+Deno.test("a device that may not be bus master leaves memory alone until it may (PCI 3.0, 6.2.2)", () => {
+  const { bench, start, notify, pci, core, msix, probe } = started();
+  pci.configWrite(0x42, 2, 0x8000);
+  msix.write(0x10, 4, 0xfee0_0000);
+  msix.write(0x18, 4, 0x4041);
+  msix.write(0x1c, 4, 0);
+  const driver = start();
+  const head = driver.add({ address: 0x9000, length: 1, write: true });
+  pci.configWrite(0x04, 2, 0);
+  const memory = bench.memory.view(0x1000, 0x9000)!.slice();
+  notify();
+  core.lock.with(() => core.transport!.interruptQueue(0));
+  assert.deepEqual(bench.memory.view(0x1000, 0x9000), memory);
+  assert.equal(probe.messages, 0);
+  assert.equal(msix.read(0x800, 4), 1 << 1, "the message waits");
+
+  pci.configWrite(0x04, 2, MASTER);
+  assert.equal(probe.messages, 1);
+  core.serve(false);
+  assert.deepEqual(driver.takeUsed(), [{ id: head, length: 0 }], "without another notification");
+  assert.equal(probe.messages, 2);
+});
+
 class LegacyQueue extends SplitDriver {
   override readonly used: number;
   constructor(memory: SplitDriver["memory"], base: number) {
@@ -346,6 +373,27 @@ Deno.test("a legacy driver uses a queue on a page, and is interrupted by the pin
   assert.equal(read(0x13, 1), 1, "ISR status");
   assert.equal(line.level, false);
   assert.ok(core.accepted(28) && !core.accepted(32));
+});
+
+Deno.test("a legacy driver that forgot the bus is let go, a modern one is not", () => {
+  const legacy = legacyStarted();
+  legacy.pci.configWrite(0x04, 2, 0);
+  const driver = legacy.start();
+  const head = driver.add({ address: 0x9000, length: 1, write: true });
+  legacy.notify();
+  assert.deepEqual(driver.takeUsed(), [{ id: head, length: 0 }]);
+  legacy.pci.configWrite(0x04, 2, MASTER);
+  legacy.pci.configWrite(0x04, 2, 0);
+  driver.add({ address: 0x9000, length: 1, write: true });
+  legacy.notify();
+  assert.deepEqual(driver.takeUsed(), [], "what is forbidden expressly is not forgotten");
+
+  const modern = started();
+  modern.pci.configWrite(0x04, 2, 0);
+  const queue = modern.start();
+  queue.add({ address: 0x9000, length: 1, write: true });
+  modern.notify();
+  assert.deepEqual(queue.takeUsed(), []);
 });
 
 Deno.test("legacy registers of vectors are there with MSI-X only, and the configuration behind", () => {

@@ -94,7 +94,7 @@ export class Watch implements StepWatch {
     this.#memory.begin();
     for (const flight of this.#flights.flat()) this.#memory.allow(...flight.writable);
     for (const { index } of this.#core.queues) {
-      if (this.#state(index).enabled) this.#allowRing(index);
+      if (this.#state(index).enabled && this.#isMaster) this.#allowRing(index);
     }
     this.#explained = false;
     this.#configInterrupts = 0;
@@ -190,7 +190,7 @@ export class Watch implements StepWatch {
     queue.reject = (chain) => {
       this.#flight(index, chain).written = 0;
       assert.ok(this.#subject.mayReject(index, chain), "there would have been an answer");
-      const { isLive } = this.#core;
+      const isLive = this.#core.isLive && this.#isMaster;
       reject.call(queue, chain);
       this.#forget(index);
       if (!isLive) return;
@@ -202,7 +202,12 @@ export class Watch implements StepWatch {
 
   #isUsable(index: number): boolean {
     const { enabled, resetting } = this.#state(index);
-    return this.#core.isLive && enabled && !resetting;
+    return this.#core.isLive && this.#isMaster && enabled && !resetting;
+  }
+
+  /** May the device reach memory at all? */
+  get #isMaster(): boolean {
+    return this.#core.transport!.isMaster;
   }
 
   /** What the queue must give; undefined: nobody can say. */
@@ -319,6 +324,9 @@ export class Watch implements StepWatch {
     const core = this.#core;
     const transport = core.transport!;
     core.transport = {
+      get isMaster() {
+        return transport.isMaster;
+      },
       interruptQueue: (index) => {
         assert.ok(core.status & VirtioStatus.DRIVER_OK, "an interrupt before DRIVER_OK");
         transport.interruptQueue(index);
