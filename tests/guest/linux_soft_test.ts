@@ -21,11 +21,14 @@ const COMMANDS = [
   "grep",
   "cat",
   "date",
+  "dmesg",
 ];
+/** What the kernel has to say later, as on a busy host, would come in the middle of what commands print. */
 const INIT = `#!/bin/sh
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
+dmesg -n 1
 exec setsid cttyhack sh
 `;
 const timeoutMs = PATIENCE_MS;

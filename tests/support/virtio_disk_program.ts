@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { word } from "../../bios/assembler.ts";
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
+import { PATIENCE_MS } from "./guests.ts";
 import { exitCode, type Payload, rom } from "./payload.ts";
 import { DATA, INTERRUPTS, type ProgramQueue, request, STATUS } from "./virtio_program.ts";
 
@@ -63,7 +64,7 @@ export async function drivesDisk(
       disk: { path, interface: "virtio", ...disk },
     });
     look?.(machine);
-    await machine.console.expect("moin");
+    await machine.console.expect("moin", { timeoutMs: PATIENCE_MS });
     assert.equal(await exitCode(machine), 1, "the last status is OK");
     const written = Deno.readFileSync(path);
     for (let number = 2; number <= LAST_SECTOR; number++) {
