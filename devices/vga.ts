@@ -128,8 +128,8 @@ export class Vga implements Device, IoHandler {
     state.layout = VgaLayout.oddEven;
     state.plain = VgaPlain.no;
     state.plainAccesses = 0;
-    state.changes = 0;
     this.memory.fill(0);
+    state.changes = 0;
   }
 
   /** What is mapped as RAM just now, if anything. */
@@ -146,10 +146,11 @@ export class Vga implements Device, IoHandler {
   }
 
   write(offset: number, size: number, value: number): void {
-    this.state.changes++;
     for (let i = 0; i < size; i++) {
       this.#writePort(VGA_PORT_BASE + offset + i, (value >>> (8 * i)) & 0xff);
     }
+    // Behind what it counts: another thread that looks in between looks again.
+    this.state.changes++;
   }
 
   #readPort(port: number): number {
@@ -317,8 +318,8 @@ export class Vga implements Device, IoHandler {
 
   #writeWindow(offset: number, size: number, value: number): void {
     this.#countAccess();
-    this.state.changes++;
     for (let i = 0; i < size; i++) this.#paths.write(offset + i, (value >>> (8 * i)) & 0xff);
+    this.state.changes++;
   }
 
   /** A register of the sequencer or graphics controller, any of which may redirect accesses. */
