@@ -15,6 +15,7 @@ import {
   type PortForward,
   resolveNetwork,
 } from "./network_options.ts";
+import { NetworkCable } from "./network_cable.ts";
 import { Networks } from "./networks.ts";
 import type { HotDevice, PcHotplug } from "./pc/hotplug.ts";
 
@@ -49,6 +50,8 @@ export interface Attachment {
   readonly slot: number;
   /** Ports of the host that lead to the guest through it. */
   readonly forwards: readonly PortForward[];
+  /** Of a network card: its cable. */
+  readonly cable: NetworkCable | undefined;
   /**
    * Resolves when it has left and its image is closed: by `detach`, because the guest let it go by
    * itself, or with the machine.
@@ -179,7 +182,8 @@ export class Attachments implements Disposable {
   }
 
   #enter(end: HostEnd): Entry {
-    const slot = this.#parts.hotplug.freeSlot;
+    const { hotplug } = this.#parts;
+    const slot = hotplug.freeSlot;
     if (slot === undefined) {
       throw new UsageError(
         `Cannot attach ${end.name}: every slot for devices that come and go is taken; ` +
@@ -189,7 +193,12 @@ export class Attachments implements Disposable {
     const left = Promise.withResolvers<void>();
     const { kind } = end.device(slot);
     const name = `${kind} in slot ${slot}`;
-    const attachment = { name, slot, forwards: end.forwards, left: left.promise };
+    const cable = kind === "network"
+      ? new NetworkCable(() => this.#entries.has(attachment) ? hotplug.cardIn(slot) : undefined)
+      : undefined;
+    const attachment: Attachment = {
+      ...{ name, slot, forwards: end.forwards, cable, left: left.promise },
+    };
     const entry = { attachment, end, setLeft: left.resolve };
     this.#entries.set(attachment, entry);
     return entry;

@@ -79,7 +79,7 @@ export class Machine implements AsyncDisposable {
   readonly consoles: readonly GuestConsole[];
   /** The memory balloon, where the machine has one. */
   readonly balloon: Balloon | undefined;
-  /** The cables of the network cards that the machine was made with, in their order. */
+  /** Of the network cards that the machine was made with, in their order; see `Attachment.cable`. */
   readonly cables: readonly NetworkCable[];
   /** The display. */
   readonly screen: Screen;
@@ -242,7 +242,7 @@ export class Machine implements AsyncDisposable {
       this.balloon = new Balloon(pc.virtio.balloon, config.ramBytes, this.#waiter);
       this.balloon.target = config.balloonTarget;
     }
-    this.cables = pc.networks.map((card) => new NetworkCable(card));
+    this.cables = pc.networks.map((card) => new NetworkCable(() => card));
     this.#attachments = new Attachments({
       hotplug: pc.hotplug,
       whileParked: (change) => this.#whileParked(change),

@@ -183,6 +183,12 @@ export class PcHotplug {
     return this.#slots.find(({ state }) => state.length === 0)?.number;
   }
 
+  /** The network card in the slot, where one is. */
+  cardIn(number: number): NetworkCard | undefined {
+    const device = this.#slot(number).plugged?.device;
+    return device?.kind === "network" ? device.card : undefined;
+  }
+
   /**
    * Puts a device into a slot that has none; the guest is not told yet.
    *

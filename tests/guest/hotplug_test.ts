@@ -66,6 +66,11 @@ async function cards(guest: LinuxGuest): Promise<void> {
     const answer = await fetch(`http://127.0.0.1:${card.forwards[0].hostPort}/`);
     assert.equal(await answer.text(), "from the guest\n");
     await guest.run("killall httpd");
+    for (const is of [0, 1]) {
+      if (is === 0) card.cable!.unplug();
+      else card.cable!.plug();
+      await guest.run(`until [ $(cat /sys/class/net/eth0/carrier) = ${is} ]; do sleep 0.1; done`);
+    }
     await m.detach(card, { timeoutMs });
     await guest.run("while [ -e /sys/class/net/eth0 ]; do sleep 0.05; done");
   }

@@ -8,6 +8,7 @@ import { Attachments, type AttachmentsParts } from "../../hv/attachments.ts";
 import { HostError, UsageError } from "../../hv/errors.ts";
 import { BlockPorts } from "../../hv/block_ports.ts";
 import { NetworkLinks } from "../../hv/network_links.ts";
+import { Unplugged } from "../../hv/core/network.ts";
 import { HotParts } from "../../hv/hot_parts.ts";
 import { DescriptorSet } from "../../hv/sys/mod.ts";
 import { VirtioDisks } from "../../hv/virtio_disks.ts";
@@ -63,6 +64,38 @@ Deno.test("a device whose host's end the I/O worker cannot open leaves nothing b
     });
     assert.deepEqual(hotplug.devices, []);
     isFree(path);
+  });
+});
+
+Deno.test("an attached card has a cable, which does nothing once the card has left", async () => {
+  await inFolder(async (folder) => {
+    const { hotplug, attachments } = stage();
+    assert.equal((await attachments.attach({ disk: disk(folder) })).cable, undefined);
+    const network = (name: string) => ({
+      network: { end: { socket: `${folder}/${name}`, listen: true } },
+    });
+    const heard: [slot: string, isUp: boolean, who: number][] = [];
+    const attach = async (name: string) => {
+      const attachment = await attachments.attach(network(name));
+      const card = hotplug.cardIn(attachment.slot)!;
+      card.setLink = (isUp, who) => void heard.push([name, isUp, who]);
+      return attachment;
+    };
+    const first = await attach("first");
+    first.cable!.unplug();
+    first.cable!.plug();
+    assert.deepEqual(heard.splice(0), [
+      ["first", false, Unplugged.user],
+      ["first", true, Unplugged.user],
+    ]);
+    await attachments.detach(first, { force: true });
+    const second = await attach("second");
+    assert.equal(second.slot, first.slot);
+    first.cable!.unplug();
+    assert.deepEqual(heard, []);
+    second.cable!.unplug();
+    assert.deepEqual(heard, [["second", false, Unplugged.user]]);
+    attachments[Symbol.dispose]();
   });
 });
 
