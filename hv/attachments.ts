@@ -5,6 +5,7 @@
  */
 
 import { closeDiskHandle } from "../devices/disk/disk_handle.ts";
+import { closeShare, openShare } from "../devices/share/open_share.ts";
 import { checkDrive, type DriveOptions } from "./drive_options.ts";
 import { HostError, UsageError } from "./errors.ts";
 import { describeDrive, openMedium } from "./media.ts";
@@ -18,6 +19,9 @@ import {
 import { NetworkCable } from "./network_cable.ts";
 import { Networks } from "./networks.ts";
 import type { HotDevice, PcHotplug } from "./pc/hotplug.ts";
+import { resolveShares, type ShareOptions } from "./share_options.ts";
+import { listenForVsock } from "./vsock_listener.ts";
+import { resolveVsock, type VsockOptions } from "./vsock_options.ts";
 
 /** What to put into a running machine. */
 export type AttachOptions =
@@ -28,6 +32,18 @@ export type AttachOptions =
   | {
     /** A network card and what it is connected to. */
     readonly network: NetworkOptions;
+  }
+  | {
+    /** A virtio entropy device. */
+    readonly rng: true;
+  }
+  | {
+    /** A directory of the host that the guest can mount; no other share has its tag. */
+    readonly share: ShareOptions;
+  }
+  | {
+    /** Connections between programs of both sides; a machine has one of these. */
+    readonly vsock: string | VsockOptions;
   };
 
 /** How to take a device out of a running machine. */
@@ -62,14 +78,20 @@ export interface Attachment {
 function openEnd(options: AttachOptions) {
   if ("disk" in options) return openDisk(options.disk);
   if ("network" in options) return openNetwork(options.network);
+  if ("rng" in options && options.rng === true) return RNG;
+  if ("share" in options) return openShared(options.share);
+  if ("vsock" in options && options.vsock !== undefined) return openVsock(options.vsock);
   throw new UsageError(
-    `Cannot attach ${Deno.inspect(options)}: { disk: "PATH" } or { network: {…} } is possible`,
+    `Cannot attach ${Deno.inspect(options)}: { disk: "PATH" }, { network: {…} }, { rng: true }, ` +
+      '{ share: {…} } or { vsock: "PATH" } is possible',
   );
 }
 
 /** What the attachments need of their machine. */
 export interface AttachmentsParts {
   readonly hotplug: PcHotplug;
+  /** What the board has of which there is one. */
+  readonly board: { readonly tags: readonly string[]; readonly hasVsock: boolean };
   /** Runs `change` in its turn, while all threads rest; never when the machine is disposed of. */
   whileParked(change: () => Promise<void> | void): Promise<void>;
   /** Has the I/O worker there, while the guest goes on. */
@@ -191,7 +213,9 @@ export class Attachments implements Disposable {
       );
     }
     const left = Promise.withResolvers<void>();
-    const { kind } = end.device(slot);
+    const device = end.device(slot);
+    this.#refuseSecond(device);
+    const { kind } = device;
     const name = `${kind} in slot ${slot}`;
     const cable = kind === "network"
       ? new NetworkCable(() => this.#entries.has(attachment) ? hotplug.cardIn(slot) : undefined)
@@ -202,6 +226,23 @@ export class Attachments implements Disposable {
     const entry = { attachment, end, setLeft: left.resolve };
     this.#entries.set(attachment, entry);
     return entry;
+  }
+
+  /** @throws {UsageError} When the guest could not tell the device from another one. */
+  #refuseSecond(device: HotDevice): void {
+    const { tags, hasVsock } = this.#parts.board;
+    const attached = [...this.#entries.values()]
+      .map(({ end, attachment }) => end.device(attachment.slot));
+    if (device.kind === "vsock" && (hasVsock || attached.some(({ kind }) => kind === "vsock"))) {
+      throw new UsageError("Cannot attach a vsock: the machine has one, and a guest uses one");
+    }
+    if (device.kind !== "share") return;
+    const { tag } = device;
+    const isTaken = tags.includes(tag) ||
+      attached.some((other) => other.kind === "share" && other.tag === tag);
+    if (isTaken) {
+      throw new UsageError(`Cannot share a directory as "${tag}": another directory has that tag`);
+    }
   }
 
   async #insert({ attachment, end }: Entry): Promise<void> {
@@ -267,6 +308,41 @@ function openNetwork(options: NetworkOptions): HostEnd {
     device: () => ({ kind: "network", card: cardOf(network) }),
     backEnd: networks.handles[0],
     [Symbol.dispose]: () => networks[Symbol.dispose](),
+  };
+}
+
+const RNG: HostEnd = {
+  name: "an entropy device",
+  forwards: [],
+  device: () => ({ kind: "rng" }),
+  backEnd: undefined,
+  [Symbol.dispose]() {},
+};
+
+/** @throws {ShareError | UsageError} */
+function openShared(options: ShareOptions): HostEnd {
+  const [share] = resolveShares(options);
+  const handle = openShare(share);
+  return {
+    name: `the directory ${share.path}`,
+    forwards: [],
+    device: () => ({ kind: "share", tag: share.tag }),
+    backEnd: handle,
+    [Symbol.dispose]: () => closeShare(handle),
+  };
+}
+
+/** @throws {HostError | UsageError} */
+function openVsock(options: string | VsockOptions): HostEnd {
+  const vsock = resolveVsock(options)!;
+  const listener = listenForVsock(vsock);
+  const { path, fd } = listener;
+  return {
+    name: `the vsock ${path}`,
+    forwards: [],
+    device: () => ({ kind: "vsock", cid: vsock.cid }),
+    backEnd: { path, fd },
+    [Symbol.dispose]: () => listener[Symbol.dispose](),
   };
 }
 

@@ -3,7 +3,6 @@
  * the worker of the moment as plain data, closed by main when the last one has ended.
  */
 
-import type { SavedSession } from "../devices/9p/saved_session.ts";
 import type { DiskHandle } from "../devices/disk/disk_handle.ts";
 import type { NetworkHandle } from "../devices/net/network_handle.ts";
 import type { ShareHandle } from "../devices/share/open_share.ts";
@@ -11,7 +10,7 @@ import type { VsockHandle } from "../devices/vsock/unix_vsock.ts";
 import type { ResolvedConfig } from "./config.ts";
 import { Media } from "./media.ts";
 import { Networks } from "./networks.ts";
-import { Shares } from "./shares.ts";
+import { Shares, type ShareSessions } from "./shares.ts";
 import { listenForVsock } from "./vsock_listener.ts";
 
 /** What crosses to the I/O worker. */
@@ -23,7 +22,7 @@ export interface IoHandles {
   /** The shared directories, in the board's order. */
   readonly shares: readonly ShareHandle[];
   /** What the worker before has left of them. */
-  readonly shareSessions: readonly (SavedSession | undefined)[];
+  readonly shareSessions: ShareSessions;
   readonly vsock: VsockHandle | undefined;
 }
 
@@ -64,13 +63,13 @@ export class IoParts implements Disposable {
     this.#opened = opened.move();
   }
 
-  /** Are there shares, whose sessions outlive a worker? */
+  /** Has the board shares, whose sessions outlive a worker? */
   get hasSessions(): boolean {
     return this.#shares.handles.length > 0;
   }
 
   /** Keeps what a worker has left for the next. */
-  keep(sessions: readonly (SavedSession | undefined)[]): void {
+  keep(sessions: ShareSessions): void {
     this.#shares.keep(sessions);
   }
 

@@ -13,7 +13,6 @@ import {
   type ThreadParts,
 } from "./machine_thread.ts";
 import { attachDisk } from "../devices/disk/disk_handle.ts";
-import type { SavedSession } from "../devices/9p/saved_session.ts";
 import type { DiskImage } from "../devices/disk/disk_image.ts";
 import type { linkNetworks } from "../devices/net/link_networks.ts";
 import { BlockPorts } from "./block_ports.ts";
@@ -24,7 +23,8 @@ import { type IoService, serveAll } from "./io_service.ts";
 import { NetworkLinks } from "./network_links.ts";
 import { returnPages } from "./return_pages.ts";
 import type { IoHandles } from "./io_parts.ts";
-import type { ServedShares } from "./serve_shares.ts";
+import type { ShareSessions } from "./shares.ts";
+import type * as ServeShares from "./serve_shares.ts";
 import type { serveVsock } from "./serve_vsock.ts";
 import { DescriptorSet, ignoreFileSizeSignal } from "./sys/mod.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
@@ -48,8 +48,7 @@ export interface IoWarning {
 
 /** What the thread, which was asked to hand over, leaves for the next. */
 export interface IoLeft {
-  /** In the board's order. */
-  readonly shareSessions: readonly (SavedSession | undefined)[];
+  readonly shareSessions: ShareSessions;
 }
 
 const warn = (warning: string) => self.postMessage({ warning });
@@ -58,16 +57,16 @@ const warn = (warning: string) => self.postMessage({ warning });
 interface LateParts {
   readonly Disks: typeof VirtioDisks | undefined;
   readonly linkNetworks: typeof linkNetworks | undefined;
-  readonly Shares: typeof ServedShares | undefined;
+  readonly serveShares: typeof ServeShares | undefined;
   readonly serveVsock: typeof serveVsock | undefined;
 }
 
 async function run(
   { seed, handles }: IoWorkerStart,
   parts: ThreadParts,
-  { Disks, linkNetworks, Shares, serveVsock }: LateParts,
+  { Disks, linkNetworks, serveShares, serveVsock }: LateParts,
 ): Promise<void> {
-  const { media, networks, vsock } = handles;
+  const { media, networks, vsock, shares, shareSessions } = handles;
   ignoreFileSizeSignal();
   using thread = attachMachine(seed, parts);
   const { control, pc, memory } = thread;
@@ -101,8 +100,14 @@ async function run(
   for (const link of linkNetworks?.(pc.networks, networks, { descriptors, warn }) ?? []) {
     links.add(link);
   }
-  const served = Shares && ends.use(new Shares(handles, pc));
-  if (vsock && serveVsock) ends.use(serveVsock(vsock, pc, descriptors));
+  const openFiles = serveShares?.openFilesOf(shares.length) ?? 0;
+  const served = (pc.virtio?.shares ?? []).map((share, i) => {
+    const session = shareSessions.board[i];
+    return serveShares &&
+      ends.use(new serveShares.ServedShare(share, shares[i], { openFiles, session }));
+  });
+  const ownVsock = pc.virtio?.vsock;
+  if (vsock && ownVsock && serveVsock) ends.use(serveVsock(vsock, ownVsock, descriptors));
   const hotParts = new HotParts({
     hotplug: pc.hotplug,
     memory,
@@ -113,6 +118,7 @@ async function run(
     ports,
     links,
     descriptors,
+    shareSessions: shareSessions.slots,
     warn,
     failed: (path, error) => warnings.failed(path, error),
     writeback,
@@ -156,13 +162,14 @@ async function run(
     descriptors.wait(Math.max(0, Math.min(due - now, next - now, againNs)));
   }
   disks?.rest();
+  if (control.ioRequested === Request.handOver) {
+    const board = served.map((share) => share?.save());
+    self.postMessage({ shareSessions: { board, slots: hotParts.saveSessions() } });
+  }
   hotParts.close();
   links[Symbol.dispose]();
   // Main closes the images and the networks: it has opened them.
   writeback.close();
-  if (control.ioRequested === Request.handOver) {
-    self.postMessage({ shareSessions: served?.save() ?? [] });
-  }
   // Once it has ended, main closes what these have been using.
   ends.dispose();
   control.setIoPhase(WorkerPhase.ended);
@@ -184,9 +191,7 @@ async function loadParts({ seed: { config }, handles }: IoWorkerStart): Promise<
     linkNetworks: config.networks.length > 0
       ? (await import("../devices/net/link_networks.ts")).linkNetworks
       : undefined,
-    Shares: handles.shares.length > 0
-      ? (await import("./serve_shares.ts")).ServedShares
-      : undefined,
+    serveShares: handles.shares.length > 0 ? await import("./serve_shares.ts") : undefined,
     serveVsock: handles.vsock && (await import("./serve_vsock.ts")).serveVsock,
   };
 }

@@ -245,6 +245,7 @@ export class Machine implements AsyncDisposable {
     this.cables = pc.networks.map((card) => new NetworkCable(() => card));
     this.#attachments = new Attachments({
       hotplug: pc.hotplug,
+      board: { tags: config.shares.map(({ tag }) => tag), hasVsock: config.vsock !== undefined },
       whileParked: (change) => this.#whileParked(change),
       ioUp: () =>
         this.#inTurn(async () => {

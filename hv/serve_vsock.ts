@@ -1,15 +1,16 @@
 /** A guest's vsock on the I/O worker's thread: loaded only where there is one. */
 
 import { UnixVsock, type VsockHandle } from "../devices/vsock/unix_vsock.ts";
-import type { Pc } from "./pc.ts";
+import type { PcVsock } from "./pc/virtio.ts";
 import type { DescriptorSet } from "./sys/mod.ts";
 
-/** Connects the board's vsock with the host; disposed of, all its connections are closed. */
-export function serveVsock(handle: VsockHandle, pc: Pc, descriptors: DescriptorSet): Disposable {
+/** Connects a vsock with the host; disposed of, all its connections are closed. */
+export function serveVsock(
+  handle: VsockHandle,
+  { device, core }: PcVsock,
+  descriptors: DescriptorSet,
+): Disposable {
   const served = new DisposableStack();
-  const vsock = pc.virtio?.vsock;
-  if (vsock === undefined) return served;
-  const { device, core } = vsock;
   const host = served.use(new UnixVsock(handle, descriptors, device));
   served.defer(() => device[Symbol.dispose]());
   device.host = host;

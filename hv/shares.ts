@@ -5,10 +5,19 @@ import { closeShare, openShare, type ShareHandle } from "../devices/share/open_s
 import { closeDescriptor } from "./sys/mod.ts";
 import type { ResolvedShare } from "./share_options.ts";
 
+/** What a worker leaves for the next one of what guests have open. */
+export interface ShareSessions {
+  /** In the board's order. */
+  readonly board: readonly (SavedSession | undefined)[];
+  /** Of those that were attached, by their slots. */
+  readonly slots: ReadonlyMap<number, SavedSession>;
+}
+
+const NO_SESSIONS: ShareSessions = { board: [], slots: new Map() };
+
 /** See above. */
 export class Shares implements Disposable {
-  /** What a worker has left for the next one, in the board's order. */
-  #sessions: readonly (SavedSession | undefined)[] = [];
+  #sessions = NO_SESSIONS;
   /** In the board's order. */
   readonly handles: readonly ShareHandle[];
 
@@ -25,19 +34,20 @@ export class Shares implements Disposable {
   }
 
   /** Keeps what a worker has left. */
-  keep(sessions: readonly (SavedSession | undefined)[]): void {
+  keep(sessions: ShareSessions): void {
     this.#sessions = sessions;
   }
 
   /** Gives it to the next one. */
-  takeSessions(): readonly (SavedSession | undefined)[] {
+  takeSessions(): ShareSessions {
     const sessions = this.#sessions;
-    this.#sessions = [];
+    this.#sessions = NO_SESSIONS;
     return sessions;
   }
 
   [Symbol.dispose](): void {
-    for (const session of this.takeSessions()) {
+    const { board, slots } = this.takeSessions();
+    for (const session of [...board, ...slots.values()]) {
       for (const { file } of session?.fids ?? []) if (file) closeDescriptor(file.descriptor);
     }
     this.handles.forEach(closeShare);

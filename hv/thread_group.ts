@@ -135,15 +135,14 @@ export class ThreadGroup {
    * @param handOver Others will go on: keep what the I/O worker leaves for the next.
    */
   async stop({ handOver = false } = {}): Promise<boolean> {
-    const { thread: { control }, io, workers } = this.#parts;
+    const { thread: { control, pc }, io, workers } = this.#parts;
     control.request(Request.stop);
     const ended = await this.#cpusReach(WorkerPhase.ended, { again: () => this.#kick() });
-    const isLeft = handOver && io.hasSessions;
+    const isLeft = handOver && (io.hasSessions || pc.hotplug.hasShares);
     control.requestIo(isLeft ? Request.handOver : Request.stop);
     const ioEnded = await this.#ioReaches(WorkerPhase.ended);
-    if (isLeft && await workers.until(() => workers.left !== undefined, PHASE_TIMEOUT_MS)) {
-      io.keep(workers.left ?? []);
-    }
+    if (isLeft) await workers.until(() => workers.left !== undefined, PHASE_TIMEOUT_MS);
+    if (workers.left !== undefined) io.keep(workers.left.shareSessions);
     // The I/O worker's last message may say that an image could not be flushed.
     await new Promise((resolve) => setTimeout(resolve, 0));
     workers[Symbol.dispose]();

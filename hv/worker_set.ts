@@ -21,7 +21,7 @@ export class WorkerSet implements Disposable {
   readonly #setFailure: (error: Error) => void;
   #io: Worker | undefined;
   /** What the I/O worker, which was asked to hand over, has left for the next. */
-  left: IoLeft["shareSessions"] | undefined;
+  left: IoLeft | undefined;
 
   /**
    * Begins to load the modules of the processors' workers.
@@ -46,7 +46,7 @@ export class WorkerSet implements Disposable {
     this.#io = this.#watched(new Worker(new URL("./io_worker.ts", import.meta.url), MODULE));
     this.#io.onmessage = ({ data }: MessageEvent<IoWarning | IoLeft>) => {
       if ("warning" in data) this.#onWarning(data.warning);
-      else this.left = data.shareSessions;
+      else this.left = data;
     };
   }
 

@@ -13,6 +13,7 @@ import {
   PCI_HOTPLUG_GPE,
   PCI_HOTPLUG_PORTS,
 } from "../../devices/acpi_pci_hotplug.ts";
+import type { Virtio9p } from "../../devices/virtio/virtio_9p.ts";
 import type { VirtioBlk } from "../../devices/virtio/virtio_blk.ts";
 import { Event } from "../control.ts";
 import { fromJson, toJson } from "../core/plain_json.ts";
@@ -24,7 +25,7 @@ import { HOTPLUG_SLOTS, PCI_HOTPLUG_PORT } from "./layout.ts";
 import type { PcPci } from "./pci.ts";
 import type { HotDrive, PcStorage } from "./storage.ts";
 import { HotSlot } from "./pci_slot.ts";
-import type { PcVirtio } from "./virtio.ts";
+import type { PcVirtio, PcVsock } from "./virtio.ts";
 
 /** Room for what describes a device: names of files are its largest part. */
 const DESCRIPTION_BYTES = 16 << 10;
@@ -36,17 +37,24 @@ const FAILURE_BYTES = 512;
 /** What is put into a slot. */
 export type HotDevice =
   | { readonly kind: "disk"; readonly drive: DriveConfig }
-  | { readonly kind: "network"; readonly card: NetworkCardConfig };
+  | { readonly kind: "network"; readonly card: NetworkCardConfig }
+  | { readonly kind: "rng" }
+  | { readonly kind: "share"; readonly tag: string }
+  | { readonly kind: "vsock"; readonly cid: number };
 
 /** A device in a slot, on this thread's board. */
 export type PluggedDevice =
   & {
+    readonly slot: number;
     /** What the I/O worker opens the host's end by; the board does not look into it. */
     readonly backEnd: unknown;
   }
   & (
     | { readonly kind: "disk"; readonly blk: VirtioBlk; readonly hotDrive: HotDrive }
     | { readonly kind: "network"; readonly card: NetworkCard }
+    | { readonly kind: "rng" }
+    | { readonly kind: "share"; readonly share: Virtio9p }
+    | { readonly kind: "vsock"; readonly vsock: PcVsock }
   );
 
 /** What a slot's record says, as JSON. */
@@ -183,6 +191,11 @@ export class PcHotplug {
     return this.#slots.find(({ state }) => state.length === 0)?.number;
   }
 
+  /** Are there shared directories in slots? */
+  get hasShares(): boolean {
+    return this.devices.some(({ kind }) => kind === "share");
+  }
+
   /** The network card in the slot, where one is. */
   cardIn(number: number): NetworkCard | undefined {
     const device = this.#slot(number).plugged?.device;
@@ -280,26 +293,40 @@ export class PcHotplug {
     return { part, device: await this.#add(part, described, number) };
   }
 
-  async #add(part: HotSlot, described: Description, number: number): Promise<PluggedDevice> {
-    const { backEnd } = described;
+  async #add(part: HotSlot, described: Description, slot: number): Promise<PluggedDevice> {
+    const common = { slot, backEnd: described.backEnd };
+    const { loadVirtio } = this.#parts;
     switch (described.kind) {
       case "disk": {
-        const { storage, loadVirtio } = this.#parts;
+        const { storage } = this.#parts;
         const virtio = await loadVirtio();
         const { blk, limit } = virtio.addDisk(described.drive, part);
         const hotDrive = storage.addHotDrive(part, described.drive, limit);
-        return { kind: "disk", blk, hotDrive, backEnd };
+        return { ...common, kind: "disk", blk, hotDrive };
       }
       case "network": {
         const { addNetwork } = await import("./networks.ts");
         const isVirtio = described.card.model === "virtio";
         const card = addNetwork(this.#builder, described.card, {
           place: part,
-          name: `network in slot ${number}`,
-          virtio: isVirtio ? await this.#parts.loadVirtio() : undefined,
+          name: `network in slot ${slot}`,
+          virtio: isVirtio ? await loadVirtio() : undefined,
         });
-        return { kind: "network", card, backEnd };
+        return { ...common, kind: "network", card };
       }
+      case "rng":
+        (await loadVirtio()).addRng(part);
+        return { ...common, kind: "rng" };
+      case "share": {
+        const share = (await loadVirtio()).addShare("share", described.tag, part);
+        return { ...common, kind: "share", share };
+      }
+      case "vsock":
+        return {
+          ...common,
+          kind: "vsock",
+          vsock: (await loadVirtio()).addVsock(described.cid, part),
+        };
     }
   }
 }

@@ -43,6 +43,12 @@ export interface PcVirtioDisk {
   readonly medium: number;
 }
 
+/** A vsock, for the I/O worker, which connects it with the host. */
+export interface PcVsock {
+  readonly device: VirtioVsock;
+  readonly core: VirtioCore;
+}
+
 /** Where a virtio device goes. */
 export type VirtioPlace = PciSlot | MmioWindow;
 
@@ -52,8 +58,7 @@ export class PcVirtio {
   /** In the order of `BoardConfig.shares`, for the I/O worker, which gives them their servers. */
   readonly shares: readonly Virtio9p[];
   readonly consoles: readonly PcConsolePort[];
-  /** For the I/O worker, which connects it with the host. */
-  readonly vsock: { readonly device: VirtioVsock; readonly core: VirtioCore } | undefined;
+  readonly vsock: PcVsock | undefined;
   readonly balloon: VirtioBalloon | undefined;
   readonly #builder: PcBuilder;
   readonly #pci: PcPci;
@@ -67,19 +72,16 @@ export class PcVirtio {
     this.#doorbells = new PcDoorbells(builder);
     this.disks = this.#addDisks(storage);
     this.consoles = addConsoles(builder, (name, device) => this.add(name, device));
-    if (builder.config.rng) {
-      this.add("virtio rng", new VirtioRng((bytes) => crypto.getRandomValues(bytes)));
-    }
+    if (builder.config.rng) this.addRng();
     this.balloon = builder.config.balloon
       ? new VirtioBalloon(builder.state(VirtioBalloonState))
       : undefined;
     if (this.balloon) this.add("balloon", this.balloon);
-    this.shares = (builder.config.shares ?? []).map(({ tag }, i) => {
-      const share = new Virtio9p(tag);
-      this.add(`share${i}`, share);
-      return share;
-    });
-    this.vsock = this.#addVsock();
+    this.shares = (builder.config.shares ?? []).map(({ tag }, i) =>
+      this.addShare(`share${i}`, tag)
+    );
+    const { vsock } = builder.config;
+    this.vsock = vsock && this.addVsock(vsock.cid);
   }
 
   /**
@@ -180,13 +182,22 @@ export class PcVirtio {
     return { blk, limit };
   }
 
-  #addVsock() {
-    const b = this.#builder;
-    const { vsock } = b.config;
-    if (vsock === undefined) return undefined;
-    const device = new VirtioVsock(b.state(VirtioVsockState, "vsock device"), vsock.cid);
-    const core = this.add("vsock", device);
-    return { device, core };
+  /** Puts an entropy device into `place`; default: the next slot or window. */
+  addRng(place?: VirtioPlace): void {
+    this.add("virtio rng", new VirtioRng((bytes) => crypto.getRandomValues(bytes)), place);
+  }
+
+  /** Puts a shared directory into `place`; default: the next slot or window. */
+  addShare(name: string, tag: string, place?: VirtioPlace): Virtio9p {
+    const share = new Virtio9p(tag);
+    this.add(name, share, place);
+    return share;
+  }
+
+  /** Puts a vsock into `place`; default: the next slot or window. */
+  addVsock(cid: number, place: VirtioPlace = this.nextPlace()): PcVsock {
+    const device = new VirtioVsock(place.state(VirtioVsockState, "vsock device"), cid);
+    return { device, core: this.add("vsock", device, place) };
   }
 
   #addDisks(storage: PcStorage): PcVirtioDisk[] {

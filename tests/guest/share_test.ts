@@ -180,6 +180,17 @@ guestTest("a stock Linux kernel on shared directories", [
             largeFiles(guest, one),
           "several shares are told apart by their tags, and a read-only one refuses all changes":
             () => severalShares(guest, one, two),
+          "a directory that is attached is mounted, used and let go": async () => {
+            const machine = guest.machine;
+            const share = { path: two, tag: "hot" };
+            const attachment = await machine.attach({ share });
+            await guest.run(
+              `mkdir /hot; until ${mount("hot", "/hot")} 2>/dev/null; do sleep 0.1; done`,
+            );
+            await guest.run("echo hot > /hot/written && umount /hot");
+            assert.equal(await Deno.readTextFile(`${two}/written`), "hot\n");
+            await machine.detach(attachment, { timeoutMs: PATIENCE_MS });
+          },
           "it powers off": () => guest.powerOff(),
         });
       }),

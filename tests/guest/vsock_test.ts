@@ -1,7 +1,7 @@
 /** Debian's kernel with its own vsock driver, and a small program in it, to programs of the host. */
 
 import assert from "node:assert/strict";
-import { guestTest } from "../support/guests.ts";
+import { guestTest, PATIENCE_MS } from "../support/guests.ts";
 import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
 import { assertSameBytes } from "../support/same_bytes.ts";
 
@@ -44,20 +44,30 @@ async function md5(data: Uint8Array): Promise<string> {
   return new TextDecoder().decode((await child.output()).stdout).slice(0, 32);
 }
 
+/** Runs `body` in a folder that is gone afterwards, with the guest's program compiled. */
+async function withProgram(
+  body: (folder: string, program: string) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "hv-test-vsock-" });
+  try {
+    const program = `${folder}/vsock`;
+    const gcc = await new Deno.Command("gcc", { args: ["-static", "-O2", "-o", program, SOURCE] })
+      .output();
+    assert.ok(gcc.success, new TextDecoder().decode(gcc.stderr));
+    await body(folder, program);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
 guestTest("a stock Linux kernel with a vsock", [
   {
     name: "guest and host connect to each other, send much, half-close, and refuse",
     needs: LINUX_GUEST,
     accelerator: "soft",
     skip: compilerProblem(),
-    body: async () => {
-      const directory = await Deno.makeTempDir({ prefix: "hv-test-vsock-" });
-      try {
-        const program = `${directory}/vsock`;
-        const gcc = await new Deno.Command("gcc", {
-          args: ["-static", "-O2", "-o", program, SOURCE],
-        }).output();
-        assert.ok(gcc.success, new TextDecoder().decode(gcc.stderr));
+    body: () =>
+      withProgram(async (directory, program) => {
         const path = `${directory}/v`;
         await using guest = await LinuxGuest.start({
           vsock: { path, cid: 42 },
@@ -108,9 +118,46 @@ guestTest("a stock Linux kernel with a vsock", [
         await writeAll(refused, new TextEncoder().encode("CONNECT 12345\n"));
         assertSameBytes(await readAll(refused.readable), new Uint8Array(0));
         await guest.powerOff();
-      } finally {
-        await Deno.remove(directory, { recursive: true });
-      }
-    },
+      }),
+  },
+  {
+    name: "a vsock and an entropy device that are attached are used and let go",
+    needs: LINUX_GUEST,
+    accelerator: "soft",
+    skip: compilerProblem(),
+    body: () =>
+      withProgram(async (directory, program) => {
+        await using guest = await LinuxGuest.start({
+          modules: ["virtio_pci", "virtio_rng", "vmw_vsock_virtio_transport"],
+          programs: [program],
+        });
+        const m = guest.machine;
+        await guest.run(`ln -s ${program} /bin/vsock`);
+        const rng = await m.attach({ rng: true });
+        const current = "/sys/devices/virtual/misc/hw_random/rng_available";
+        await guest.run(`until grep -q virtio_rng ${current}; do sleep 0.1; done`);
+        await guest.run("echo virtio_rng.0 > /sys/devices/virtual/misc/hw_random/rng_current");
+        assert.equal(
+          await guest.run("dd if=/dev/hwrng bs=512 count=4 2>/dev/null | wc -c"),
+          "2048",
+        );
+        await m.detach(rng, { timeoutMs: PATIENCE_MS });
+
+        const path = `${directory}/v`;
+        const vsock = await m.attach({ vsock: { path, cid: 42 } });
+        using listener = Deno.listen({ transport: "unix", path: `${path}_1024` });
+        const echo = (async () => {
+          const connection = await listener.accept();
+          await connection.readable.pipeTo(connection.writable);
+        })();
+        await guest.run(
+          "until [ -e /sys/bus/pci/devices/0000:00:18.0/driver ]; do sleep 0.1; done",
+        );
+        assert.equal(await guest.run("echo from the guest | vsock connect 1024"), "from the guest");
+        await echo;
+        await m.detach(vsock, { timeoutMs: PATIENCE_MS });
+        assert.throws(() => Deno.lstatSync(path), Deno.errors.NotFound);
+        await guest.powerOff();
+      }),
   },
 ]);

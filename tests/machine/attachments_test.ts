@@ -21,6 +21,7 @@ function stage(parts: Partial<AttachmentsParts> = {}) {
   const { hotplug } = board.pc;
   const attachments = new Attachments({
     hotplug,
+    board: { tags: ["board"], hasVsock: false },
     whileParked: async (change) => await change(),
     ioUp: () => Promise.resolve(),
     ioFollows: () => Promise.resolve(hotplug.ioFollowed()),
@@ -99,6 +100,44 @@ Deno.test("an attached card has a cable, which does nothing once the card has le
   });
 });
 
+Deno.test("a second vsock, and a share of a tag that another has, are refused", async () => {
+  await inFolder(async (folder) => {
+    const { hotplug, attachments } = stage();
+    const share = (tag: string) => ({ share: { path: folder, tag } });
+    const vsock = (name: string) => ({ vsock: `${folder}/${name}` });
+    const first = await attachments.attach(share("src"));
+    assert.equal(first.name, "share in slot 24");
+    for (const tag of ["src", "board"]) {
+      const message = `Cannot share a directory as "${tag}": another directory has that tag`;
+      await assert.rejects(attachments.attach(share(tag)), { name: "UsageError", message });
+    }
+    await attachments.attach(vsock("one"));
+    await assert.rejects(attachments.attach(vsock("two")), UsageError);
+    assert.throws(() => Deno.lstatSync(`${folder}/two`), Deno.errors.NotFound);
+    assert.equal(hotplug.devices.length, 2);
+    await attachments.detach(first, { force: true });
+    await attachments.attach(share("src"));
+    const entropy = await attachments.attach({ rng: true });
+    assert.equal(entropy.name, "rng in slot 26");
+    attachments[Symbol.dispose]();
+    assert.throws(() => Deno.lstatSync(`${folder}/one`), Deno.errors.NotFound);
+
+    const other = stage({ board: { tags: [], hasVsock: true } });
+    await assert.rejects(other.attachments.attach(vsock("three")), UsageError);
+  });
+});
+
+Deno.test("what cannot be attached is said, with what can", async () => {
+  const { attachments } = stage();
+  // deno-lint-ignore no-explicit-any
+  for (const options of [{}, { rng: false }, { vsock: undefined }, { usb: "x" }] as any[]) {
+    await assert.rejects(attachments.attach(options), {
+      name: "UsageError",
+      message: /^Cannot attach \{.*\}: \{ disk: "PATH" \}, .* is possible$/,
+    });
+  }
+});
+
 Deno.test("an image stays open while a thread that does not answer may still use it", async () => {
   await inFolder(async (folder) => {
     const path = disk(folder);
@@ -161,6 +200,7 @@ Deno.test("the I/O worker says which host's end it cannot open, and opens the ot
       ports: new BlockPorts(),
       links: new NetworkLinks(),
       descriptors,
+      shareSessions: new Map(),
       warn: () => {},
       failed: () => {},
       writeback: new DiskWriteback((_image, path) => flushed.push(path), () => 0),

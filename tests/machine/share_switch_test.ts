@@ -18,6 +18,7 @@ import {
 /** Ends a test that hangs. */
 const PATIENCE_MS = 120_000;
 const SLOT = 3;
+const ATTACHED_SLOT = 24;
 const REQUEST = 0x1_5000;
 const REPLY_BYTES = 256;
 /** Set by the guest when it has the file open, and by the host when the guest is to read it. */
@@ -33,9 +34,10 @@ function ask(p: Payload, number: number, bytes: Uint8Array): void {
   ]);
 }
 
-kvmTest(
-  "a guest's open files of a shared directory go with it to the other accelerator",
-  async () => {
+for (const isAttached of [false, true]) {
+  const slot = isAttached ? ATTACHED_SLOT : SLOT;
+  const what = `${isAttached ? "an attached" : "a"} shared directory`;
+  kvmTest(`a guest's open files of ${what} go with it to the other accelerator`, async () => {
     const directory = Deno.makeTempDirSync({ prefix: "hv-test-share-" });
     try {
       Deno.writeTextFileSync(`${directory}/text`, "still the same file");
@@ -44,7 +46,7 @@ kvmTest(
         p.unreal();
         p.vector(VECTOR, "interrupt");
         for (const at of [INTERRUPTS, IS_OPEN, READ_IT]) p.mov(word(at), 0);
-        initialise(p, SLOT);
+        initialise(p, slot);
         ask(p, 1, message(MessageType.version, NOTAG, u32(8192), str("9P2000.L")));
         ask(p, 2, message(MessageType.attach, 1, u32(0), u32(NOFID), str(""), str(""), u32(0)));
         ask(p, 3, message(MessageType.walk, 1, u32(0), u32(1), u16(1), str("text")));
@@ -57,14 +59,17 @@ kvmTest(
         p.exit(3);
         interruptHandler(p);
       });
-      const machine = await Machine.start({
+      const share = { path: directory, tag: "src" };
+      const machine = await Machine.create({
         accelerator: "kvm",
         memory: "2M",
         bios: image.path,
-        share: { path: directory, tag: "src" },
+        share: isAttached ? [] : share,
       });
       {
         await using _ = machine;
+        if (isAttached) await machine.attach({ share });
+        await machine.resume();
         const limit = performance.now() + PATIENCE_MS;
         while (machine.readMemory(IS_OPEN, 1)![0] === 0) {
           assert.ok(performance.now() < limit, "the guest has not opened the file in time");
@@ -94,5 +99,5 @@ kvmTest(
     } finally {
       Deno.removeSync(directory, { recursive: true });
     }
-  },
-);
+  });
+}
