@@ -13,6 +13,7 @@ import {
   failuresOf,
   type GroupResult,
   summaryLine,
+  takeLines,
   testFiles,
   type TestGroup,
   testGroups,
@@ -24,7 +25,7 @@ const BYTES_PER_JOB = 2 * 2 ** 30;
 const options = Deno.args.filter((word) => word.startsWith("-"));
 const paths = Deno.args.filter((word) => !word.startsWith("-"));
 const waiting = testGroups(testFiles(paths.length > 0 ? paths : ["tests"]));
-const running = new Map<Deno.ChildProcess, { group: TestGroup; output: string }>();
+const running = new Map<Deno.ChildProcess, { group: TestGroup; output: string; begun: string }>();
 const results: GroupResult[] = [];
 
 function jobs(): number {
@@ -43,15 +44,17 @@ async function run(group: TestGroup): Promise<GroupResult> {
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const state = { group, output: "" };
+  const state = { group, output: "", begun: "" };
   running.set(process, state);
-  const collect = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
-    for await (const text of stream.pipeThrough(new TextDecoderStream())) state.output += text;
+  const take = (lines: string) => void (state.output += lines);
+  const takeOutput = (lines: string, begun: string) => {
+    take(lines);
+    state.begun = begun;
   };
   const [{ success }] = await Promise.all([
     process.status,
-    collect(process.stdout),
-    collect(process.stderr),
+    takeLines(process.stdout, takeOutput),
+    takeLines(process.stderr, take),
   ]);
   running.delete(process);
   return { group, success, output: state.output, counts: countsOf(state.output) };
@@ -70,9 +73,9 @@ async function worker(): Promise<void> {
 /** Whoever ends the tests, as after a time limit, sees how far they had come. */
 function giveUp(): never {
   waiting.length = 0;
-  for (const [process, { group, output }] of running) {
+  for (const [process, { group, output, begun }] of running) {
     process.kill("SIGTERM");
-    console.log(`\n== ${group.name}, cut off\n${output.trim()}`);
+    console.log(`\n== ${group.name}, cut off\n${(output + begun).trim()}`);
   }
   Deno.exit(1);
 }

@@ -1,7 +1,7 @@
 /** `deno task test` runs every test file, and loses no failure on the way. */
 
 import assert from "node:assert/strict";
-import { testFiles, testGroups } from "../support/test_processes.ts";
+import { countsOf, takeLines, testFiles, testGroups } from "../support/test_processes.ts";
 import { Scratch } from "../support/hv_process.ts";
 
 const TESTS = new URL("../", import.meta.url).pathname;
@@ -49,4 +49,28 @@ Deno.test("every file of tests is in one process, and those of guests start firs
   assert.ok(files.includes(`${TESTS}house/all_test.ts`) && files.length > 200);
   assert.deepEqual(groups.flatMap(({ files }) => files).sort(), files.toSorted());
   assert.match(groups[0].name, /tests\/guest\/\w+_test\.ts$/);
+});
+
+Deno.test("what a process says on its standard error does not come in the middle of what it counts", async () => {
+  const bytes = (text: string) => new TextEncoder().encode(text);
+  const { readable: output, writable: toOutput } = new TransformStream<Uint8Array<ArrayBuffer>>();
+  const { readable: error, writable: toError } = new TransformStream<Uint8Array<ArrayBuffer>>();
+  let text = "";
+  const seen = Promise.withResolvers<void>();
+  const done = Promise.all([
+    takeLines(output, (lines) => text += lines),
+    takeLines(error, (lines) => {
+      text += lines;
+      seen.resolve();
+    }),
+  ]);
+  const [out, err] = [toOutput.getWriter(), toError.getWriter()];
+  await out.write(bytes("running\nok | 2 pas"));
+  await err.write(bytes("a warning\n"));
+  await seen.promise;
+  await out.write(bytes("sed | 0 failed (1s)\nthe last has no end"));
+  await Promise.all([out.close(), err.close(), done]);
+  assert.equal(countsOf(text)?.passed.tests, 2, text);
+  assert.match(text, /^a warning$/m);
+  assert.match(text, /^the last has no end$/m);
 });

@@ -62,6 +62,25 @@ export function testGroups(files: Iterable<string>): TestGroup[] {
     .sort((a, b) => rank.get(a.name)! - rank.get(b.name)!);
 }
 
+/**
+ * Passes on whole lines, and what has come of the next one: what two streams of a process say stays apart
+ * in one text.
+ */
+export async function takeLines(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  take: (lines: string, begun: string) => void,
+): Promise<void> {
+  let rest = "";
+  for await (const text of stream.pipeThrough(new TextDecoderStream())) {
+    rest += text;
+    const end = rest.lastIndexOf("\n") + 1;
+    const lines = rest.slice(0, end);
+    rest = rest.slice(end);
+    take(lines, rest);
+  }
+  if (rest !== "") take(`${rest}\n`, "");
+}
+
 /** What the last line of `deno test` counts: `ok | 12 passed (3 steps) | 0 failed | 1 ignored (2s)`. */
 export function countsOf(output: string): Counts | undefined {
   // deno-lint-ignore no-control-regex
