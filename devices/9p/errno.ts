@@ -18,10 +18,16 @@ export const EINVAL = 22;
 export const ENFILE = 23;
 /** Too many open files. */
 export const EMFILE = 24;
+/** There is no room for it. */
+export const ENOSPC = 28;
 /** Nothing can be changed. */
 export const EROFS = 30;
+/** A value or name of another size than can be. */
+export const ERANGE = 34;
 /** A name that is too long. */
 export const ENAMETOOLONG = 36;
+/** There is no such attribute. */
+export const ENODATA = 61;
 /** Not a message that is understood. */
 export const EPROTO = 71;
 /** The reply does not fit. */

@@ -13,6 +13,18 @@ export interface Fid {
   file: OpenFile | undefined;
   /** Whether it is open for writing. */
   writable: boolean;
+  /** While it stands for an extended attribute of the file. */
+  attribute: AttributeFid | undefined;
+}
+
+/** An extended attribute, or the names of all, that is read or written by a fid of its own. */
+export interface AttributeFid {
+  /** What is read, or room for all that is to be written. */
+  readonly bytes: Uint8Array;
+  /** How many have been written. */
+  written: number;
+  /** What it is to be stored as when the fid is given up; undefined: it is read. */
+  readonly store: { readonly name: string; readonly flags: number } | undefined;
 }
 
 /** How much a client may have at a time. */
@@ -59,7 +71,13 @@ export class FidTable {
   add(number: number, place: Place): void {
     this.checkFree(number);
     place.use();
-    this.#fids.set(number, { number, place, file: undefined, writable: false });
+    this.#fids.set(number, {
+      number,
+      place,
+      file: undefined,
+      writable: false,
+      attribute: undefined,
+    });
   }
 
   /** Lets a fid stand for another place. */
@@ -71,11 +89,22 @@ export class FidTable {
 
   /** Keeps what `open` opens as the open file of `fid`. @throws FileError EMFILE, EBADF */
   open(fid: Fid, writable: boolean, open: () => OpenFile): void {
-    if (fid.file !== undefined) throw new FileError(EBADF);
-    if (this.#openFiles >= this.#limits.openFiles) throw new FileError(EMFILE);
+    this.#checkOpening(fid);
     fid.file = open();
     fid.writable = writable;
     this.#openFiles++;
+  }
+
+  /** Lets a fid stand for an attribute of its file; it counts as open. @throws FileError EMFILE, EBADF */
+  openAttribute(fid: Fid, attribute: AttributeFid): void {
+    this.#checkOpening(fid);
+    fid.attribute = attribute;
+    this.#openFiles++;
+  }
+
+  #checkOpening(fid: Fid): void {
+    if (fid.file !== undefined || fid.attribute !== undefined) throw new FileError(EBADF);
+    if (this.#openFiles >= this.#limits.openFiles) throw new FileError(EMFILE);
   }
 
   /** All of them. */
@@ -103,10 +132,8 @@ export class FidTable {
   }
 
   #close(fid: Fid): void {
-    if (fid.file !== undefined) {
-      fid.file.close();
-      this.#openFiles--;
-    }
+    fid.file?.close();
+    if (fid.file !== undefined || fid.attribute !== undefined) this.#openFiles--;
     fid.place.release();
   }
 }

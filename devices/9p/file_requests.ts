@@ -11,6 +11,7 @@ import type { Fid } from "./fid.ts";
 import { type MessageReader, MessageType, QID_BYTES } from "./message.ts";
 import { qidPath, QTDIR, QTSYMLINK } from "./qid.ts";
 import { type Handler, nameIn, offsetIn } from "./session.ts";
+import { type Content, contentOfAttribute } from "./xattr_requests.ts";
 
 /** Flags of Tlopen and Tlcreate ("9P2000.L Protocol", lopen): Linux's, by their octal numbers. */
 const ACCESS = 0o3;
@@ -51,6 +52,9 @@ function fileOf(fid: Fid): OpenFile {
   return fid.file;
 }
 
+const contentOf = (fid: Fid): Content =>
+  fid.attribute === undefined ? fileOf(fid) : contentOfAttribute(fid.attribute);
+
 /** fid[4] flags[4] → qid[13] iounit[4]: 0, as much as a message holds. */
 const lopen: Handler = (session, request, reply) => {
   const { tree, fids } = session;
@@ -79,17 +83,17 @@ const lcreate: Handler = (session, request, reply) => {
 
 /** fid[4] offset[8] count[4] → count[4] data[count] */
 const read: Handler = ({ fids }, request, reply) => {
-  const file = fileOf(fids.get(request.u32()));
+  const content = contentOf(fids.get(request.u32()));
   const offset = offsetIn(request);
   const into = reply.data(Math.min(request.u32(), Math.max(0, reply.room - 4)));
-  reply.counted(file.read(into, offset));
+  reply.counted(content.read(into, offset));
 };
 
 /** fid[4] offset[8] count[4] data[count] → count[4] */
 const write: Handler = ({ fids }, request, reply) => {
-  const file = fileOf(fids.get(request.u32()));
+  const content = contentOf(fids.get(request.u32()));
   const offset = offsetIn(request);
-  reply.u32(file.write(request.bytes(request.u32()), offset));
+  reply.u32(content.write(request.bytes(request.u32()), offset));
 };
 
 /** fid[4] offset[8] count[4] → count[4] count*(qid[13] offset[8] type[1] name[s]) */

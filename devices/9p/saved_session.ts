@@ -1,7 +1,7 @@
 /** A session as plain data, for another thread of the process that goes on with it. */
 
 import type { FileIdentity, FileTree, OpenFileHandle } from "../../hv/core/file_tree.ts";
-import type { FidLimits } from "./fid.ts";
+import type { AttributeFid, FidLimits } from "./fid.ts";
 import { Place } from "./place.ts";
 import { Session } from "./session.ts";
 
@@ -27,6 +27,7 @@ interface SavedFid {
   readonly place: number;
   readonly file: OpenFileHandle | undefined;
   readonly writable: boolean;
+  readonly attribute: AttributeFid | undefined;
 }
 
 const ROOT = -1;
@@ -47,11 +48,12 @@ export function saveSession({ fids, root }: Session, msize: number): SavedSessio
     indices.set(place, places.length);
     return places.push(saved) - 1;
   };
-  const saved = [...fids].map(({ number, place, file, writable }) => ({
+  const saved = [...fids].map(({ number, place, file, writable, attribute }) => ({
     number,
     place: indexOf(place),
     file: file?.release(),
     writable,
+    attribute,
   }));
   return { msize, places, fids: saved };
 }
@@ -64,8 +66,9 @@ export function restoreSession(saved: SavedSession, tree: FileTree, limits: FidL
   for (const { above, name, identity } of saved.places) {
     places.push(above === undefined ? Place.gone(identity) : at(above).child(name, identity));
   }
-  for (const { number, place, file, writable } of saved.fids) {
+  for (const { number, place, file, writable, attribute } of saved.fids) {
     session.fids.add(number, at(place));
+    if (attribute !== undefined) session.fids.openAttribute(session.fids.get(number), attribute);
     if (file === undefined) continue;
     session.fids.open(session.fids.get(number), writable, () => tree.adopt(file));
   }

@@ -5,9 +5,8 @@
  * nothing to cancel. Every field of a request is the guest's: messages are read and written within
  * their bounds, names are single names, and fids, open files and replies are bounded.
  *
- * References: see message.ts. Left out: authentication (Tauth), extended attributes (Txattrwalk,
- * Txattrcreate: EOPNOTSUPP, which clients take for a file system without them), other versions of the
- * protocol (answered with "unknown").
+ * References: see message.ts. Left out: authentication (Tauth), other versions of the protocol (answered with
+ * "unknown").
  */
 
 import { FileError, type FileTree } from "../../hv/core/file_tree.ts";
@@ -19,6 +18,7 @@ import { HEADER_BYTES, MAX_MSIZE, MessageReader, MessageType, MessageWriter } fr
 import { NAME_REQUESTS } from "./name_requests.ts";
 import { restoreSession, type SavedSession, saveSession } from "./saved_session.ts";
 import { type Handler, Session } from "./session.ts";
+import { storeAttribute, XATTR_REQUESTS } from "./xattr_requests.ts";
 
 const VERSION = "9P2000.L";
 /** The smallest that is agreed on: a name, a link's target and every fixed reply fit. */
@@ -40,8 +40,15 @@ const attach: Handler = (session, request, reply) => {
   reply.qid(session.qid(attributes));
 };
 
-/** fid[4] */
-const clunk: Handler = ({ fids }, request) => fids.remove(request.u32());
+/** fid[4]: given up, whatever storing its attribute says. */
+const clunk: Handler = (session, request) => {
+  const fid = session.fids.get(request.u32());
+  try {
+    storeAttribute(session, fid);
+  } finally {
+    session.fids.remove(fid.number);
+  }
+};
 
 /** oldtag[2]: it has been answered. */
 const flush: Handler = (_, request) => void request.u16();
@@ -53,6 +60,7 @@ const REQUESTS: Readonly<Record<number, Handler>> = {
   ...NAME_REQUESTS,
   ...FILE_REQUESTS,
   ...ATTRIBUTE_REQUESTS,
+  ...XATTR_REQUESTS,
 };
 
 /** See above. */

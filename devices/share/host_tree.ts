@@ -12,6 +12,8 @@
  * never reach the host, and a file that the guest opens for writing loses them; device nodes cannot be made, and only regular files and directories are
  * opened, so that neither a FIFO nor a device of the host is touched or waited for. Symbolic links are
  * made as the guest wishes: they mean nothing here, but programs of the host should not follow them.
+ * Extended attributes are those of users alone (user.NAME), and mean to the host what its programs make
+ * of them.
  */
 
 import {
@@ -46,6 +48,14 @@ import {
   renameAt,
 } from "../../hv/sys/at.ts";
 import { closeDescriptor, Errno } from "../../hv/sys/mod.ts";
+import {
+  getAttribute,
+  listAttributes,
+  removeAttribute,
+  setAttribute,
+  XATTR_CREATE,
+  XATTR_REPLACE,
+} from "../../hv/sys/xattr.ts";
 import type { ShareHandle } from "./open_share.ts";
 import { checked, hostFlags, statOf, statOfName, timesOf } from "./host_calls.ts";
 import { HostFile } from "./host_file.ts";
@@ -59,6 +69,8 @@ import {
 
 /** The longest target of a symbolic link (PATH_MAX). */
 const MAX_TARGET_BYTES = 4096;
+/** The largest value of an attribute, and list of names (XATTR_SIZE_MAX, XATTR_LIST_MAX). */
+const MAX_ATTRIBUTE_BYTES = 65536;
 
 /** See above. */
 export class HostTree implements FileTree {
@@ -66,6 +78,7 @@ export class HostTree implements FileTree {
   readonly #root: number;
   readonly #behind = new FilesBehind();
   readonly #target = new Uint8Array(MAX_TARGET_BYTES);
+  readonly #attribute = new Uint8Array(MAX_ATTRIBUTE_BYTES);
 
   /** Attaches to a directory; its descriptor stays whoever's opened it. */
   constructor({ fd, readOnly }: ShareHandle) {
@@ -199,6 +212,41 @@ export class HostTree implements FileTree {
     };
   }
 
+  userAttribute(place: FilePlace, name: string): Uint8Array | undefined {
+    return this.#withAttributes(place, (fd) => {
+      const length = getAttribute(fd, byteString(name), this.#attribute);
+      if (length === -Errno.ENODATA) return undefined;
+      return this.#attribute.slice(0, checked(length));
+    }, undefined);
+  }
+
+  userAttributeNames(place: FilePlace): string {
+    return this.#withAttributes(place, (fd) => {
+      const length = checked(listAttributes(fd, this.#attribute));
+      return this.#attribute.subarray(0, length).reduce((s, b) => s + String.fromCharCode(b), "");
+    }, "");
+  }
+
+  setUserAttribute(
+    place: FilePlace,
+    name: string,
+    value: Uint8Array,
+    unless?: "there" | "missing",
+  ): void {
+    this.#writable();
+    const flags = unless === "there" ? XATTR_CREATE : unless === "missing" ? XATTR_REPLACE : 0;
+    this.#withAttributes(place, (fd) => {
+      checked(setAttribute(fd, byteString(name), { value, flags }));
+    });
+  }
+
+  removeUserAttribute(place: FilePlace, name: string): void {
+    this.#writable();
+    this.#withAttributes(place, (fd) => {
+      checked(removeAttribute(fd, byteString(name)));
+    });
+  }
+
   adopt({ descriptor, locked }: OpenFileHandle): OpenFile {
     return new HostFile(descriptor, locked);
   }
@@ -209,6 +257,19 @@ export class HostTree implements FileTree {
 
   #writable(): void {
     if (this.readOnly) throw new FileError(Errno.EROFS);
+  }
+
+  /**
+   * As `#at`, for what can have attributes of users. What else there is in the directory, a symbolic link
+   * above all, is not touched, and has `none`; without that, EPERM as on the host.
+   */
+  #withAttributes<T>(place: FilePlace, body: (fd: number) => T, ...none: [] | [T]): T {
+    return this.#at(place, (fd, { mode }) => {
+      const kind = mode & S_IFMT;
+      if (kind === S_IFREG || kind === S_IFDIR) return body(fd);
+      if (none.length === 0) throw new FileError(Errno.EPERM);
+      return none[0] as T;
+    });
   }
 
   /** Runs `body` with a descriptor that stands for the file at `place`. */

@@ -197,6 +197,21 @@ export interface FileTree {
   /** Removes a name: of an empty directory, or of anything else. */
   remove(directory: FilePlace, name: string, isDirectory: boolean): void;
   fileSystem(place: FilePlace): FileSystemState;
+  /**
+   * The value of an extended attribute of a user's (`user.NAME`); undefined: there is none. Of regular
+   * files and directories, as all of these.
+   */
+  userAttribute(place: FilePlace, name: string): Uint8Array | undefined;
+  /** Names of extended attributes, of whatever kind, a zero behind each. */
+  userAttributeNames(place: FilePlace): string;
+  /** @param unless Fail if it is there (EEXIST), or missing (ENODATA). */
+  setUserAttribute(
+    place: FilePlace,
+    name: string,
+    value: Uint8Array,
+    unless?: "there" | "missing",
+  ): void;
+  removeUserAttribute(place: FilePlace, name: string): void;
   /** Takes over what another thread's `release` has given up. */
   adopt(handle: OpenFileHandle): OpenFile;
 }

@@ -19,6 +19,8 @@ async function inDirectory(
   }
 }
 
+const XATTR_PROGRAM = new URL("xattr_program.c", import.meta.url).pathname;
+
 /** A command that mounts a share. */
 const mount = (tag: string, at: string, options = "version=9p2000.L") =>
   `mount -t 9p -o trans=virtio,${options} ${tag} ${at}`;
@@ -155,6 +157,33 @@ async function severalShares(
   assert.equal(await Deno.readTextFile(`${other}/name`), "two\n");
 }
 
+/** On the share that is mounted; a program for it is compiled into it, where the host has a compiler and such attributes. */
+async function attributes(guest: LinuxGuest, directory: string): Promise<void> {
+  const path = `${directory}/has-attributes`;
+  await Deno.writeTextFile(path, "");
+  const args = ["-static", "-o", `${directory}/xattr`, XATTR_PROGRAM];
+  const gcc = await new Deno.Command("gcc", { args }).output().catch(() => undefined);
+  if (gcc?.success !== true) return console.log("skipped: gcc does not run");
+  const onHost = (...args: string[]) =>
+    new Deno.Command(`${directory}/xattr`, { args }).outputSync();
+  if (!onHost("set", path, "user.host", "from the host").success) {
+    return console.log(`skipped: the file system of ${directory} has no extended attributes`);
+  }
+  const file = "/mnt/has-attributes";
+  assert.equal(await guest.run(`/mnt/xattr get ${file} user.host`), "from the host");
+  await guest.run(`/mnt/xattr set ${file} user.guest 'from the guest'`);
+  const { stdout } = onHost("get", path, "user.guest");
+  assert.equal(new TextDecoder().decode(stdout), "from the guest");
+  const names = (await guest.run(`/mnt/xattr list ${file}`)).trim().split(" ").sort();
+  assert.deepEqual(names, ["user.guest", "user.host"]);
+  await guest.run(`/mnt/xattr remove ${file} user.host`);
+  assert.ok(!onHost("get", path, "user.host").success);
+  assert.match(
+    await guest.run(`/mnt/xattr set ${file} trusted.x y 2>&1 || true`),
+    /Operation not supported/,
+  );
+}
+
 guestTest("a stock Linux kernel on shared directories", [
   {
     name: "reads and writes them with its own client",
@@ -180,6 +209,7 @@ guestTest("a stock Linux kernel on shared directories", [
             largeFiles(guest, one),
           "several shares are told apart by their tags, and a read-only one refuses all changes":
             () => severalShares(guest, one, two),
+          "extended attributes of users go both ways": () => attributes(guest, one),
           "a directory that is attached is mounted, used and let go": async () => {
             const machine = guest.machine;
             const share = { path: two, tag: "hot" };

@@ -44,6 +44,9 @@ export const E = {
   NOTEMPTY: 39,
   LOOP: 40,
   PROTO: 71,
+  NOSPC: 28,
+  NODATA: 61,
+  RANGE: 34,
   OPNOTSUPP: 95,
   STALE: 116,
 } as const;
@@ -165,6 +168,15 @@ export class Client {
       entries.push({ ...qid, next: reply.u64(), kind: reply.u8(), name: reply.string() });
     }
     return entries;
+  }
+
+  /** Lets `newFid` stand for an attribute, or without a name for all names; its size. */
+  xattrwalk(fid: number, newFid: number, name = ""): number {
+    return Number(this.ask(MessageType.xattrwalk, u32(fid), u32(newFid), str(name)).u64());
+  }
+
+  xattrcreate(fid: number, name: string, size: number, flags = 0): void {
+    this.ask(MessageType.xattrcreate, u32(fid), str(name), u64(size), u32(flags));
   }
 
   getattr(fid: number): TestAttributes {

@@ -18,6 +18,14 @@ import {
 
 const NAMES = ["a", "b", "c", "link", "up"];
 const BAD_NAMES = ["..", ".", "", "a/b", "/etc", "x\0y", "y".repeat(300)];
+const XATTRS = ["user.a", "user.b", ""];
+const BAD_XATTRS = [
+  "user.",
+  "security.capability",
+  "trusted.x",
+  `user.${"y".repeat(300)}`,
+  "user.a\0",
+];
 const TYPES = Object.values(MessageType);
 
 /** How the fields of each request follow each other. */
@@ -46,6 +54,8 @@ const SHAPES: Partial<Record<number, string>> = {
   [MessageType.write]: "f8d",
   [MessageType.clunk]: "f",
   [MessageType.remove]: "f",
+  [MessageType.xattrwalk]: "ffx",
+  [MessageType.xattrcreate]: "fxs4",
 };
 
 const MODES = [0o644, 0o755, 0o6777, 0o010600, 0o100600, 0o140600, 0o020600, 0o060600];
@@ -59,6 +69,10 @@ function field(random: Random, kind: string): Field {
       return u32(random.chance(95) ? random.below(12) : any);
     case "n":
       return str(nameOf(random));
+    case "x":
+      return str(random.chance(80) ? random.pick(XATTRS) : random.pick(BAD_XATTRS));
+    case "s":
+      return u64(random.chance(80) ? random.below(300) : BigInt(any) << 16n);
     case "w": {
       const count = random.chance(95) ? random.below(4) : random.below(40);
       const names = Array.from({ length: count }, () => str(nameOf(random)));
