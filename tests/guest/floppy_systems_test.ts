@@ -7,7 +7,7 @@ import { guestTest, onBoth, onSoft, PATIENCE_MS, sharedImage } from "../support/
 const FREEDOS = sharedImage("freedos-1.44.img");
 const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
 const ELKS = sharedImage("elks-0.7.0.img");
-const timeoutMs = PATIENCE_MS;
+const timeoutMs = 3 * PATIENCE_MS;
 
 guestTest("systems on floppy disks run to their prompts and answer", [
   ...onBoth({

@@ -6,7 +6,7 @@ import { debianKernel } from "../support/guest_cache.ts";
 import { fetched, guestTest, PATIENCE_MS, slowKvm } from "../support/guests.ts";
 
 const KERNEL = debianKernel() ?? fetched("linux-cloud-amd64/boot/vmlinuz");
-const timeoutMs = PATIENCE_MS;
+const timeoutMs = 3 * PATIENCE_MS;
 const append = "console=ttyS0 earlyprintk=ttyS0";
 
 /** A boot sector: XOR AL, AL; OUT E9h, AL; POPCNT AX, AX at 7C04h, which KVM's emulator lacks… */

@@ -3,7 +3,7 @@
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
 import { type GuestCase, guestTest, onBoth, PATIENCE_MS } from "../support/guests.ts";
 
-const timeoutMs = PATIENCE_MS;
+const timeoutMs = 3 * PATIENCE_MS;
 
 function tests(how: string, options: MachineOptions, file: string, kvmCpus = 1): GuestCase[] {
   return onBoth({

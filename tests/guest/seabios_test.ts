@@ -8,7 +8,7 @@ const BIOS_256K = "/usr/share/seabios/bios-256k.bin";
 const BIOS_128K = "/usr/share/seabios/bios.bin";
 /** The display's ROM, which the board finds beside the firmware. */
 const VGA = "/usr/share/seabios/vgabios-isavga.bin";
-const timeoutMs = PATIENCE_MS;
+const timeoutMs = 3 * PATIENCE_MS;
 
 const DISK_BYTES = 4 << 20;
 /** A boot sector that says OK by INT 10h and halts. */

@@ -6,7 +6,7 @@ import { guestTest, PATIENCE_MS, sharedImage, slowKvm } from "../support/guests.
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const ELKS = sharedImage("elks-0.7.0.img");
-const timeoutMs = PATIENCE_MS;
+const timeoutMs = 3 * PATIENCE_MS;
 /** Started on KVM, and back there in the end. */
 const ROUND_TRIP = ["soft", "kvm", "soft", "kvm"] as const;
 /** What the guest's clock rounds off, s. */

@@ -11,7 +11,7 @@ const FREEDOS = sharedImage("freedos-1.44.img");
 const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
 const IPXE_ISO = "/usr/lib/ipxe/ipxe.iso";
 const IPXE = "/boot/ipxe.lkrn";
-const timeoutMs = PATIENCE_MS;
+const timeoutMs = 3 * PATIENCE_MS;
 
 const CONFIGURATION = `PROMPT 1
 SAY hv greets ISOLINUX
