@@ -11,7 +11,7 @@
 import { OP, OP_BYTES } from "./codegen/operation.ts";
 import { Decoding, Instruction, MAX_INSTRUCTION_BYTES } from "./decoder/decoder.ts";
 import { lower, lowerSpecial, type Place } from "./decoder/lowering.ts";
-import { BLOCK_HEADER_BYTES, HANDLERS } from "./interpreter.ts";
+import { BLOCK_COUNT, BLOCK_FIRST_HANDLER, BLOCK_HEADER_BYTES, HANDLERS } from "./interpreter.ts";
 import { JumpCache } from "./jump_cache.ts";
 import type { PhysicalMap } from "./physical_map.ts";
 import {
@@ -28,6 +28,7 @@ import {
 const PAGE = 4096;
 const MAX_OPERATIONS = 64;
 const MAX_BLOCK_BYTES = BLOCK_HEADER_BYTES + (MAX_OPERATIONS + 1) * OP_BYTES;
+const COUNT = HANDLERS.get("count")!;
 const HEADER = { page: 0, where: 4, nextHash: 8, nextPage: 12, bytes: 16, operations: 20 } as const;
 /** Bits of code by the code size of the mode key. */
 export const CODE_BITS = [16, 32, 64] as const;
@@ -51,6 +52,10 @@ export class Blocks {
   readonly #place: Place;
   /** Called before the first block of a page is made. */
   readonly #onFirstCode: (page: number) => void;
+  /** Executions after which a block counts as hot; 0: never. */
+  hotAfter = 0;
+  /** Called before a block is forgotten, or all are. */
+  onForgotten: (block?: number) => void = () => {};
   readonly jumps: JumpCache;
   readonly #index: number;
   readonly #cpus: number;
@@ -87,6 +92,7 @@ export class Blocks {
 
   /** Forgets all blocks. */
   flush(): void {
+    this.onForgotten();
     this.flushJumps();
     this.#words.fill(0, BLOCK_HEADS_BASE >> 2, (BLOCK_HEADS_BASE >> 2) + BLOCK_HEADS);
     this.#words.fill(0, PAGE_HEADS_BASE >> 2, (PAGE_HEADS_BASE >> 2) + PAGE_HEADS);
@@ -143,6 +149,7 @@ export class Blocks {
       const mine = this.#word(block, HEADER.page) === page;
       if (mine && start < first + bytes && start + this.lengthOf(block) > first) {
         this.#words[before] = next;
+        this.onForgotten(block);
         this.#retire(block);
         retired.push(block);
       } else {
@@ -165,6 +172,7 @@ export class Blocks {
     while (this.#words[before] !== block) before = this.#words[before] + HEADER.nextHash >> 2;
     this.#words[before] = this.#word(block, HEADER.nextHash);
     const stale = HANDLERS.get("stale")!;
+    this.#words[block + BLOCK_FIRST_HANDLER >> 2] = stale;
     const operations = this.#word(block, HEADER.operations);
     for (let i = 0; i < operations; i++) {
       this.#words[block + BLOCK_HEADER_BYTES + i * OP_BYTES + OP.handler >> 2] = stale;
@@ -220,6 +228,12 @@ export class Blocks {
     words[at + (HEADER.nextPage >> 2)] = words[pageHead];
     words[at + (HEADER.bytes >> 2)] = bytes;
     words[at + (HEADER.operations >> 2)] = operations;
+    const first = block + BLOCK_HEADER_BYTES + OP.handler >> 2;
+    words[block + BLOCK_FIRST_HANDLER >> 2] = words[first];
+    if (this.hotAfter > 0) {
+      words[block + BLOCK_COUNT >> 2] = this.hotAfter;
+      words[first] = COUNT;
+    }
     words[head] = block;
     words[pageHead] = block;
   }

@@ -24,11 +24,13 @@ import { EFER_LMA, Paging, Privilege } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMap } from "./physical_map.ts";
 import { SharedCode } from "./shared_code.ts";
 import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state.ts";
+import { Translator } from "./translator/translator.ts";
 import type { SegmentCache } from "./state.ts";
 import { HOST_TIME, type TimeSource } from "./time_stamp.ts";
 import { World } from "./world.ts";
 import { X87 } from "./x87_state.ts";
 
+const WASM_PAGE = 65536;
 const FOUR_GIB = 0x1_0000_0000n;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 /** In `modeKey`. */
@@ -190,16 +192,29 @@ export class Cpu {
       guest,
       breakpoints: this.breakpoints,
     });
-    const instance = new WebAssembly.Instance(context.interpreter, {
-      host: {
-        ...this.float80 as unknown as WebAssembly.Exports,
-        state: memory0,
-        guest: memory,
-        slow: (info: number) => this.memory.slow(info),
-        find: () => this.#find(),
-        service: (call: number) => this.#service(services, call),
-      },
-    });
+    const host: Record<string, WebAssembly.ExportValue> = {
+      ...this.float80 as unknown as WebAssembly.Exports,
+      state: memory0,
+      guest: memory,
+      slow: (info: number) => this.memory.slow(info),
+      find: () => this.#find(),
+      service: (call: number) => this.#service(services, call),
+      hot: (block: number) => translator().hot(block),
+    };
+    const instance = new WebAssembly.Instance(context.interpreter, { host });
+    const bytes = memory.buffer.byteLength;
+    let made: Translator | undefined;
+    const translator = () =>
+      made ??= new Translator({
+        words: this.words,
+        host: { ...host, ...instance.exports },
+        table: instance.exports.table as WebAssembly.Table,
+        guestPages: bytes / WASM_PAGE,
+        wide: bytes > Number(FOUR_GIB),
+        hotAfter: this.blocks.hotAfter,
+      });
+    this.blocks.hotAfter = Number(Deno.env.get("HV_HOT") ?? 200);
+    this.blocks.onForgotten = (block) => made?.forget(block);
     this.enter = instance.exports.enter as () => Status;
     this.start = instance.exports.start as (block: number) => Status;
   }

@@ -10,7 +10,7 @@
 
 import { AddressKind, OP, SLOW_WRITE, Status } from "./codegen/operation.ts";
 import { SSE_IMPORTS } from "./float80_module.ts";
-import { type Environment, Handler } from "./codegen/handler.ts";
+import { type Environment, Handler, type Size } from "./codegen/handler.ts";
 import { ARITHMETIC_INSTRUCTIONS } from "./instructions/arithmetic.ts";
 import { BITS } from "./instructions/bits.ts";
 import { CONTROL_FLOW } from "./instructions/control_flow.ts";
@@ -82,17 +82,48 @@ const LOCKED: readonly Definition[] = DEFINITIONS.filter(({ name }) => LOCKABLE.
 const ALL_DEFINITIONS: readonly Definition[] = [...DEFINITIONS, ...LOCKED];
 
 /** Handlers that no instruction names. */
-export const SPECIAL_HANDLERS = ["undefined", "missing", "stop", "stale"] as const;
+export const SPECIAL_HANDLERS = ["undefined", "missing", "stop", "stale", "count"] as const;
+
+/** A definition in one size and form. */
+export interface HandlerVariant {
+  readonly definition: Definition;
+  readonly size: Size;
+  readonly form: string;
+}
+
+/** Every handler that an instruction names, in the order of the table. */
+const VARIANTS: readonly HandlerVariant[] = ALL_DEFINITIONS.flatMap((definition) =>
+  definition.sizes.flatMap((size) => definition.forms.map((form) => ({ definition, size, form })))
+);
 
 /** Place in the table of functions of every handler, by `handlerKey` or special name. */
 export const HANDLERS: ReadonlyMap<string, number> = new Map(
   [
     ...SPECIAL_HANDLERS,
-    ...ALL_DEFINITIONS.flatMap(({ name, sizes, forms }) =>
-      sizes.flatMap((size) => forms.map((form) => handlerKey(name, size, form)))
-    ),
+    ...VARIANTS.map(({ definition, size, form }) => handlerKey(definition.name, size, form)),
   ].map((key, i) => [key, i]),
 );
+
+/** What the handler at a place in the table is; undefined for special ones. */
+export const variantAt = (place: number): HandlerVariant | undefined =>
+  VARIANTS[place - SPECIAL_HANDLERS.length];
+
+/** Places in the table for translated code (translator/), behind those of the handlers. */
+export const REGION_PLACES = 8192;
+export const FIRST_REGION_PLACE: number = HANDLERS.size;
+/** Functions of the interpreter that translated code calls, as they are exported. */
+export const SHARED_FUNCTIONS = {
+  enter: [[], [I32]],
+  segmented: [[I32, I64, I32], [I64]],
+  destined: [[I32, I64, I32], [I64]],
+  stacked: [[I64, I32], [I64]],
+  multiplyHigh: [[I64, I64], [I64]],
+  compareBytes: STRING_COMPARISON,
+  compareWords: STRING_COMPARISON,
+} as const;
+/** Places in a block's header: executions until its code is hot, and the first operation's handler. */
+export const BLOCK_COUNT = 24;
+export const BLOCK_FIRST_HANDLER = 28;
 
 /** The module for machines with `guestPages` (64 KiB) of memory. */
 export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<ArrayBuffer> {
@@ -100,6 +131,7 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
   const slow = module.importFunction("slow", [I32], [I32]);
   const service = module.importFunction("service", [I32], [I32]);
   const find = module.importFunction("find", [], [I32]);
+  const hot = module.importFunction("hot", [I32], []);
   const floats = new Map(SSE_IMPORTS.map(([name, [parameters, results]]) => [
     name,
     module.importFunction(name, parameters, results),
@@ -115,13 +147,13 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
     service,
     floats,
     handlerType,
-    segmented: module.declare([I32, I64, I32], [I64]),
-    destined: module.declare([I32, I64, I32], [I64]),
-    stacked: module.declare([I64, I32], [I64]),
-    multiplyHigh: module.declare([I64, I64], [I64]),
-    compareBytes: module.declare(...STRING_COMPARISON),
-    compareWords: module.declare(...STRING_COMPARISON),
-    enter: module.declare([], [I32]),
+    segmented: module.declare(...SHARED_FUNCTIONS.segmented),
+    destined: module.declare(...SHARED_FUNCTIONS.destined),
+    stacked: module.declare(...SHARED_FUNCTIONS.stacked),
+    multiplyHigh: module.declare(...SHARED_FUNCTIONS.multiplyHigh),
+    compareBytes: module.declare(...SHARED_FUNCTIONS.compareBytes),
+    compareWords: module.declare(...SHARED_FUNCTIONS.compareWords),
+    enter: module.declare(...SHARED_FUNCTIONS.enter),
   };
   module.define(bounds, boundsFunction(state));
   module.define(env.segmented, segmentedFunction(state, bounds));
@@ -131,28 +163,27 @@ export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<
   module.define(env.compareBytes, stringComparison(8));
   module.define(env.compareWords, stringComparison(16));
   module.define(env.enter, enterFunction(env, find));
-  module.export("enter", env.enter);
+  for (const name of Object.keys(SHARED_FUNCTIONS) as (keyof typeof SHARED_FUNCTIONS)[]) {
+    module.export(name, env[name]);
+  }
+  module.exportTable("table", REGION_PLACES);
   const start = module.declare([I32], [I32]);
   module.define(start, startFunction(env));
   module.export("start", start);
 
   for (const name of SPECIAL_HANDLERS) {
-    addHandler(module, special(new Handler(env, 64, ""), name));
+    addHandler(module, special(new Handler(env, 64, ""), name, hot));
   }
-  for (const { name, sizes, forms, body, leaves } of ALL_DEFINITIONS) {
-    for (const size of sizes) {
-      for (const form of forms) {
-        const handler = new Handler(env, size, form, isLockedName(name));
-        try {
-          body(handler);
-        } catch (error) {
-          throw new Error(`Cannot generate ${handlerKey(name, size, form)}`, { cause: error });
-        }
-        if (leaves) handler.code.unreachable();
-        else handler.next();
-        addHandler(module, handler);
-      }
+  for (const { definition: { name, body, leaves }, size, form } of VARIANTS) {
+    const handler = new Handler(env, size, form, isLockedName(name));
+    try {
+      body(handler);
+    } catch (error) {
+      throw new Error(`Cannot generate ${handlerKey(name, size, form)}`, { cause: error });
     }
+    if (leaves) handler.code.unreachable();
+    else handler.next();
+    addHandler(module, handler);
   }
   return module.build();
 }
@@ -163,7 +194,7 @@ function addHandler(module: ModuleBuilder, handler: Handler): void {
   module.addToTable(index);
 }
 
-function special(h: Handler, name: typeof SPECIAL_HANDLERS[number]): Handler {
+function special(h: Handler, name: typeof SPECIAL_HANDLERS[number], hot: number): Handler {
   const here = () => v.add(h.field(I64, 64, AT.blockRip), h.opField(I64, 16, OP.start));
   switch (name) {
     case "undefined":
@@ -180,8 +211,28 @@ function special(h: Handler, name: typeof SPECIAL_HANDLERS[number]): Handler {
       // A block that was overwritten: what is there now is looked up.
       h.jump(here());
       break;
+    case "count":
+      countExecution(h, hot);
+      break;
   }
   return h;
+}
+
+/** The first operation of a block that may become hot: counts down, then does what it is to do. */
+function countExecution(h: Handler, hot: number): void {
+  const { state } = h.env;
+  const block = h.let(v.sub(h.op, v.i32(BLOCK_HEADER_BYTES)));
+  const left = h.let(v.sub(at(state, I32, 32, block, BLOCK_COUNT), v.i32(1)));
+  h.code.store(state, 32, block, left, BLOCK_COUNT);
+  h.code.if(v.eqz(left), () => {
+    h.code.callAndDrop(hot, 0, block);
+    h.goTo(h.op);
+  });
+  h.code.tailCallIndirect(
+    h.env.handlerType,
+    at(state, I32, 32, block, BLOCK_FIRST_HANDLER),
+    h.op,
+  );
 }
 
 const at = (state: MemoryRef, type: v.Type, bits: number, address: Value, offset = 0): Value =>

@@ -52,14 +52,14 @@ export const FAULTED = -1;
 
 /** See above. */
 export class OperandHandler {
-  readonly code: Code = new Code([I32]);
+  readonly code: Code;
   readonly env: Environment;
   /** Size of the operation, bits. */
   readonly size: Size;
   /** One letter an operand: r register, m memory, i immediate. */
   readonly form: string;
   /** Address of the operation's record. */
-  readonly op: Local;
+  readonly op: Value;
   /** With LOCK: what is read to be written is exchanged for the result in one step, or all is done anew. */
   readonly locked: boolean;
   #linear: Value | undefined;
@@ -67,12 +67,20 @@ export class OperandHandler {
   /** With LOCK: what has been read. */
   #expected: Value | undefined;
 
-  constructor(env: Environment, size: Size, form: string, locked = false) {
+  /** @param place Where the code goes and what operation it is for; default: a function of its own. */
+  constructor(
+    env: Environment,
+    size: Size,
+    form: string,
+    locked = false,
+    place?: { readonly code: Code; readonly op: Value },
+  ) {
     this.env = env;
     this.size = size;
     this.form = form;
     this.locked = locked;
-    this.op = this.code.parameter(0);
+    this.code = place?.code ?? new Code([I32]);
+    this.op = place?.op ?? this.code.parameter(0);
   }
 
   // --- values ---
@@ -188,7 +196,7 @@ export class OperandHandler {
 
   /** Base + index * scale + displacement, 64 bits. */
   effectiveAddress(): Value {
-    const register = (at: number) => load(this.env.state, I64, 64, this.opField(I32, 16, at));
+    const register = (at: number) => this.readAt(this.opField(I32, 16, at), 64);
     const scaled = v.shl(register(OP.index), this.opField(I64, 8, OP.scale));
     return v.add(v.add(register(OP.base), scaled), this.opField(I64, 32, OP.displacement, true));
   }
@@ -282,31 +290,46 @@ export class OperandHandler {
       this.setField(64, AT.slowAddress, linear);
       this.setField(64, AT.slowValue, v.extendU(value));
       this.setField(64, AT.slowExpected, v.extendU(expected));
-      this.setField(32, AT.op, this.op);
+      this.enterSlow();
       const status = this.#status ??= this.code.local(I32);
       this.code.set(status, v.call(this.env.slow, I32, v.i32(bytes | SLOW_WRITE | SLOW_LOCKED)));
       this.code.if(v.eq(status, v.i32(Status.again)), () => this.goTo(this.op));
-      this.code.if(status, () => this.code.return(status));
+      this.code.if(status, () => this.leaveWith(status));
+      this.afterWrite();
     });
   }
 
   protected slow(info: number): void {
-    this.setField(32, AT.op, this.op);
+    this.enterSlow();
     this.leaveUnlessOk(v.call(this.env.slow, I32, v.i32(info)));
+    if ((info & SLOW_WRITE) !== 0) this.afterWrite();
   }
+
+  /** Says which operation it is, before generated code may be left. */
+  protected enterSlow(): void {
+    this.setField(32, AT.op, this.op);
+  }
+
+  /** After a write that the soft TLB has not served. */
+  protected afterWrite(): void {}
 
   protected leaveUnlessOk(status: Value): void {
     const local = this.#status ??= this.code.local(I32);
     this.code.set(local, status);
-    this.code.if(local, () => this.code.return(local));
+    this.code.if(local, () => this.leaveWith(local));
+  }
+
+  /** Leaves generated code at this operation, which is known already. */
+  protected leaveWith(status: Value): void {
+    this.code.return(status);
   }
 
   // --- out of the instruction ---
 
   /** Leaves generated code at this operation. */
   leave(status: number): void {
-    this.setField(32, AT.op, this.op);
-    this.code.return(v.i32(status));
+    this.enterSlow();
+    this.leaveWith(v.i32(status));
   }
 
   /** An exception of this instruction, without an error code or with one of 0. */
@@ -319,8 +342,14 @@ export class OperandHandler {
 
   /** Lets service `number` (services.ts) do the instruction. */
   service(number: number): void {
-    this.setField(32, AT.op, this.op);
+    this.enterSlow();
     this.leaveUnlessOk(v.call(this.env.service, I32, v.i32(number)));
+  }
+
+  /** Lets service `number` find out which exception it is: there is one. */
+  refuse(number: number): void {
+    this.enterSlow();
+    this.leaveWith(v.call(this.env.service, I32, v.i32(number)));
   }
 
   /** The operation whose record is at `op`. */

@@ -4,7 +4,7 @@
  */
 
 import { ByteWriter } from "./byte_writer.ts";
-import { I32, I64, type Type, type Value } from "./value.ts";
+import { I32, I64, integer, type Type, V128, type Value } from "./value.ts";
 
 /** A memory of the module. */
 export interface MemoryRef {
@@ -88,13 +88,43 @@ export function load(
 
 /** See above. */
 export class Code {
-  readonly out: ByteWriter = new ByteWriter(256);
   readonly #parameters: readonly Type[];
   readonly #locals: Type[] = [];
+  /** Variables that may be used again, and those made since the last `reuse`. */
+  readonly #free = new Map<Type, number[]>();
+  #made: Local[] = [];
+  #out: ByteWriter = new ByteWriter(256);
+  #before: ByteWriter | undefined;
   #depth = 0;
 
   constructor(parameters: readonly Type[]) {
     this.#parameters = parameters;
+  }
+
+  /** The code so far. */
+  get out(): ByteWriter {
+    return this.#out;
+  }
+
+  /** Writes what comes before all else, once it is known. */
+  prologue(write: () => void): void {
+    const body = this.#out;
+    this.#out = this.#before = new ByteWriter(256);
+    write();
+    this.#out = body;
+  }
+
+  /** What `body` makes variables for may be used again for others after it. */
+  reuse(body: () => void): void {
+    const outer = this.#made;
+    this.#made = [];
+    body();
+    for (const { type, index } of this.#made) {
+      const list = this.#free.get(type);
+      if (list === undefined) this.#free.set(type, [index]);
+      else list.push(index);
+    }
+    this.#made = outer;
   }
 
   /** The `n`th parameter. */
@@ -104,14 +134,16 @@ export class Code {
 
   /** A new variable, 0 at first. */
   local(type: Type): Local {
-    this.#locals.push(type);
-    return this.#local(this.#parameters.length + this.#locals.length - 1, type);
+    const isUsed = (this.#free.get(type)?.length ?? 0) > 0;
+    const local = this.#allocate(type);
+    if (isUsed && type !== V128) this.set(local, integer(type, 0));
+    return local;
   }
 
   /** A new variable that holds `value`; a constant needs none. */
   let(value: Value): Value {
     if (value.constant !== undefined) return value;
-    const local = this.local(value.type);
+    const local = this.#allocate(value.type);
     this.set(local, value);
     return local;
   }
@@ -134,6 +166,11 @@ export class Code {
   }
 
   if(condition: Value, then: () => void, otherwise?: () => void): void {
+    if (condition.constant !== undefined) {
+      if (condition.constant !== 0n) then();
+      else otherwise?.();
+      return;
+    }
     condition.emit(this.out);
     this.out.byte(0x04);
     this.out.byte(0x40);
@@ -159,6 +196,14 @@ export class Code {
   branch(label: Label): void {
     this.out.byte(0x0c);
     this.out.unsigned(this.#depth - label.depth);
+  }
+
+  /** Branches to the label that `which` (i32) counts; to the last if it is beyond. */
+  branchTable(labels: readonly Label[], which: Value): void {
+    which.emit(this.out);
+    this.out.byte(0x0e);
+    this.out.unsigned(labels.length - 1);
+    for (const label of labels) this.out.unsigned(this.#depth - label.depth);
   }
 
   branchIf(label: Label, condition: Value): void {
@@ -223,9 +268,18 @@ export class Code {
       whole.unsigned(count);
       whole.byte(type);
     }
+    if (this.#before !== undefined) whole.append(this.#before.view());
     whole.append(this.out.view());
     whole.byte(0x0b);
     return whole.view();
+  }
+
+  #allocate(type: Type): Local {
+    const free = this.#free.get(type)?.pop();
+    const index = free ?? this.#parameters.length + this.#locals.push(type) - 1;
+    const local = this.#local(index, type);
+    this.#made.push(local);
+    return local;
   }
 
   #local(index: number, type: Type): Local {

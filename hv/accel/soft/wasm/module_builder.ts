@@ -14,7 +14,10 @@ const Section = {
   element: 9,
   code: 10,
 } as const;
-const Kind = { function: 0, memory: 2 } as const;
+const Kind = { function: 0, table: 1, memory: 2 } as const;
+const FUNCREF = 0x70;
+/** Limits with a maximum. */
+const LIMITED = 0x01;
 
 /** Limits of an imported shared memory, in units of 64 KiB. */
 export interface MemoryLimits {
@@ -40,6 +43,8 @@ export class ModuleBuilder {
   readonly #bodies: (Uint8Array | undefined)[] = [];
   readonly #exports: [name: string, index: number][] = [];
   readonly #table: number[] = [];
+  /** Name under which the table is exported, and its free places. */
+  #exportedTable: { readonly name: string; readonly spare: number } | undefined;
   #importedFunctions = 0;
   #memories = 0;
 
@@ -86,6 +91,19 @@ export class ModuleBuilder {
     return { index: this.#memories++, wide };
   }
 
+  /** Imports table 0, of `size` functions, from the module name `host`. */
+  importTable(name: string, size: number): void {
+    this.#imports.push({
+      name,
+      write: (out) => {
+        out.byte(Kind.table);
+        out.append([FUNCREF, LIMITED]);
+        out.unsigned(size);
+        out.unsigned(size);
+      },
+    });
+  }
+
   /** Reserves a function's index, so that others can call it before it is written. */
   declare(parameters: readonly Type[], results: readonly Type[]): number {
     this.#bodies.push(undefined);
@@ -99,6 +117,11 @@ export class ModuleBuilder {
 
   export(name: string, index: number): void {
     this.#exports.push([name, index]);
+  }
+
+  /** Exports table 0, with `spare` places beyond those that are filled. */
+  exportTable(name: string, spare: number): void {
+    this.#exportedTable = { name, spare };
   }
 
   /** Appends function `index` to table 0; the result is its place there. */
@@ -131,11 +154,18 @@ export class ModuleBuilder {
       for (const type of this.#functionTypes) s.unsigned(type);
     });
     section(Section.table, this.#table.length > 0 ? 1 : 0, (s) => {
-      s.append([0x70, 0x01]);
-      s.unsigned(this.#table.length);
-      s.unsigned(this.#table.length);
+      const size = this.#table.length + (this.#exportedTable?.spare ?? 0);
+      s.append([FUNCREF, LIMITED]);
+      s.unsigned(size);
+      s.unsigned(size);
     });
-    section(Section.export, this.#exports.length, (s) => {
+    const tables = this.#exportedTable === undefined ? 0 : 1;
+    section(Section.export, this.#exports.length + tables, (s) => {
+      if (this.#exportedTable !== undefined) {
+        s.name(this.#exportedTable.name);
+        s.byte(Kind.table);
+        s.unsigned(0);
+      }
       for (const [name, index] of this.#exports) {
         s.name(name);
         s.byte(Kind.function);

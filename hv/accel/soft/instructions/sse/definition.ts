@@ -21,7 +21,7 @@ export function sse(
     sizes: [32],
     body: (h) => {
       h.code.if(h.field(I32, 32, AT.vectorGate), () => {
-        h.service(serviceCall("vectorUnavailable", 32, false));
+        h.refuse(serviceCall("vectorUnavailable", 32, false));
       });
       body(h);
     },
