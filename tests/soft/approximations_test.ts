@@ -1,7 +1,7 @@
 /** RCPPS and RSQRTPS, which are approximate (Intel SDM volume 2). */
 
 import assert from "node:assert/strict";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import { Random } from "../support/random.ts";
 import { UserMachine } from "./user_machine.ts";
 
@@ -14,7 +14,7 @@ const ROUNDS = 500;
 
 /** Four operands to four results. */
 function approximator(code: number[]): (operands: readonly number[]) => number[] {
-  const machine = new UserMachine((memory) => createSoftVm({ memory, cpus: 1 }));
+  const machine = new UserMachine((memory) => softVm({ memory, cpus: 1 }));
   const vectors = new Uint8Array(256);
   const registers = Array.from({ length: 16 }, () => 0n);
   return (operands) => {

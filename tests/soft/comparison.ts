@@ -3,7 +3,7 @@
 import { createVm } from "../../hv/accel/mod.ts";
 import { GENERAL_REGISTERS } from "../../hv/accel/cpu_state.ts";
 import { ARITHMETIC } from "../../hv/accel/soft/flags_word.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import type { Random } from "../support/random.ts";
 import { undefinedFlags } from "./flags_masks.ts";
 import {
@@ -31,7 +31,7 @@ export class Comparison {
       (memory) => createVm({ accelerator: "kvm", memory, cpus: 1 }),
       compatibility,
     );
-    this.#soft = new UserMachine((memory) => createSoftVm({ memory, cpus: 1 }), compatibility);
+    this.#soft = new UserMachine((memory) => softVm({ memory, cpus: 1 }), compatibility);
   }
 
   /** Fills both data areas alike. */

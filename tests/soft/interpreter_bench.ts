@@ -8,7 +8,7 @@
  */
 
 import { CpuState, Exit } from "../../hv/accel/mod.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 
 const START = 0x1000;
 const COUNT = 10_000_000;
@@ -51,7 +51,7 @@ for (const { name, instructions, code } of LOOPS) {
     [...code, ...(name.startsWith("call") ? [] : [0xe6, 0xe9])],
     START,
   );
-  const vm = createSoftVm({ memory, cpus: 1 });
+  const vm = softVm({ memory, cpus: 1 });
   vm.mapMemory({ slot: 0, guestAddress: 0, length: 1 << 20, memoryOffset: 0 });
   const vcpu = vm.openVcpu(0);
   const state = new CpuState(new ArrayBuffer(CpuState.byteLength));

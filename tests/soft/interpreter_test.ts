@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { createVm, Exit, type Vcpu } from "../../hv/accel/mod.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import { buildFloat80 } from "../../hv/accel/soft/float80_module.ts";
 import { buildInterpreter, HANDLERS } from "../../hv/accel/soft/interpreter.ts";
 import { MISSING_SERVICES } from "../../hv/accel/soft/services/mod.ts";
@@ -27,7 +27,7 @@ Deno.test("a machine beyond 4 GiB runs on 64-bit memory", () => {
   const code = [0xb8, 0x34, 0x12, 0xa3, 0x00, 0x20, 0xa1, 0x00, 0x20, 0x40, 0xf4];
   const base = 0x1_2000_0000;
   new Uint8Array(memory.buffer).set(code, base + 0x1000);
-  const vm = createSoftVm({ memory, cpus: 1 });
+  const vm = softVm({ memory, cpus: 1 });
   vm.mapMemory({ slot: 0, guestAddress: 0, length: 0x1_0000, memoryOffset: base });
   const vcpu = vm.openVcpu(0);
   vcpu.registers.cs.selector = 0;
@@ -45,7 +45,7 @@ function machine(accelerator: "kvm" | "soft"): Vcpu {
   new Uint8Array(memory.buffer).set(CODE, 0x1000);
   const vm = accelerator === "kvm"
     ? createVm({ accelerator, memory, cpus: 1 })
-    : createSoftVm({ memory, cpus: 1 });
+    : softVm({ memory, cpus: 1 });
   vm.mapMemory({ slot: 0, guestAddress: 0, length: 65536, memoryOffset: 0 });
   return vm.openVcpu(0);
 }

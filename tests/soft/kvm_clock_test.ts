@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import { DATA, END, SystemMachine } from "./system_machine.ts";
 
 const HLT = 0xf4;
@@ -97,7 +97,7 @@ Deno.test("--cpu hides an instruction together with its bit, and refuses what th
   assert.equal(machine("host,-popcnt").run(...popcnt).vector, 6);
   const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
   assert.throws(
-    () => createSoftVm({ memory, cpus: 1, cpu: "host,+avx" }),
+    () => softVm({ memory, cpus: 1, cpu: "host,+avx" }),
     /Cannot use --cpu host,\+avx: the software CPU does not offer avx to guests/,
   );
 });
@@ -165,7 +165,7 @@ Deno.test("MSR_KVM_WALL_CLOCK gives the time of day at which the clock began (ms
 Deno.test("the counters of processors that were saved one after the other stay one counter", () => {
   const time = new TestTime();
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 16, shared: true });
-  const vm = createSoftVm({ memory, cpus: 3, time });
+  const vm = softVm({ memory, cpus: 3, time });
   const vcpus = [0, 1, 2].map((index) => vm.openVcpu(index));
   const states = vcpus.map((vcpu) => {
     const state = new CpuState(new ArrayBuffer(CpuState.byteLength));

@@ -1,7 +1,7 @@
 /** Compares 16- and 32-bit code with what KVM does (see legacy_machine.ts). */
 
 import { createVm, Exit } from "../../hv/accel/mod.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import type { Random } from "../support/random.ts";
 import { undefinedFlags } from "./flags_masks.ts";
 import { encodeLegacy, LEGACY_CHOICES } from "./instruction_cases.ts";
@@ -24,7 +24,7 @@ export class LegacyComparison {
       (memory) => createVm({ accelerator: "kvm", memory, cpus: 1 }),
       mode,
     );
-    this.#soft = new LegacyMachine((memory) => createSoftVm({ memory, cpus: 1 }), mode);
+    this.#soft = new LegacyMachine((memory) => softVm({ memory, cpus: 1 }), mode);
   }
 
   /** Fills both data areas alike. */

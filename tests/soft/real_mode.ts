@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Exit } from "../../hv/accel/accelerator.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 
 const CODE = 0x1000;
 const HANDLERS = 0x8000;
@@ -34,7 +34,7 @@ export function runRealMode(
     view.setUint16(vector * 4, HANDLERS + vector * 16, true);
     bytes[HANDLERS + vector * 16] = 0xf4;
   }
-  const vm = createSoftVm({ memory, cpus: 1 });
+  const vm = softVm({ memory, cpus: 1 });
   vm.mapMemory({ slot: 0, guestAddress: 0, length: 1 << 20, memoryOffset: 0 });
   const vcpu = vm.openVcpu(0);
   const state = new CpuState(new ArrayBuffer(CpuState.byteLength));

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { Exit } from "../../hv/accel/accelerator.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 
 function stopped() {
   const memory = new WebAssembly.Memory({ initial: 16, maximum: 16, shared: true });
-  const vm = createSoftVm({ memory, cpus: 1 });
+  const vm = softVm({ memory, cpus: 1 });
   vm.mapMemory({ slot: 0, guestAddress: 0, length: 1 << 20, memoryOffset: 0 });
   const vcpu = vm.openVcpu(0);
   const state = new CpuState(new ArrayBuffer(CpuState.byteLength));

@@ -1,13 +1,13 @@
 /** Examples from the manuals for SSSE3, SSE4, AES-NI and PCLMULQDQ, where there is no processor to ask. */
 
 import assert from "node:assert/strict";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import { UserMachine } from "./user_machine.ts";
 
 /** Where `UserMachine` stores the registers. */
 const VECTORS_AFTER = 0x2f00;
 
-const machine = new UserMachine((memory) => createSoftVm({ memory, cpus: 1 }));
+const machine = new UserMachine((memory) => softVm({ memory, cpus: 1 }));
 
 /** Runs one instruction on XMM0 and XMM1. */
 function run(code: number[], first: Uint8Array, second: Uint8Array) {

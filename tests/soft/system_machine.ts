@@ -6,7 +6,8 @@
 
 import { Exit } from "../../hv/accel/accelerator.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm, type SoftOptions } from "../../hv/accel/soft/create.ts";
+import type { SoftOptions } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import type { SoftVcpu } from "../../hv/accel/soft/vcpu.ts";
 import type { SoftVm } from "../../hv/accel/soft/vm.ts";
 
@@ -85,7 +86,7 @@ export class SystemMachine {
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
     this.bytes = new Uint8Array(memory.buffer);
     this.view = new DataView(memory.buffer);
-    this.vm = createSoftVm({ memory, cpus: 1, ...options });
+    this.vm = softVm({ memory, cpus: 1, ...options });
     this.vm.mapMemory({ slot: 0, guestAddress: 0, length: MEMORY_BYTES, memoryOffset: 0 });
     this.vcpu = this.vm.openVcpu(0);
     this.buildTables();

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Exit } from "../../hv/accel/accelerator.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 
 const GDT = 0x3000;
 const IDT = 0x4000;
@@ -51,7 +51,7 @@ function machine(code: { [address: number]: readonly number[] }, cpl: 0 | 3 = 0)
   view.setUint32(TSS + 4, KERNEL_STACK, true);
   view.setUint32(TSS + 8, DATA_0, true);
   view.setUint16(TSS + 102, 0xffff, true);
-  const vm = createSoftVm({ memory, cpus: 1 });
+  const vm = softVm({ memory, cpus: 1 });
   vm.mapMemory({ slot: 0, guestAddress: 0, length: 1 << 20, memoryOffset: 0 });
   const vcpu = vm.openVcpu(0);
   const state = new CpuState(new ArrayBuffer(CpuState.byteLength));

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { Exit, type InterruptSource } from "../../hv/accel/accelerator.ts";
 import { CpuState } from "../../hv/accel/cpu_state.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 
 const MEMORY_BYTES = 1 << 20;
 const START = 0x1000;
@@ -15,7 +15,7 @@ function real(code: number[], prepare: (bytes: Uint8Array) => void = () => {}) {
   const bytes = new Uint8Array(memory.buffer);
   bytes.set(code, START);
   prepare(bytes);
-  const vm = createSoftVm({ memory, cpus: 1 });
+  const vm = softVm({ memory, cpus: 1 });
   vm.mapMemory({ slot: 0, guestAddress: 0, length: 0x8_0000, memoryOffset: 0 });
   vm.mapMemory({
     slot: 1,

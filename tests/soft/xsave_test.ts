@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { CpuState, createVm } from "../../hv/accel/mod.ts";
-import { createSoftVm } from "../../hv/accel/soft/create.ts";
+import { softVm } from "./soft_vm.ts";
 import { type Random, seeded } from "../support/random.ts";
 import { DATA, DATA_OFFSET, END, SystemMachine, type SystemMode } from "./system_machine.ts";
 import { kvmIsThere } from "./kvm_is_there.ts";
@@ -235,7 +235,7 @@ Deno.test({
   ignore: !kvmIsThere(),
   fn: () => {
     const real = new UserMachine((memory) => createVm({ accelerator: "kvm", memory, cpus: 1 }));
-    const soft = new UserMachine((memory) => createSoftVm({ memory, cpus: 1 }));
+    const soft = new UserMachine((memory) => softVm({ memory, cpus: 1 }));
     const at = 0x400;
     const operations = [[0xae, 4], [0xae, 5], [0xae, 6], [0xc7, 4]] as const;
     seeded((random) => {

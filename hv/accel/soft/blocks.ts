@@ -3,7 +3,8 @@
  *
  * A block lies in one page and is never moved. Its header, 32 bytes: page of the machine's memory;
  * offset in the page and code size; next block of the same hash; next block of the same page; length
- * in bytes and number of operations. When memory under it is written, every operation is replaced by
+ * in bytes and number of operations; executions until it is hot; what the first operation's handler is
+ * when it neither counts them nor is translated (translator/). When memory under it is written, every operation is replaced by
  * one that looks up anew (`stale`), so that links to it need not be found; when room ends, all blocks
  * are forgotten together.
  */
@@ -52,13 +53,12 @@ export class Blocks {
   readonly #place: Place;
   /** Called before the first block of a page is made. */
   readonly #onFirstCode: (page: number) => void;
-  /** Executions after which a block counts as hot; 0: never. */
-  hotAfter = 0;
   /** Called before a block is forgotten, or all are. */
   onForgotten: (block?: number) => void = () => {};
   readonly jumps: JumpCache;
   readonly #index: number;
   readonly #cpus: number;
+  readonly #hotAfter: number;
 
   constructor(options: {
     readonly state: SoftState;
@@ -70,9 +70,12 @@ export class Blocks {
     /** Number of the processor, and how many there are. */
     readonly index: number;
     readonly cpus: number;
+    /** Executions after which a block counts as hot; 0: never. */
+    readonly hotAfter: number;
   }) {
     this.#index = options.index;
     this.#cpus = options.cpus;
+    this.#hotAfter = options.hotAfter;
     this.#state = options.state;
     this.#words = options.words;
     this.jumps = new JumpCache(options.words);
@@ -230,8 +233,8 @@ export class Blocks {
     words[at + (HEADER.operations >> 2)] = operations;
     const first = block + BLOCK_HEADER_BYTES + OP.handler >> 2;
     words[block + BLOCK_FIRST_HANDLER >> 2] = words[first];
-    if (this.hotAfter > 0) {
-      words[block + BLOCK_COUNT >> 2] = this.hotAfter;
+    if (this.#hotAfter > 0) {
+      words[block + BLOCK_COUNT >> 2] = this.#hotAfter;
       words[first] = COUNT;
     }
     words[head] = block;

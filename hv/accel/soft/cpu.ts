@@ -24,9 +24,9 @@ import { EFER_LMA, Paging, Privilege } from "./paging.ts";
 import { PAGE_BYTES, type PhysicalMap } from "./physical_map.ts";
 import { SharedCode } from "./shared_code.ts";
 import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state.ts";
-import { Translator } from "./translator/translator.ts";
 import type { SegmentCache } from "./state.ts";
 import { HOST_TIME, type TimeSource } from "./time_stamp.ts";
+import { NO_TRANSLATION, type TranslationPolicy, Translator } from "./translator/translator.ts";
 import { World } from "./world.ts";
 import { X87 } from "./x87_state.ts";
 
@@ -71,6 +71,8 @@ export interface CpuContext {
   readonly interpreter: WebAssembly.Module;
   /** The module of float80_module.ts. */
   readonly float80: WebAssembly.Module;
+  /** Default: nothing is translated. */
+  readonly translation?: TranslationPolicy;
   readonly features: ReadonlySet<string>;
   /** What the time-stamp counter is made of; default: the host's time. */
   readonly time?: TimeSource;
@@ -118,7 +120,7 @@ export class Cpu {
   readonly #boot: DataView;
 
   constructor(context: CpuContext) {
-    const { state: memory0, memory, map, services } = context;
+    const { state: memory0, memory, map, services, translation = NO_TRANSLATION } = context;
     this.index = context.index;
     this.cpus = context.peers.length;
     this.#boot = new DataView(context.peers[0].buffer);
@@ -164,6 +166,7 @@ export class Cpu {
       },
       index: this.index,
       cpus: peers.length,
+      hotAfter: translation.hotAfter,
     });
     this.sharedCode = new SharedCode(this.index, peers, map, this.world);
     this.memory.watcher = {
@@ -211,9 +214,8 @@ export class Cpu {
         table: instance.exports.table as WebAssembly.Table,
         guestPages: bytes / WASM_PAGE,
         wide: bytes > Number(FOUR_GIB),
-        hotAfter: this.blocks.hotAfter,
+        policy: translation,
       });
-    this.blocks.hotAfter = Number(Deno.env.get("HV_HOT") ?? 200);
     this.blocks.onForgotten = (block) => made?.forget(block);
     this.enter = instance.exports.enter as () => Status;
     this.start = instance.exports.start as (block: number) => Status;

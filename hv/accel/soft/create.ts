@@ -6,6 +6,7 @@ import { buildInterpreter } from "./interpreter.ts";
 import { PhysicalMap } from "./physical_map.ts";
 import { PRIVATE_BYTES } from "./state.ts";
 import type { TimeSource } from "./time_stamp.ts";
+import { TRANSLATION, type TranslationPolicy } from "./translator/translator.ts";
 import { type SoftDetail, SoftVm } from "./vm.ts";
 import { worldBuffer } from "./world.ts";
 
@@ -22,6 +23,8 @@ export interface SoftOptions {
   readonly cpu?: string;
   /** The machine's time; default: the host's. */
   readonly time?: TimeSource;
+  /** When code is translated; default: `TRANSLATION`. */
+  readonly translation?: TranslationPolicy;
 }
 
 /**
@@ -29,7 +32,8 @@ export interface SoftOptions {
  *
  * @throws RangeError, CpuError
  */
-export function createSoftVm({ memory, cpus, cpu = "host", time }: SoftOptions): SoftVm {
+export function createSoftVm(options: SoftOptions): SoftVm {
+  const { memory, cpus, cpu = "host", time, translation = TRANSLATION } = options;
   const features = featuresOf(cpu);
   const bytes = memory.buffer.byteLength;
   const wide = bytes > FOUR_GIB;
@@ -42,6 +46,7 @@ export function createSoftVm({ memory, cpus, cpu = "host", time }: SoftOptions):
     ),
     world: worldBuffer(cpus),
     features,
+    translation,
     clockAheadNs: new SharedArrayBuffer(8),
     float80: new WebAssembly.Module(buildFloat80()),
     interpreter: new WebAssembly.Module(buildInterpreter(bytes / WASM_PAGE, wide)),

@@ -7,6 +7,7 @@ import { CodeWrites } from "./shared_code.ts";
 import { SERVICES } from "./services/mod.ts";
 import { AT, Pending, SoftState } from "./state.ts";
 import { HOST_TIME, nsUntil, type TimeSource } from "./time_stamp.ts";
+import type { TranslationPolicy } from "./translator/translator.ts";
 import { SoftVcpu } from "./vcpu.ts";
 
 /** `VmHandle.detail` of a machine on the software CPU; everything in it may be posted to a worker. */
@@ -21,6 +22,7 @@ export interface SoftDetail {
   readonly clockAheadNs: SharedArrayBuffer;
   readonly interpreter: WebAssembly.Module;
   readonly float80: WebAssembly.Module;
+  readonly translation: TranslationPolicy;
 }
 
 /** See `AcceleratedVm`. */
@@ -97,6 +99,7 @@ export class SoftVm implements AcceleratedVm {
       map: this.#map,
       interpreter: this.#detail.interpreter,
       float80: this.#detail.float80,
+      translation: this.#detail.translation,
       features: this.#detail.features,
       services: SERVICES,
     });

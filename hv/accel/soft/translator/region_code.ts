@@ -67,7 +67,9 @@ export class RegionCode {
 
   /** Number of the kept field in which byte `offset` of the state lies; -1: none. */
   static keptAt(offset: number): number {
-    if (offset >= AT.general && offset < AT.general + REGISTERS * 8) return offset - AT.general >> 3;
+    if (offset >= AT.general && offset < AT.general + REGISTERS * 8) {
+      return offset - AT.general >> 3;
+    }
     return KEPT.indexOf(offset, REGISTERS);
   }
 

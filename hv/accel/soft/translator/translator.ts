@@ -25,10 +25,21 @@ import { planRegion } from "./region_plan.ts";
 import { translateRegion } from "./region.ts";
 
 const WASM_PAGE = 65536;
-/** Regions in a module, when there are so many. */
-const BATCH = Number(Deno.env.get("HV_BATCH") ?? 32);
-/** Executions after which a hot block does not wait for others any longer. */
-const IMPATIENCE = 2000;
+/** When code is translated. */
+export interface TranslationPolicy {
+  /** Executions after which a block counts as hot; 0: nothing is translated. */
+  readonly hotAfter: number;
+  /** Hot blocks that are translated together, as soon as there are so many. */
+  readonly together: number;
+  /** Executions after which a hot block does not wait for others any longer. */
+  readonly patience: number;
+}
+
+/** What was measured to be best for Linux's start. */
+export const TRANSLATION: TranslationPolicy = { hotAfter: 1000, together: 32, patience: 2000 };
+/** For processors that execute single instructions. */
+export const NO_TRANSLATION: TranslationPolicy = { hotAfter: 0, together: 1, patience: 1 };
+
 const COUNT = HANDLERS.get("count")!;
 
 interface Region {
@@ -47,8 +58,7 @@ export interface TranslatorParts {
   readonly table: WebAssembly.Table;
   readonly guestPages: number;
   readonly wide: boolean;
-  /** See `Blocks.hotAfter`. */
-  readonly hotAfter: number;
+  readonly policy: TranslationPolicy;
 }
 
 /** See above. */
@@ -71,21 +81,26 @@ export class Translator {
 
   /** The block has been executed `hotAfter` times, or as often again as it may wait. */
   hot(block: number): void {
+    const { policy } = this.#parts;
     const isImpatient = this.#waiting.has(block);
     this.#waiting.add(block);
-    this.#words[block + BLOCK_COUNT >> 2] = IMPATIENCE;
-    if (isImpatient || this.#waiting.size >= BATCH) this.#translate();
+    this.#words[block + BLOCK_COUNT >> 2] = policy.patience;
+    if (isImpatient || this.#waiting.size >= policy.together) this.#translate();
   }
 
   /** A block, or all of them, will not be executed any more. */
   forget(block?: number): void {
     if (block === undefined) {
       this.#waiting.clear();
-      for (const region of this.#regions.values()) this.#drop(region);
+      this.#dropAll();
       return;
     }
     this.#waiting.delete(block);
     for (const region of this.#with.get(block) ?? []) this.#drop(region);
+  }
+
+  #dropAll(): void {
+    for (const region of this.#regions.values()) this.#drop(region);
   }
 
   #drop(region: Region): void {
@@ -102,11 +117,13 @@ export class Translator {
   }
 
   #count(block: number): void {
-    this.#words[block + BLOCK_COUNT >> 2] = this.#parts.hotAfter;
+    this.#words[block + BLOCK_COUNT >> 2] = this.#parts.policy.hotAfter;
     this.#words[block + BLOCK_HEADER_BYTES + OP.handler >> 2] = COUNT;
   }
 
   #translate(): void {
+    // What is still hot comes again.
+    if (this.#free.length < this.#waiting.size) this.#dropAll();
     const regions: Region[] = [];
     const { host, table, guestPages, wide } = this.#parts;
     const module = new ModuleBuilder();
@@ -118,8 +135,7 @@ export class Translator {
         this.#count(first);
         continue;
       }
-      const place = this.#free.pop();
-      if (place === undefined) break;
+      const place = this.#free.pop()!;
       const plan = planRegion(this.#data, first);
       const index = module.declare([I32], [I32]);
       module.define(index, translateRegion(env, this.#data, plan, place));
