@@ -125,6 +125,7 @@ export class RegionCode {
   /** Writes the whole function around `body`. */
   frame(body: () => void): void {
     const { code, env } = this;
+    code.repeat();
     code.block((rip) => {
       code.block((operation) => {
         code.block((status) => {

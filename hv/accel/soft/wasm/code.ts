@@ -4,7 +4,7 @@
  */
 
 import { ByteWriter } from "./byte_writer.ts";
-import { I32, I64, integer, type Type, V128, type Value } from "./value.ts";
+import { I32, I64, type Type, type Value, zeroOf } from "./value.ts";
 
 /** A memory of the module. */
 export interface MemoryRef {
@@ -89,6 +89,7 @@ export function load(
 /** See above. */
 export class Code {
   readonly #parameters: readonly Type[];
+  #isRepeated = false;
   readonly #locals: Type[] = [];
   /** Variables that may be used again, and those made since the last `reuse`. */
   readonly #free = new Map<Type, number[]>();
@@ -99,6 +100,11 @@ export class Code {
 
   constructor(parameters: readonly Type[]) {
     this.#parameters = parameters;
+  }
+
+  /** From here on, code that makes a variable may run several times, and finds it 0 every time. */
+  repeat(): void {
+    this.#isRepeated = true;
   }
 
   /** The code so far. */
@@ -114,7 +120,7 @@ export class Code {
     this.#out = body;
   }
 
-  /** What `body` makes variables for may be used again for others after it. */
+  /** Variables that `body` makes may be used again for others after it, in code that is repeated. */
   reuse(body: () => void): void {
     const outer = this.#made;
     this.#made = [];
@@ -134,9 +140,8 @@ export class Code {
 
   /** A new variable, 0 at first. */
   local(type: Type): Local {
-    const isUsed = (this.#free.get(type)?.length ?? 0) > 0;
     const local = this.#allocate(type);
-    if (isUsed && type !== V128) this.set(local, integer(type, 0));
+    if (this.#isRepeated) this.set(local, zeroOf(type));
     return local;
   }
 

@@ -57,6 +57,16 @@ export function i64(value: number | bigint): Value {
 export const integer = (type: Type, value: number | bigint): Value =>
   type === I64 ? i64(value) : i32(Number(BigInt.asIntN(32, BigInt(value))));
 
+/** Zero of any type but F64. */
+export const zeroOf = (type: Type): Value =>
+  type !== V128 ? integer(type, 0) : {
+    type,
+    emit: (out) => {
+      out.append([0xfd, 0x0c]);
+      out.append(new Uint8Array(16));
+    },
+  };
+
 const sameType = (what: string, a: Value, b: Value): Type => {
   if (a.type !== b.type) {
     throw new TypeError(
