@@ -218,10 +218,10 @@ export const extendS = (a: Value, bits = 32): Value => {
 };
 /** To 64 bits, unsigned. */
 export const extendU = (a: Value): Value =>
-  a.constant !== undefined
-    ? i64(BigInt.asUintN(32, a.constant))
-    : a.type === I64
+  a.type === I64
     ? a
+    : a.constant !== undefined
+    ? i64(BigInt.asUintN(32, a.constant))
     : unary(I64, a, 0xad);
 /** An i32's low 8 or 16 bits, sign-extended to 32; 32 changes nothing. */
 export const signed32 = (a: Value, bits: number): Value =>
