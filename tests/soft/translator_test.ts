@@ -5,7 +5,7 @@ import { NO_TRANSLATION } from "../../hv/accel/soft/translator/translator.ts";
 import { Random, seed } from "../support/random.ts";
 import { ProgramMachine, type ProgramMode } from "./random_programs.ts";
 
-const PROGRAMS = 300;
+const PROGRAMS = 150;
 
 for (const mode of ["long", "protected"] as const satisfies readonly ProgramMode[]) {
   for (const hotAfter of [1, 3, 20]) {

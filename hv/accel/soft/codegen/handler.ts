@@ -1,8 +1,8 @@
 /**
  * What an instruction's meaning is written against: operands, memory, flags, control flow. An
  * instruction is written once, as a function over a `Handler`; this class makes the interpreter's
- * function of it, in which operands are found through the operation's record. The translating tier
- * will give the same functions operands that are known.
+ * function of it, in which operands are found through the operation's record. The translator
+ * (translator/known_handler.ts) gives the same functions operands that are known.
  *
  * Every operand is read before anything is changed, and memory is written before registers and
  * flags are: an access that faults leaves the function with nothing done.

@@ -3,8 +3,8 @@
  * the code that leaves it on WebAssembly's stack; building one writes nothing.
  *
  * A value is written each time it is used: put one that is used twice into a local (`Code.let`).
- * Constants fold, so that the translating tier, where operands are known, gets short code from the
- * same text.
+ * Constants fold, so that the translator, where operands are known, gets short code from the same
+ * text.
  */
 
 import type { ByteWriter } from "./byte_writer.ts";
