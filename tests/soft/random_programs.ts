@@ -125,6 +125,10 @@ export class ProgramMachine {
   constructor(mode: ProgramMode, translation: TranslationPolicy) {
     this.#mode = mode;
     this.#machine = new SystemMachine(mode, 0, { translation });
+    // Tables and handlers can only be read.
+    for (let page = 0; page < CODE >> 12; page++) {
+      this.#machine.setPage(page, BigInt(page << 12) | 5n);
+    }
     this.#clean = this.#machine.bytes.slice(0, MEMORY);
   }
 
@@ -143,7 +147,7 @@ export class ProgramMachine {
       state.general[4] = BigInt(CODE + STACK_OFFSET);
       if (this.#mode === "long") return;
       // The tables for PAE paging are those for 4 levels but for the first.
-      state.cr0 |= 1n << 31n;
+      state.cr0 |= 1n << 31n | 1n << 16n;
       state.cr3 = BigInt(PAGE_TABLES + 0x1000);
     });
     return [
