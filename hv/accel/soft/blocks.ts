@@ -195,6 +195,7 @@ export class Blocks {
     let at = from;
     let count = 0;
     let open = true;
+    let afterSti = 0;
     place.op = block + BLOCK_HEADER_BYTES;
     while (open && count < MAX_OPERATIONS) {
       const limit = Math.min(end, at + MAX_INSTRUCTION_BYTES);
@@ -205,6 +206,9 @@ export class Blocks {
         break;
       }
       lower(instruction, bits, place);
+      // What follows is in the same block: see `sti` in instructions/mostly_generated.ts.
+      if (afterSti !== 0) this.#data.setInt32(afterSti + OP.immediate, 1, true);
+      afterSti = instruction.entry.name === "sti" ? place.op : 0;
       place.op += OP_BYTES;
       at += instruction.length;
       count++;

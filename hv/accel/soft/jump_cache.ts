@@ -4,6 +4,7 @@
  * which it was found.
  */
 
+import { LocalEntries } from "./local_entries.ts";
 import { JUMP_CACHE_BASE, JUMP_CACHE_BYTES, JUMP_CACHE_ENTRIES, JUMP_GLOBALS } from "./state.ts";
 
 const ENTRY_WORDS = 4;
@@ -20,6 +21,7 @@ export class JumpCache {
   readonly #words: Int32Array;
   /** A byte for each entry: was it found by a global page? */
   readonly #globals: Uint8Array;
+  readonly #local = new LocalEntries();
 
   /** @param words Memory 0. */
   constructor(words: Int32Array) {
@@ -39,20 +41,22 @@ export class JumpCache {
     words[at + MODE] = modeKey;
     words[at + BLOCK] = block;
     this.#globals[index] = isGlobal ? 1 : 0;
+    if (!isGlobal) this.#local.add(index);
   }
 
   /** Forgets all. */
   flush(): void {
     // No mode key is -1: zeros would be what leads from address 0 in 16-bit code.
+    this.#local.clear();
     this.#words.fill(-1, FIRST, FIRST + (JUMP_CACHE_BYTES >> 2));
   }
 
   /** Forgets what was not found by a global page. */
   flushContext(): void {
     const [words, globals] = [this.#words, this.#globals];
-    for (let i = 0; i < JUMP_CACHE_ENTRIES; i++) {
+    this.#local.take(JUMP_CACHE_ENTRIES, (i) => {
       if (globals[i] === 0) words[FIRST + i * ENTRY_WORDS + MODE] = -1;
-    }
+    });
   }
 
   /** Forgets what lies in the page of a linear address. */

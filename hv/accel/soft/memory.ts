@@ -17,6 +17,7 @@ import type { Breakpoints } from "./breakpoints.ts";
 import { awaitDevice, GuestAccess, GuestFault } from "./faults.ts";
 import { CR0_AM, CR0_PG, CR4_SMAP } from "./control_bits.ts";
 import { AccessKind, EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
+import { LocalEntries } from "./local_entries.ts";
 import { exchangeIn } from "./locked_access.ts";
 import type { PhysicalMap } from "./physical_map.ts";
 import {
@@ -76,6 +77,7 @@ export class LinearMemory {
   readonly #bytes: Uint8Array;
   /** A byte for each entry of the soft TLB. */
   readonly #globals: Uint8Array;
+  readonly #local = new LocalEntries();
   /** Large pages of which there may be translations: see `flushPage`. */
   readonly #largePages = new Set<number>();
   /** One item between memory and a service. */
@@ -109,6 +111,7 @@ export class LinearMemory {
   /** Forgets every translation. */
   flush(): void {
     this.#largePages.clear();
+    this.#local.clear();
     const first = TLB_BASE >> 2;
     this.#words.fill(-1, first, first + (TLB_BYTES >> 2));
   }
@@ -116,9 +119,11 @@ export class LinearMemory {
   /** Forgets the translations that are not of global pages. */
   flushContext(): void {
     const [words, globals] = [this.#words, this.#globals];
-    for (let i = 0, at = TLB_BASE >> 2; i < globals.length; i++, at += 4) {
-      if (globals[i] === 0) words[at] = words[at + 1] = -1;
-    }
+    this.#local.take(globals.length, (i) => {
+      if (globals[i] !== 0) return;
+      const at = (TLB_BASE >> 2) + i * 4;
+      words[at] = words[at + 1] = -1;
+    });
   }
 
   /** Was the page that was translated last a global one? */
@@ -185,7 +190,9 @@ export class LinearMemory {
     }
     const at = this.#state.tlb + table + (low >>> 12) % TLB_ENTRIES * 16 >> 2;
     const page = low & -PAGE;
-    this.#globals[at - (TLB_BASE >> 2) >> 2] = this.#paging.isGlobal ? 1 : 0;
+    const entry = at - (TLB_BASE >> 2) >> 2;
+    this.#globals[entry] = this.#paging.isGlobal ? 1 : 0;
+    if (!this.#paging.isGlobal) this.#local.add(entry);
     words[at] = page;
     words[at + 1] = high;
     // Place in memory = linear address + difference, in 64 bits.

@@ -66,6 +66,7 @@ export function initCpu(cpu: Cpu): void {
       0;
   state.kvmSystemTime = 0n; // as KVM does
   state.halted = state.nmiMasked = false;
+  state.interruptHeld = 1;
   state.debugAddresses.fill(0n);
   state.activity = cpu.index === 0 ? Activity.running : Activity.awaitsSipi;
   cpu.log.clear();

@@ -107,6 +107,8 @@ const FIELDS = {
   cpl: u8,
   /** Bit 0: after MOV SS or POP SS; bit 1: after STI. */
   shadow: u8,
+  /** Not 0: the interrupt controller may have something that was not asked for, as IF was clear. */
+  interruptHeld: u8,
   halted: flag,
   nmiMasked: flag,
   /** One of `Activity`. */
@@ -202,7 +204,9 @@ export const segmentAt = (segment: number): number =>
 /** Offsets within a segment register's record. */
 export const SEGMENT = Object.fromEntries(
   SegmentCache.layout.map(({ name, offset }) => [name, offset]),
-) as { readonly [K in "base" | "readLow" | "readHigh" | "writeLow" | "writeHigh"]: number };
+) as {
+  readonly [K in "base" | "readLow" | "readHigh" | "writeLow" | "writeHigh" | "selector"]: number;
+};
 
 /** Tables of the soft TLB, by who accesses. */
 export const TlbSet = {

@@ -152,6 +152,7 @@ function restoreTsc(cpu: Cpu, tsc: bigint): void {
 function restoreEvents(cpu: Cpu, from: EventState): void {
   const to = cpu.state;
   to.shadow = from.interruptShadow & 3;
+  to.interruptHeld = 1;
   const debug = from.exceptionPending && from.exceptionHasPayload &&
     from.exceptionVector === Vector.debug;
   to.pendingDebug = debug ? Number(from.exceptionPayload & DR6_CAUSES) : 0;

@@ -262,6 +262,7 @@ export class SoftVcpu implements Vcpu {
       // Taken back before the source is asked: what comes afterwards sets it again. With IF clear
       // it is `Cpu.flagsChanged` that does.
       cpu.unrequest(Pending.interrupt);
+      state.interruptHeld = 1;
       if (this.#takeSignal()) {
         cpu.request(Pending.interrupt);
         return NO_EXIT;
@@ -278,12 +279,15 @@ export class SoftVcpu implements Vcpu {
     }
     if ((pending & Pending.interrupt) !== 0) {
       if (state.shadow !== 0) cpu.request(Pending.interrupt);
-      else if ((state.eflags & IF) !== 0 && cpu.interrupts?.pending() === true) {
-        cpu.request(Pending.interrupt);
-        const vector = cpu.interrupts.acknowledge();
-        if (vector >= 0) {
-          if (this.#midString) state.eflags |= RF;
-          return this.#deliver({ vector });
+      else if ((state.eflags & IF) !== 0) {
+        state.interruptHeld = 0;
+        if (cpu.interrupts?.pending() === true) {
+          cpu.request(Pending.interrupt);
+          const vector = cpu.interrupts.acknowledge();
+          if (vector >= 0) {
+            if (this.#midString) state.eflags |= RF;
+            return this.#deliver({ vector });
+          }
         }
       }
     }

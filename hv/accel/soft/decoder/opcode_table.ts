@@ -209,7 +209,7 @@ f7/7 idiv Ev
 f8 clc :32
 f9 stc :32
 fa cli :32
-fb sti :32 end
+fb sti :32
 fc cld :32
 fd std :32
 fe/0 inc Eb lock

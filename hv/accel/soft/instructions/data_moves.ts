@@ -6,7 +6,8 @@
 import * as flags from "../codegen/flags.ts";
 import { AddressKind, OP, SLOW_STACK } from "../codegen/operation.ts";
 import type { Handler, Size } from "../codegen/handler.ts";
-import { AT } from "../state.ts";
+import { AT, SEGMENT, segmentAt, SegmentCache } from "../state.ts";
+import { load } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { I32, I64, type Value } from "../wasm/value.ts";
 import { define, type Definition, ONE_OPERAND, TWO_OPERANDS, WORD_SIZES } from "./definition.ts";
@@ -67,6 +68,14 @@ const cmov = flags.CONDITIONS.map((name, code) =>
 /** See above. */
 export const DATA_MOVES: readonly Definition[] = [
   define("mov", TWO_OPERANDS, (h) => h.write(0, h.read(1))),
+  // MOV from a segment register, whose number is the immediate: memory gets 16 bits at any size.
+  define("movFromSegment", ["r", "m"], (h) => {
+    const number = h.opField(I32, 32, OP.immediate);
+    const at = v.add(v.mul(number, v.i32(SegmentCache.byteLength)), v.i32(segmentAt(0)));
+    const selector = h.let(load(h.env.state, I32, 16, at, SEGMENT.selector));
+    if (h.inMemory(0)) h.write(0, selector, 16);
+    else h.write(0, h.size === 64 ? v.extendU(selector) : selector);
+  }, WORD_SIZES),
   extension("movzx8", 8, false),
   extension("movzx16", 16, false),
   extension("movsx8", 8, true),

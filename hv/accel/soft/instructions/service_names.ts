@@ -29,7 +29,6 @@ export const SERVICE_NAMES = [
   "jmpFarMemory",
   "retFar",
   "retFarImmediate",
-  "movFromSegment",
   "movToSegment",
   "pushSegment",
   "popSegment",

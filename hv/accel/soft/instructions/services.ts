@@ -16,7 +16,6 @@ const FORMS: { readonly [K in ServiceName]?: readonly string[] } = {
   callFarMemory: ["m"],
   jmpFarMemory: ["m"],
   retFarImmediate: ["i"],
-  movFromSegment: ["r", "m"],
   movToSegment: ["r", "m"],
   loadFarPointer: ["rm"],
   lar: ["rr", "rm"],

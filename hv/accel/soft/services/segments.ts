@@ -118,7 +118,6 @@ const loadTable = (name: "gdtr" | "idtr"): Service => (cpu, { size }) => {
 
 /** See above. */
 export const SEGMENT_SERVICES = {
-  movFromSegment: (cpu, call) => storeWord(cpu, call, cpu.segment(Number(cpu.immediate)).selector),
   movToSegment: (cpu, call) => {
     const n = Number(cpu.immediate);
     loadSegment(cpu, n, selectorOperand(cpu, call));
