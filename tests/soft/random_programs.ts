@@ -125,9 +125,13 @@ export class ProgramMachine {
   constructor(mode: ProgramMode, translation: TranslationPolicy) {
     this.#mode = mode;
     this.#machine = new SystemMachine(mode, 0, { translation });
-    // Tables and handlers can only be read.
-    for (let page = 0; page < CODE >> 12; page++) {
+    // Tables, handlers and the program can only be read: it would change what ends it.
+    for (let page = 0; page < DATA >> 12; page++) {
       this.#machine.setPage(page, BigInt(page << 12) | 5n);
+    }
+    // What runs on through memory does not come to the count.
+    for (let page = CODE + STACK_OFFSET >> 12; page < COUNT >> 12; page++) {
+      this.#machine.setPage(page, 0n);
     }
     this.#clean = this.#machine.bytes.slice(0, MEMORY);
   }

@@ -25,7 +25,7 @@ export class Handler extends OperandHandler {
 
   /** Vector operand `n`, 16 bytes; in memory, `aligned` gives #GP(0) unless it is. */
   readVector(n: number, aligned: boolean): Value {
-    const result = this.code.local(V128);
+    const result = this.code.unset(V128);
     if (!this.inMemory(n)) {
       this.code.set(result, loadVector(this.env.state, this.registerOf(n)));
       return result;
@@ -117,7 +117,7 @@ export class Handler extends OperandHandler {
 
   /** Linear address of the stack at `offset`, which is cut to the stack's size first. */
   stackLinear(offset: Value, bytes: number, isWrite: boolean): Value {
-    const linear = this.code.local(I64);
+    const linear = this.code.unset(I64);
     this.code.set(linear, offset);
     this.code.if(this.notLong(), () => {
       const info = v.i32(bytes | (isWrite ? SLOW_WRITE : 0));

@@ -208,7 +208,7 @@ export class OperandHandler {
 
   /** Linear address of `offset` in the segment of the memory operand. */
   linearOf(offset: Value, bytes: number, isWrite: boolean): Value {
-    const linear = this.code.local(I64);
+    const linear = this.code.unset(I64);
     this.code.set(linear, offset);
     const kind = this.opField(I32, 8, OP.kind);
     this.code.if(kind, () => {
@@ -243,7 +243,7 @@ export class OperandHandler {
   loadMemory(linear: Value, size: Size, intent = false, flags = 0): Value {
     const type = typeOf(size);
     const bytes = size >> 3;
-    const result = this.code.local(type);
+    const result = this.code.unset(type);
     const entry = this.tlbEntry(linear);
     const table = intent ? TLB_TABLE_BYTES : 0;
     this.code.if(this.hit(linear, entry, bytes, table), () => {
@@ -291,7 +291,7 @@ export class OperandHandler {
       this.setField(64, AT.slowValue, v.extendU(value));
       this.setField(64, AT.slowExpected, v.extendU(expected));
       this.enterSlow();
-      const status = this.#status ??= this.code.local(I32);
+      const status = this.#status ??= this.code.unset(I32);
       this.code.set(status, v.call(this.env.slow, I32, v.i32(bytes | SLOW_WRITE | SLOW_LOCKED)));
       this.code.if(v.eq(status, v.i32(Status.again)), () => this.goTo(this.op));
       this.code.if(status, () => this.leaveWith(status));
@@ -314,7 +314,7 @@ export class OperandHandler {
   protected afterWrite(): void {}
 
   protected leaveUnlessOk(status: Value): void {
-    const local = this.#status ??= this.code.local(I32);
+    const local = this.#status ??= this.code.unset(I32);
     this.code.set(local, status);
     this.code.if(local, () => this.leaveWith(local));
   }

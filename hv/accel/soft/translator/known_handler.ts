@@ -141,6 +141,7 @@ export class KnownHandler extends Handler {
   }
 
   override service(number: number): void {
+    this.#region.isSpilledEarly = true;
     this.#region.spill();
     this.enterSlow();
     const status = this.let(v.call(this.env.service, I32, v.i32(number)));

@@ -23,10 +23,11 @@ export function translateRegion(
   blocks: readonly PlannedBlock[],
   place: number,
 ): Code {
-  // What is spilled in the middle must be known before: the first time is to find it out.
   const none: Masks = { used: 0, written: 0 };
-  const { masks } = write(new RegionCode(env, none), data, blocks, place);
-  return write(new RegionCode(env, masks), data, blocks, place).code;
+  const first = write(new RegionCode(env, none), data, blocks, place);
+  if (!first.isSpilledEarly) return first.code;
+  // What is spilled in the middle has to be known before.
+  return write(new RegionCode(env, first.masks), data, blocks, place).code;
 }
 
 function write(

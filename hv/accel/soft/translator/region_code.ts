@@ -41,6 +41,8 @@ export class RegionCode {
   readonly #status: Local;
   readonly #next: Local;
   readonly #kept: readonly Local[];
+  /** Has something been spilled in the middle, with the masks as they were known? */
+  isSpilledEarly = false;
   #used: number;
   #written: number;
   #exits: { readonly status: Label; readonly operation: Label; readonly rip: Label } | undefined;

@@ -36,7 +36,7 @@ export interface TranslationPolicy {
 }
 
 /** What was measured to be best for Linux's start. */
-export const TRANSLATION: TranslationPolicy = { hotAfter: 1000, together: 32, patience: 2000 };
+export const TRANSLATION: TranslationPolicy = { hotAfter: 2000, together: 32, patience: 20_000 };
 /** For processors that execute single instructions. */
 export const NO_TRANSLATION: TranslationPolicy = { hotAfter: 0, together: 1, patience: 1 };
 

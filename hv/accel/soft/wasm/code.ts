@@ -145,6 +145,11 @@ export class Code {
     return local;
   }
 
+  /** A new variable that has any value until it is set. */
+  unset(type: Type): Local {
+    return this.#allocate(type);
+  }
+
   /** A new variable that holds `value`; a constant needs none. */
   let(value: Value): Value {
     if (value.constant !== undefined) return value;
