@@ -28,7 +28,10 @@ export class NetworkLink implements Disposable {
     const hasMore = this.#sendFrames();
     this.#card.endFetching();
     const next = this.#end.serve(this.#card, nowNs);
-    return hasMore ? 0 : next;
+    // The end may have made room just now, and then nothing else would say so.
+    const goesOn = this.#held !== undefined && this.#end.send(this.#held);
+    if (goesOn) this.#held = undefined;
+    return hasMore || goesOn ? 0 : next;
   }
 
   [Symbol.dispose](): void {
