@@ -30,7 +30,15 @@ const PAGE = 4096;
 const MAX_OPERATIONS = 64;
 const MAX_BLOCK_BYTES = BLOCK_HEADER_BYTES + (MAX_OPERATIONS + 1) * OP_BYTES;
 const COUNT = HANDLERS.get("count")!;
-const HEADER = { page: 0, where: 4, nextHash: 8, nextPage: 12, bytes: 16, operations: 20 } as const;
+/** Places in a block's header; see above. */
+export const HEADER = {
+  page: 0,
+  where: 4,
+  nextHash: 8,
+  nextPage: 12,
+  bytes: 16,
+  operations: 20,
+} as const;
 /** Bits of code by the code size of the mode key. */
 export const CODE_BITS = [16, 32, 64] as const;
 

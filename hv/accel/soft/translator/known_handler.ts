@@ -23,7 +23,7 @@ export interface KnownPlace {
   readonly op: number;
   /** RIP of its block minus that of the region. */
   readonly distance: number;
-  /** Is the region still what is to be executed? An i32. */
+  /** Is the region no longer what is to be executed? An i32. */
   readonly isForgotten: Value;
   /**
    * Writes a branch to where the link at `address` leads within the region, taken if all of `conditions`
@@ -152,8 +152,7 @@ export class KnownHandler extends Handler {
   }
 
   override goTo(op: Value): void {
-    super.setField(64, AT.blockRip, this.field(I64, 64, AT.blockRip));
-    this.#region.leaveTo(op);
+    this.#region.leaveTo(op, this.field(I64, 64, AT.blockRip));
   }
 
   /** Writes the operation; what follows is the next one. */
@@ -201,10 +200,7 @@ export class KnownHandler extends Handler {
       whole,
       v.and(v.ne(next, v.i32(0)), v.eqz(this.field(I32, 32, AT.pending))),
     );
-    code.if(direct, () => {
-      super.setField(64, AT.blockRip, target);
-      this.#region.leaveTo(next);
-    });
+    code.if(direct, () => this.#region.leaveTo(next, target));
     super.setField(64, AT.rip, cut);
     super.setField(32, AT.link, v.i32(op + link));
     this.#region.leaveToRip();

@@ -65,8 +65,11 @@ function write(
     };
     for (const { address, variant } of operations) {
       code.reuse(() => {
+        if (variant === undefined) {
+          // The interpreter's.
+          return region.leaveTo(v.i32(address), v.add(region.rip, v.i64(distance)));
+        }
         const known = { region, data, op: address, distance, isForgotten, follow };
-        if (variant === undefined) return leave(region, address, distance);
         new KnownHandler(variant, known).emit();
       });
       if (variant === undefined) break;
@@ -93,18 +96,6 @@ function write(
     });
   });
   return region;
-}
-
-/** To the interpreter, at an operation that is not translated. */
-function leave(region: RegionCode, op: number, distance: number): void {
-  region.code.store(
-    region.env.state,
-    64,
-    v.i32(0),
-    v.add(region.rip, v.i64(distance)),
-    AT.blockRip,
-  );
-  region.leaveTo(v.i32(op));
 }
 
 /** Numbers of the blocks to which branches lead backwards. */

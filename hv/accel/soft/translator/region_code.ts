@@ -156,8 +156,9 @@ export class RegionCode {
     this.code.branch(this.#exits!.status);
   }
 
-  /** Goes on with the operation whose record is at `op`; the state says in which block it is. */
-  leaveTo(op: Value): void {
+  /** Goes on with the operation whose record is at `op`, in the block of which `blockRip` is the RIP. */
+  leaveTo(op: Value, blockRip: Value): void {
+    this.code.store(this.env.state, 64, v.i32(0), blockRip, AT.blockRip);
     this.code.set(this.#next, op);
     this.code.branch(this.#exits!.operation);
   }

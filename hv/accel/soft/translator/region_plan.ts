@@ -3,6 +3,7 @@
  * all in one page, in an order in which most branches lead forward.
  */
 
+import { HEADER } from "../blocks.ts";
 import { OP, OP_BYTES } from "../codegen/operation.ts";
 import {
   BLOCK_FIRST_HANDLER,
@@ -37,8 +38,6 @@ export interface PlannedBlock {
 
 const STALE = HANDLERS.get("stale")!;
 
-/** Where a block's header has what is needed here (blocks.ts). */
-const HEADER = { where: 4, operations: 20 } as const;
 const LINKS = [OP.linkTaken, OP.linkNotTaken] as const;
 
 /** The region that begins with the block at `first` in memory 0. */

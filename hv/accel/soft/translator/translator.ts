@@ -25,6 +25,7 @@ import { planRegion } from "./region_plan.ts";
 import { translateRegion } from "./region.ts";
 
 const WASM_PAGE = 65536;
+
 /** When code is translated. */
 export interface TranslationPolicy {
   /** Executions after which a block counts as hot; 0: nothing is translated. */
