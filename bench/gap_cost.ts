@@ -7,7 +7,7 @@
 import { Exit } from "../hv/accel/mod.ts";
 import { emulatesRealMode } from "../hv/accel/kvm/host.ts";
 import { loadGapFiller } from "../hv/accel/kvm/gaps/mod.ts";
-import { dword, inProtectedMode } from "../tests/kvm/gap_machine.ts";
+import { dword, inProtectedMode } from "../tests/accel/kvm/gap_machine.ts";
 
 const TIMES = 20_000;
 

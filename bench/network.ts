@@ -8,9 +8,9 @@
 import { closeDescriptor, openTap } from "../hv/sys/mod.ts";
 import type { NetworkOptions } from "../hv/mod.ts";
 import { Scratch } from "../tests/support/hv_process.ts";
-import { LinuxGuest } from "../tests/support/linux_guest.ts";
-import { serve, testFile } from "../tests/support/network_data.ts";
-import { QemuGuest } from "../tests/support/qemu_guest.ts";
+import { LinuxGuest } from "../tests/support/guest/linux_guest.ts";
+import { serve, testFile } from "../tests/support/guest/network_data.ts";
+import { QemuGuest } from "../tests/support/guest/qemu_guest.ts";
 import { figure, machineLine, showTable } from "./support/report.ts";
 
 const MIB = Number(Deno.env.get("MIB") ?? 100);

@@ -3,7 +3,7 @@
  * them, for every virtual machine of a memory manager or of Windows has a first megabyte of its own.
  */
 
-import { GuestMemory } from "../hv/core/guest_memory.ts";
+import { GuestMemory } from "../hv/core/memory/guest_memory.ts";
 import type { GuestSpace } from "./guest_space.ts";
 
 /** Guest memory whose words and bytes, unlike `view`, are addressed linearly. */

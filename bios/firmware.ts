@@ -6,27 +6,27 @@
  * held; only the services of processor 0 meet each other, and they run on one thread.
  */
 
-import type { IoHandler } from "../hv/core/device.ts";
-import { int19 } from "./boot.ts";
-import { Console } from "./console.ts";
-import { numberDrives } from "./drives.ts";
+import type { IoHandler } from "../hv/core/bus/device.ts";
+import { int19 } from "./media/boot.ts";
+import { Console } from "./monitor/console.ts";
+import { numberDrives } from "./media/drives.ts";
 import { Guest } from "./guest.ts";
 import type { FirmwareHost } from "./host.ts";
-import { int09, int09Key } from "./int09.ts";
-import { int10 } from "./int10.ts";
-import { int13 } from "./int13.ts";
-import { int14, int17 } from "./int14.ts";
-import { continueWait, int15 } from "./int15.ts";
-import { int16 } from "./int16.ts";
-import { int1a, int70 } from "./int1a.ts";
-import { monitor } from "./monitor.ts";
-import { int74 } from "./mouse.ts";
-import { callOptionRom } from "./option_rom.ts";
-import { bios32, pciBios32 } from "./pci_bios.ts";
+import { int09, int09Key } from "./services/int09.ts";
+import { int10 } from "./video/int10.ts";
+import { int13 } from "./services/int13.ts";
+import { int14, int17 } from "./services/int14.ts";
+import { continueWait, int15 } from "./services/int15.ts";
+import { int16 } from "./services/int16.ts";
+import { int1a, int70 } from "./services/int1a.ts";
+import { monitor } from "./monitor/monitor.ts";
+import { int74 } from "./services/mouse.ts";
+import { callOptionRom } from "./media/option_rom.ts";
+import { bios32, pciBios32 } from "./services/pci_bios.ts";
 import { post, reset } from "./post.ts";
-import { ROM_BASE, ROM_BYTES, romCode, type RomTable } from "./rom.ts";
-import type { ServiceName } from "./stub_names.ts";
-import { TextScreen } from "./text_screen.ts";
+import { ROM_BASE, ROM_BYTES, romCode, type RomTable } from "./rom/rom.ts";
+import type { ServiceName } from "./rom/stub_names.ts";
+import { TextScreen } from "./video/text_screen.ts";
 
 /** Where the ROM is seen a second time: below 4 GiB. */
 const ROM_ALIAS = 0xffff_0000;

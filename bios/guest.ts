@@ -7,8 +7,8 @@ import type { RegisterFile, Segment } from "../hv/accel/accelerator.ts";
 import { CallerMemory } from "./caller_memory.ts";
 import type { FirmwareHost } from "./host.ts";
 import { GuestSpace } from "./guest_space.ts";
-import { romCode } from "./rom.ts";
-import type { StubLabel } from "./stub_names.ts";
+import { romCode } from "./rom/rom.ts";
+import type { StubLabel } from "./rom/stub_names.ts";
 
 const CF = 0x01;
 const ZF = 0x40;

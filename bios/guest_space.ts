@@ -5,7 +5,7 @@
 
 import type { FirmwareHost } from "./host.ts";
 import { translate } from "./paging.ts";
-import { ROM_BASE } from "./rom.ts";
+import { ROM_BASE } from "./rom/rom.ts";
 
 const VIDEO = 0xa0000;
 const VIDEO_END = 0xc0000;

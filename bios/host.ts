@@ -1,14 +1,14 @@
 /** What the firmware asks of the machine around it. */
 
 import type { RegisterFile } from "../hv/accel/accelerator.ts";
-import type { BlockPort } from "../hv/core/block.ts";
-import type { Clock } from "../hv/core/clock.ts";
-import type { Geometry } from "../hv/core/disk_geometry.ts";
-import type { BootDevice, DriveKind } from "../hv/core/drive_kind.ts";
-import type { MemoryRange } from "../hv/core/e820.ts";
-import type { GuestMemory } from "../hv/core/guest_memory.ts";
+import type { BlockPort } from "../hv/core/media/block.ts";
+import type { Clock } from "../hv/core/time/clock.ts";
+import type { Geometry } from "../hv/core/media/disk_geometry.ts";
+import type { BootDevice, DriveKind } from "../hv/core/media/drive_kind.ts";
+import type { MemoryRange } from "../hv/core/memory/e820.ts";
+import type { GuestMemory } from "../hv/core/memory/guest_memory.ts";
 
-/** Reads and writes of 1, 2 or 4 bytes, as hv/core/io_bus.ts has them. */
+/** Reads and writes of 1, 2 or 4 bytes, as hv/core/bus/io_bus.ts has them. */
 export interface BusAccess {
   read(address: number, size: number): number;
   write(address: number, size: number, value: number): void;

@@ -6,7 +6,7 @@
  * Reference: Intel SDM volume 3, chapter 4 "Paging".
  */
 
-import type { GuestMemory } from "../hv/core/guest_memory.ts";
+import type { GuestMemory } from "../hv/core/memory/guest_memory.ts";
 
 const PRESENT = 0x01;
 const PAGE_SIZE = 0x80;

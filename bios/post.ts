@@ -7,17 +7,17 @@
 
 import { Bda, Ebda, EBDA_SEGMENT } from "./bda.ts";
 import { Cmos, readCmos, readTime, writeCmos } from "./cmos.ts";
-import type { Console } from "./console.ts";
-import { drivesOf, geometryOf } from "./drives.ts";
-import { driveName } from "./boot.ts";
+import type { Console } from "./monitor/console.ts";
+import { drivesOf, geometryOf } from "./media/drives.ts";
+import { driveName } from "./media/boot.ts";
 import type { Guest } from "./guest.ts";
 import type { FirmwareDrive } from "./host.ts";
-import { setUpKeyboardController } from "./mouse.ts";
+import { setUpKeyboardController } from "./services/mouse.ts";
 import { setUpPci } from "./pci_setup.ts";
-import { prepareOptionRoms } from "./option_rom.ts";
-import { ROM_BASE, romCode, RomOffset, type RomTable, VECTORS } from "./rom.ts";
-import type { TextScreen } from "./text_screen.ts";
-import { setVideoMode } from "./video_mode.ts";
+import { prepareOptionRoms } from "./media/option_rom.ts";
+import { ROM_BASE, romCode, RomOffset, type RomTable, VECTORS } from "./rom/rom.ts";
+import type { TextScreen } from "./video/text_screen.ts";
+import { setVideoMode } from "./video/video_mode.ts";
 
 const MIB = 1 << 20;
 const KIB = 1024;

@@ -9,16 +9,16 @@
 
 /** Modules that are threads. */
 export const WORKERS: readonly string[] = [
-  "hv/vcpu_worker.ts",
-  "hv/io_worker.ts",
-  "devices/disk/transfer_worker.ts",
+  "hv/threads/vcpu_worker.ts",
+  "hv/io/io_worker.ts",
+  "devices/disk/engine/transfer_worker.ts",
 ];
 
 /** Modules that are loaded by their addresses so that a start from a checkout fetches no package. */
 export const LATE_MODULES: readonly string[] = ["devices/display/fast_png.ts"];
 
 /** Files that go along: the notice that the font's licence asks for. */
-export const ASSETS: readonly string[] = ["devices/vga_font_license.txt", "LICENSE"];
+export const ASSETS: readonly string[] = ["devices/vga/font_license.txt", "LICENSE"];
 
 const MAIN = "main.ts";
 const ROOT = new URL("..", import.meta.url);

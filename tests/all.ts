@@ -35,7 +35,7 @@ function jobs(): number {
   return Math.max(1, Math.min(navigator.hardwareConcurrency, room));
 }
 
-const LOCK = `--lock=${new URL("deno.lock", import.meta.url).pathname}`;
+const LOCK = `--lock=${new URL("./deno.lock", import.meta.url).pathname}`;
 
 async function run(group: TestGroup): Promise<GroupResult> {
   const process = new Deno.Command(Deno.execPath(), {

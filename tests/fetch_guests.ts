@@ -13,7 +13,7 @@ import {
   KERNEL,
   packageFolder,
 } from "../hv/linux/packages.ts";
-import { INSTALLER, ISOLINUX, SYSLINUX } from "./support/guest_cache.ts";
+import { INSTALLER, ISOLINUX, SYSLINUX } from "./support/guest/guest_cache.ts";
 
 for (const one of [KERNEL, GENERAL_KERNEL, BUSYBOX, ISOLINUX, SYSLINUX, INSTALLER]) {
   await fetchPackage(one);

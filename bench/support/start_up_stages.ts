@@ -21,7 +21,7 @@ if (import.meta.main) {
   const marks = [Number(startedMs)];
   const mark = () => marks.push(performance.timeOrigin + performance.now());
   mark();
-  const { Machine } = await import("../../hv/machine.ts");
+  const { Machine } = await import("../../hv/machine/machine.ts");
   mark();
   const machine = await Machine.create({ accelerator: "kvm", bios, memory: "64M" });
   mark();

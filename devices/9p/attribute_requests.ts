@@ -1,6 +1,6 @@
 /** Requests about attributes, of files and of file systems. */
 
-import { type FileChanges, FileError, type FileTime } from "../../hv/core/file_tree.ts";
+import { type FileChanges, FileError, type FileTime } from "../../hv/core/media/file_tree.ts";
 import { EINVAL, EROFS } from "./errno.ts";
 import { type MessageReader, MessageType, type MessageWriter } from "./message.ts";
 import type { Handler } from "./session.ts";

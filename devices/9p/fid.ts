@@ -1,6 +1,6 @@
 /** Fids: the numbers by which a client names files, and what each stands for. */
 
-import { FileError, type OpenFile } from "../../hv/core/file_tree.ts";
+import { FileError, type OpenFile } from "../../hv/core/media/file_tree.ts";
 import { EBADF, EEXIST, EMFILE, ENFILE } from "./errno.ts";
 import { NOFID } from "./message.ts";
 import type { Place } from "./place.ts";

@@ -5,7 +5,7 @@ import {
   type FileLock,
   type FileOpenOptions,
   type OpenFile,
-} from "../../hv/core/file_tree.ts";
+} from "../../hv/core/media/file_tree.ts";
 import { EBADF, EINVAL } from "./errno.ts";
 import type { Fid } from "./fid.ts";
 import { type MessageReader, MessageType, QID_BYTES } from "./message.ts";

@@ -6,7 +6,7 @@
  * protocol.md), of which Linux's net/9p and fs/9p are the client.
  */
 
-import { FileError } from "../../hv/core/file_tree.ts";
+import { FileError } from "../../hv/core/media/file_tree.ts";
 import { EMSGSIZE, EPROTO } from "./errno.ts";
 import type { Qid } from "./qid.ts";
 

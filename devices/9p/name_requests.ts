@@ -1,6 +1,6 @@
 /** Requests about names: walking to a file, making, linking, renaming and removing. */
 
-import { FileError, S_IFDIR, S_IFMT } from "../../hv/core/file_tree.ts";
+import { FileError, S_IFDIR, S_IFMT } from "../../hv/core/media/file_tree.ts";
 import { EBADF, EBUSY, EINVAL } from "./errno.ts";
 import { MessageType } from "./message.ts";
 import type { Place } from "./place.ts";

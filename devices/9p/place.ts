@@ -3,7 +3,12 @@
  * place share it, so that one renamed directory takes along whatever lies below.
  */
 
-import { FileError, type FileIdentity, type FilePlace, sameFile } from "../../hv/core/file_tree.ts";
+import {
+  FileError,
+  type FileIdentity,
+  type FilePlace,
+  sameFile,
+} from "../../hv/core/media/file_tree.ts";
 import { ESTALE } from "./errno.ts";
 
 /** See above. Whoever walks through places holds them by `use` until the next is held. */

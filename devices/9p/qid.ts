@@ -6,7 +6,7 @@ import {
   S_IFDIR,
   S_IFLNK,
   S_IFMT,
-} from "../../hv/core/file_tree.ts";
+} from "../../hv/core/media/file_tree.ts";
 
 /** See above (Plan 9 manual, intro(5)). */
 export interface Qid {

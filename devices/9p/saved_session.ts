@@ -1,6 +1,6 @@
 /** A session as plain data, for another thread of the process that goes on with it. */
 
-import type { FileIdentity, FileTree, OpenFileHandle } from "../../hv/core/file_tree.ts";
+import type { FileIdentity, FileTree, OpenFileHandle } from "../../hv/core/media/file_tree.ts";
 import type { AttributeFid, FidLimits } from "./fid.ts";
 import { Place } from "./place.ts";
 import { Session } from "./session.ts";

@@ -9,7 +9,7 @@
  * "unknown").
  */
 
-import { FileError, type FileTree } from "../../hv/core/file_tree.ts";
+import { FileError, type FileTree } from "../../hv/core/media/file_tree.ts";
 import { ATTRIBUTE_REQUESTS } from "./attribute_requests.ts";
 import { EINVAL, EMSGSIZE, ENOENT, EOPNOTSUPP, EPROTO } from "./errno.ts";
 import type { FidLimits } from "./fid.ts";

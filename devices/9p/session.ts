@@ -1,12 +1,12 @@
 /** What a client has set up: the share it is attached to and its fids. */
 
-import { FileError, type FileTree } from "../../hv/core/file_tree.ts";
+import { FileError, type FileTree } from "../../hv/core/media/file_tree.ts";
 import { EINVAL, ENAMETOOLONG } from "./errno.ts";
 import { type FidLimits, FidTable } from "./fid.ts";
 import type { MessageReader, MessageWriter } from "./message.ts";
 import { Place } from "./place.ts";
 import { type Qid, qidOf } from "./qid.ts";
-import type { FileAttributes } from "../../hv/core/file_tree.ts";
+import type { FileAttributes } from "../../hv/core/media/file_tree.ts";
 
 /** The longest name in a directory, bytes (NAME_MAX). */
 const MAX_NAME_BYTES = 255;

@@ -6,7 +6,7 @@
  * References: "9P2000.L Protocol" (xattrwalk, xattrcreate); Linux's fs/9p/xattr.c is the client.
  */
 
-import { FileError, type OpenFile } from "../../hv/core/file_tree.ts";
+import { FileError, type OpenFile } from "../../hv/core/media/file_tree.ts";
 import { EINVAL, ENODATA, ENOSPC, EOPNOTSUPP, ERANGE, EROFS } from "./errno.ts";
 import type { AttributeFid, Fid } from "./fid.ts";
 import { MessageType } from "./message.ts";

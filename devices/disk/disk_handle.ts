@@ -1,17 +1,17 @@
 /** An open image on its way to the thread that serves it: descriptors, which are the process's. */
 
 import { closeDescriptor, FileHandle } from "../../hv/sys/mod.ts";
-import type { AioKind } from "./aio_kind.ts";
+import type { AioKind } from "./engine/aio_kind.ts";
 import type { DiskImage } from "./disk_image.ts";
-import type { ImageFormat } from "./image_format.ts";
-import { type BlockMap, MappedImage } from "./mapped_image.ts";
-import { OverlayImage } from "./overlay_image.ts";
+import type { ImageFormat } from "./formats/image_format.ts";
+import { type BlockMap, MappedImage } from "./formats/mapped_image.ts";
+import { OverlayImage } from "./formats/overlay_image.ts";
 import { readHeader } from "./qcow2/header.ts";
 import { Qcow2Image } from "./qcow2/qcow2_image.ts";
-import { RawImage } from "./raw_image.ts";
-import { readVhd } from "./vhd_map.ts";
-import { readVhdx } from "./vhdx_map.ts";
-import { readVmdk } from "./vmdk_map.ts";
+import { RawImage } from "./formats/raw_image.ts";
+import { readVhd } from "./formats/vhd_map.ts";
+import { readVhdx } from "./formats/vhdx_map.ts";
+import { readVmdk } from "./formats/vmdk_map.ts";
 
 /**
  * The map of an image of a format that is only read.

@@ -9,11 +9,11 @@ import {
   FLOPPY_SECTOR_BYTES,
   FLOPPY_SIZES,
   floppyBytes,
-} from "../../hv/core/floppy_formats.ts";
+} from "../../hv/core/media/floppy_formats.ts";
 import { checkKind, claim, hostError, hostProblem, openFile } from "./image_access.ts";
-import { BackingChain } from "./backing_chain.ts";
+import { BackingChain } from "./formats/backing_chain.ts";
 import { attachDisk, closeDiskHandle, type DiskHandle, readMap } from "./disk_handle.ts";
-import { checkFormat, formatOf, IMAGE_FORMATS, type ImageFormat } from "./image_format.ts";
+import { checkFormat, formatOf, IMAGE_FORMATS, type ImageFormat } from "./formats/image_format.ts";
 import { repairQcow2 } from "./qcow2/check.ts";
 import { createQcow2 } from "./qcow2/create.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";

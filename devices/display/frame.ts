@@ -5,7 +5,7 @@
  * Left out: the border, byte panning beyond whole characters, and counting by two or four.
  */
 
-import { planeBase, planeStrides } from "../vga_memory.ts";
+import { planeBase, planeStrides } from "../vga/memory.ts";
 import {
   Attr,
   AttrMode,
@@ -15,7 +15,7 @@ import {
   GfxMode,
   Seq,
   type VgaState,
-} from "../vga_registers.ts";
+} from "../vga/registers.ts";
 import {
   is256,
   mapAddress,

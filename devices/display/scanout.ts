@@ -16,13 +16,13 @@ import {
   Seq,
   SeqClocking,
   type VgaState,
-} from "../vga_registers.ts";
+} from "../vga/registers.ts";
 
 /** What there is to look at: a `Vga`, or a copy of its state and memory. */
 export interface VgaView {
   /** The registers. */
   readonly state: VgaState;
-  /** The four maps, as vga_memory.ts lays them out. */
+  /** The four maps, as vga/memory.ts lays them out. */
   readonly memory: Uint8Array;
 }
 

@@ -1,6 +1,6 @@
 /** Cheap news of the screen, for whoever looks many times a second. */
 
-import { presentWindow } from "../vga_memory.ts";
+import { presentWindow } from "../vga/memory.ts";
 import type { VgaView } from "./scanout.ts";
 
 /** Remembers what the screen was made of when it was last asked. */

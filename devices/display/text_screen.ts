@@ -1,7 +1,7 @@
 /** The text screen as text: what a terminal shows and what a test waits for. */
 
-import { planeBase } from "../vga_memory.ts";
-import { Attr, AttrMode, Crtc } from "../vga_registers.ts";
+import { planeBase } from "../vga/memory.ts";
+import { Attr, AttrMode, Crtc } from "../vga/registers.ts";
 import { CP437 } from "./cp437.ts";
 import { mapAddress, palette16, scanout, type VgaView } from "./scanout.ts";
 

@@ -1,6 +1,6 @@
 /** Connects a machine's network cards with their host ends, on the thread that serves them. */
 
-import type { NetworkCard } from "../../hv/core/network.ts";
+import type { NetworkCard } from "../../hv/core/net/network.ts";
 import { attachNetwork, type EndContext, type NetworkHandle } from "./network_handle.ts";
 import { NetworkLink } from "./network_link.ts";
 

@@ -1,6 +1,6 @@
 /** A host end on its way to the thread that serves it: descriptors, which are the process's. */
 
-import type { NetworkEnd } from "../../hv/core/network.ts";
+import type { NetworkEnd } from "../../hv/core/net/network.ts";
 import { closeDescriptor, type DescriptorSet, FileHandle } from "../../hv/sys/mod.ts";
 import { PcapEnd } from "./pcap_end.ts";
 import { StreamEnd } from "./stream_end.ts";

@@ -1,6 +1,6 @@
 /** The cable between a network card and its host end: what the I/O worker does of it at each turn. */
 
-import { type Frame, LOST, type NetworkCard, type NetworkEnd } from "../../hv/core/network.ts";
+import { type Frame, LOST, type NetworkCard, type NetworkEnd } from "../../hv/core/net/network.ts";
 
 /** Frames that one turn takes from the guest, so that others have their turn. */
 const FRAMES_A_TURN = 256;

@@ -4,7 +4,7 @@
  * Reference: draft-ietf-opsawg-pcap (the classic format, version 2.4, with nanoseconds).
  */
 
-import type { Frame, NetworkCard, NetworkEnd, Offloads } from "../../hv/core/network.ts";
+import type { Frame, NetworkCard, NetworkEnd, Offloads } from "../../hv/core/net/network.ts";
 import type { FileHandle } from "../../hv/sys/mod.ts";
 
 const MAGIC_NANOSECONDS = 0xa1b2_3c4d;

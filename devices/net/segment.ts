@@ -8,7 +8,7 @@
  * References: RFC 9293 (TCP), RFC 791, RFC 8200; Virtio 1.3, 5.1.6.2.
  */
 
-import { addToSum, checksumOf, foldSum } from "../../hv/core/checksum.ts";
+import { addToSum, checksumOf, foldSum } from "../../hv/core/net/checksum.ts";
 import {
   type Frame,
   MAX_FRAME_BYTES,
@@ -16,8 +16,8 @@ import {
   type Offloads,
   PLAIN,
   VALID,
-} from "../../hv/core/network.ts";
-import { etherTypeOf } from "../../hv/core/network_header.ts";
+} from "../../hv/core/net/network.ts";
+import { etherTypeOf } from "../../hv/core/net/network_header.ts";
 
 const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;

@@ -6,7 +6,7 @@
  * ends the connection, for what follows cannot be told apart any more.
  */
 
-import { copyBuffer } from "../../hv/core/copy_buffer.ts";
+import { copyBuffer } from "../../hv/core/memory/copy_buffer.ts";
 import {
   type Frame,
   MAX_FRAME_BYTES,
@@ -15,7 +15,7 @@ import {
   type NetworkEnd,
   NO_OFFLOADS,
   Unplugged,
-} from "../../hv/core/network.ts";
+} from "../../hv/core/net/network.ts";
 import { type DescriptorSet, Socket, type Watched, wouldBlock } from "../../hv/sys/mod.ts";
 import { finishFrame, MAX_CUT_BYTES, MAX_SEGMENTS, plainFrame } from "./segment.ts";
 

@@ -1,6 +1,6 @@
 /** A TAP interface of the host as a network card's other end. */
 
-import { copyBuffer } from "../../hv/core/copy_buffer.ts";
+import { copyBuffer } from "../../hv/core/memory/copy_buffer.ts";
 import {
   ALL_OFFLOADS,
   type Frame,
@@ -8,12 +8,12 @@ import {
   MIN_FRAME_BYTES,
   type NetworkCard,
   type NetworkEnd,
-} from "../../hv/core/network.ts";
+} from "../../hv/core/net/network.ts";
 import {
   decodeNetworkHeader,
   encodeNetworkHeader,
   NETWORK_HEADER_BYTES,
-} from "../../hv/core/network_header.ts";
+} from "../../hv/core/net/network_header.ts";
 import { type DescriptorSet, Tap, TapOffload, type Watched, wouldBlock } from "../../hv/sys/mod.ts";
 
 /** Frames that one turn takes from the host. */

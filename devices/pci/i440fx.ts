@@ -12,8 +12,12 @@
  * Reference: 82441FX (290549-001), 3.2 "PCI configuration space".
  */
 
-import type { Device } from "../../hv/core/device.ts";
-import { type ShadowRegisters, SMRAM_DOPEN, SMRAM_SMRAME } from "../../hv/core/memory_map.ts";
+import type { Device } from "../../hv/core/bus/device.ts";
+import {
+  type ShadowRegisters,
+  SMRAM_DOPEN,
+  SMRAM_SMRAME,
+} from "../../hv/core/memory/memory_map.ts";
 import { PciCommand } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
 import { PciFunction, type PciFunctionState } from "./pci_function.ts";

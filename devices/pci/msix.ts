@@ -8,9 +8,9 @@
  * Reference: PCI Local Bus Specification 3.0, 6.8.2 "MSI-X Capability and Table Structures".
  */
 
-import type { Device, IoHandler } from "../../hv/core/device.ts";
-import type { Lock } from "../../hv/core/lock.ts";
-import { record, u16, u32s } from "../../hv/core/record.ts";
+import type { Device, IoHandler } from "../../hv/core/bus/device.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
+import { record, u16, u32s } from "../../hv/core/state/record.ts";
 import type { Bar } from "./pci_bar.ts";
 import type { PciCapability } from "./pci_function.ts";
 

@@ -5,10 +5,10 @@
  * Reference: PCI Local Bus Specification 3.0, 6.2.5 (base addresses), 6.2.5.2 (expansion ROM).
  */
 
-import type { AddressRange } from "../../hv/core/address_range.ts";
-import type { IoHandler } from "../../hv/core/device.ts";
-import type { AccessWidths } from "../../hv/core/io_bus.ts";
-import type { Lock } from "../../hv/core/lock.ts";
+import type { AddressRange } from "../../hv/core/memory/address_range.ts";
+import type { IoHandler } from "../../hv/core/bus/device.ts";
+import type { AccessWidths } from "../../hv/core/bus/io_bus.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
 import { PciHeader } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
 

@@ -10,9 +10,9 @@
  * References: PCI Local Bus Specification 3.0, 3.2.2.3.2; 82441FX (290549-001), 3.1.
  */
 
-import type { Device, IoHandler } from "../../hv/core/device.ts";
-import type { IoBus } from "../../hv/core/io_bus.ts";
-import { record, u32 } from "../../hv/core/record.ts";
+import type { Device, IoHandler } from "../../hv/core/bus/device.ts";
+import type { IoBus } from "../../hv/core/bus/io_bus.ts";
+import { record, u32 } from "../../hv/core/state/record.ts";
 import { isMemory } from "./pci_bar.ts";
 import type { PciFunction } from "./pci_function.ts";
 

@@ -11,9 +11,9 @@
  * Reference: PCI Local Bus Specification 3.0, chapter 6.
  */
 
-import type { AddressRange } from "../../hv/core/address_range.ts";
-import type { Device } from "../../hv/core/device.ts";
-import { bytes, flag, record } from "../../hv/core/record.ts";
+import type { AddressRange } from "../../hv/core/memory/address_range.ts";
+import type { Device } from "../../hv/core/bus/device.ts";
+import { bytes, flag, record } from "../../hv/core/state/record.ts";
 import { PciCommand, PciHeader } from "./config_header.ts";
 import { type ConfigRegister, ConfigSpace } from "./config_space.ts";
 import { type Bar, barOffset, barRange, barRegisters, isMemory } from "./pci_bar.ts";

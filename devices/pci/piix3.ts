@@ -1,7 +1,7 @@
 /**
  * Intel 82371SB (PIIX3), function 0: the PCI to ISA bridge. To a virtual machine it routes the PCI
  * interrupt lines (PIRQRC); the other registers hold what is written. Its reset control register at
- * CF9h is devices/reset_control.ts, its ELCR (4D0h, 4D1h) belongs to the interrupt controllers: to
+ * CF9h is devices/system/reset_control.ts, its ELCR (4D0h, 4D1h) belongs to the interrupt controllers: to
  * KVM's in the kernel, or to the software PIC.
  *
  * Left out: ISA recovery times, bus timing, system management interrupts, MBIRQ and MBDMA routing.
@@ -11,7 +11,7 @@
  * Reference: 82371SB (290550-002), 2.2 "PCI configuration registers (function 0)".
  */
 
-import type { Device } from "../../hv/core/device.ts";
+import type { Device } from "../../hv/core/bus/device.ts";
 import { PciCommand } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
 import { PciFunction, type PciFunctionState } from "./pci_function.ts";

@@ -10,8 +10,8 @@
  * Reference: 82371SB (290550-002), 2.3 "PCI configuration registers (function 1)".
  */
 
-import type { Device, IoHandler } from "../../hv/core/device.ts";
-import type { Lock } from "../../hv/core/lock.ts";
+import type { Device, IoHandler } from "../../hv/core/bus/device.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
 import { PciCommand } from "./config_header.ts";
 import type { Bar } from "./pci_bar.ts";
 import { PciFunction, type PciFunctionState } from "./pci_function.ts";

@@ -1,6 +1,6 @@
 /**
  * Intel 82371AB (PIIX4), function 3: the PCI face of power management, which the board adds to the
- * PIIX3 as QEMU does. It says where the power management registers (devices/acpi_pm.ts) and the
+ * PIIX3 as QEMU does. It says where the power management registers (devices/system/acpi_pm.ts) and the
  * SMBus controller lie; the device monitor registers hold what is written.
  *
  * System management mode does not exist: DEVACTB says that SMIs have been set up (APMC_EN) from the
@@ -11,10 +11,10 @@
  * Reference: 82371AB (290562-001), 7.1 "PCI configuration registers (function 3)".
  */
 
-import type { AddressRange } from "../../hv/core/address_range.ts";
-import type { Device, IoHandler } from "../../hv/core/device.ts";
-import type { IoBus } from "../../hv/core/io_bus.ts";
-import type { Lock } from "../../hv/core/lock.ts";
+import type { AddressRange } from "../../hv/core/memory/address_range.ts";
+import type { Device, IoHandler } from "../../hv/core/bus/device.ts";
+import type { IoBus } from "../../hv/core/bus/io_bus.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
 import { PciCommand } from "./config_header.ts";
 import type { ConfigRegister } from "./config_space.ts";
 import { PciFunction, type PciFunctionState } from "./pci_function.ts";

@@ -8,8 +8,8 @@
  * Reference: 82371AB (290562-001), 7.3 "SMBus I/O space registers".
  */
 
-import type { Device, IoHandler } from "../../hv/core/device.ts";
-import { bytes, record, u8 } from "../../hv/core/record.ts";
+import type { Device, IoHandler } from "../../hv/core/bus/device.ts";
+import { bytes, record, u8 } from "../../hv/core/state/record.ts";
 
 /** 0h, R/W. */
 const SMBHSTSTS = 0x0;

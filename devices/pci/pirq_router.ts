@@ -9,10 +9,10 @@
  * Reference: 82371SB (290550-002), PIRQRC[A:D] (function 0, 60h-63h).
  */
 
-import type { Device } from "../../hv/core/device.ts";
-import type { IrqLine } from "../../hv/core/irq.ts";
-import type { Lock } from "../../hv/core/lock.ts";
-import { bytes, record, u32s } from "../../hv/core/record.ts";
+import type { Device } from "../../hv/core/bus/device.ts";
+import type { IrqLine } from "../../hv/core/bus/irq.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
+import { bytes, record, u32s } from "../../hv/core/state/record.ts";
 import type { InterruptPin } from "./pci_function.ts";
 
 /** PIRQA# to PIRQD#. */

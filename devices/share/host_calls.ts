@@ -6,8 +6,8 @@ import {
   FileError,
   type FileOpenOptions,
   type FileTime,
-} from "../../hv/core/file_tree.ts";
-import { statAt } from "../../hv/sys/at.ts";
+} from "../../hv/core/media/file_tree.ts";
+import { statAt } from "../../hv/sys/file/at.ts";
 import { O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } from "../../hv/sys/mod.ts";
 
 /** Flags of `open` (asm-generic/fcntl.h) beyond those of hv/sys. */
@@ -38,7 +38,7 @@ const STATX_BASIC_STATS = 0x7ff;
 const UTIME_NOW = 0x3fff_ffffn;
 const UTIME_OMIT = 0x3fff_fffen;
 
-/** `result` of a call of hv/sys/at.ts, unless it failed. @throws FileError */
+/** `result` of a call of hv/sys/file/at.ts, unless it failed. @throws FileError */
 export function checked(result: number): number {
   if (result < 0) throw new FileError(-result);
   return result;

@@ -8,7 +8,7 @@ import {
   type FileLock,
   type OpenFile,
   type OpenFileHandle,
-} from "../../hv/core/file_tree.ts";
+} from "../../hv/core/media/file_tree.ts";
 import {
   directoryEntries,
   readAt,
@@ -17,7 +17,7 @@ import {
   setTimes,
   syncFile,
   writeAt,
-} from "../../hv/sys/at.ts";
+} from "../../hv/sys/file/at.ts";
 import { Descriptor, Errno } from "../../hv/sys/mod.ts";
 import {
   F_RDLCK,
@@ -30,7 +30,7 @@ import {
   type RecordLock,
   recordLockInTheWay,
   setRecordLock,
-} from "../../hv/sys/record_lock.ts";
+} from "../../hv/sys/file/record_lock.ts";
 import { checked, statOf, timesOf } from "./host_calls.ts";
 import { hostPermissions } from "./permissions.ts";
 

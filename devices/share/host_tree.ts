@@ -32,7 +32,7 @@ import {
   S_IFREG,
   S_IFSOCK,
   sameFile,
-} from "../../hv/core/file_tree.ts";
+} from "../../hv/core/media/file_tree.ts";
 import {
   byteString,
   createAt,
@@ -46,7 +46,7 @@ import {
   readSymbolicLink,
   removeAt,
   renameAt,
-} from "../../hv/sys/at.ts";
+} from "../../hv/sys/file/at.ts";
 import { closeDescriptor, Errno } from "../../hv/sys/mod.ts";
 import {
   getAttribute,
@@ -55,7 +55,7 @@ import {
   setAttribute,
   XATTR_CREATE,
   XATTR_REPLACE,
-} from "../../hv/sys/xattr.ts";
+} from "../../hv/sys/file/xattr.ts";
 import type { ShareHandle } from "./open_share.ts";
 import { checked, hostFlags, statOf, statOfName, timesOf } from "./host_calls.ts";
 import { HostFile } from "./host_file.ts";

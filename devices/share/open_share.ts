@@ -1,6 +1,6 @@
 /** Opening the directory that a user wants to share, or saying in one line why that cannot be. */
 
-import { FilesBehind, O_DIRECTORY, O_PATH } from "../../hv/sys/at.ts";
+import { FilesBehind, O_DIRECTORY, O_PATH } from "../../hv/sys/file/at.ts";
 import { closeDescriptor, Errno, openDescriptor, SysError } from "../../hv/sys/mod.ts";
 
 /** What to share. */

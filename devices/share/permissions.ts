@@ -1,6 +1,6 @@
 /** Which of the permissions that a guest sets reach the host. */
 
-import { S_IFDIR, S_IFMT } from "../../hv/core/file_tree.ts";
+import { S_IFDIR, S_IFMT } from "../../hv/core/media/file_tree.ts";
 
 /** Of files: no set-user-ID, no set-group-ID. */
 export const PERMISSIONS = 0o777;

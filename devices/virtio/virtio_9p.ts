@@ -13,9 +13,9 @@
  */
 
 import { MAX_MSIZE } from "../9p/message.ts";
-import type { DescriptorChain } from "./descriptor_chain.ts";
+import type { DescriptorChain } from "./queue/descriptor_chain.ts";
 import { type VirtioDevice, VirtioDeviceId } from "./virtio_device.ts";
-import type { Virtqueue } from "./virtqueue.ts";
+import type { Virtqueue } from "./queue/virtqueue.ts";
 
 /** Feature bits. */
 export const P9Feature = {

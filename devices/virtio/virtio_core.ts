@@ -13,18 +13,18 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, chapters 2 and 3.
  */
 
-import type { Device } from "../../hv/core/device.ts";
-import type { GuestMemory } from "../../hv/core/guest_memory.ts";
-import type { Lock } from "../../hv/core/lock.ts";
-import { flag, list, record, u32s, u8, words } from "../../hv/core/record.ts";
-import { VirtqueueFault } from "./descriptor_chain.ts";
-import { PackedRing } from "./packed_ring.ts";
-import type { Ring } from "./ring.ts";
-import { LEGACY_PAGE, legacyRings, SplitRing } from "./split_ring.ts";
+import type { Device } from "../../hv/core/bus/device.ts";
+import type { GuestMemory } from "../../hv/core/memory/guest_memory.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
+import { flag, list, record, u32s, u8, words } from "../../hv/core/state/record.ts";
+import { VirtqueueFault } from "./queue/descriptor_chain.ts";
+import { PackedRing } from "./queue/packed_ring.ts";
+import type { Ring } from "./queue/ring.ts";
+import { LEGACY_PAGE, legacyRings, SplitRing } from "./queue/split_ring.ts";
 import { FEATURE_WORDS, featureWords, VirtioFeature, VirtioStatus } from "./virtio_bits.ts";
 import type { VirtioDevice, VirtioTransport } from "./virtio_device.ts";
-import { Virtqueue } from "./virtqueue.ts";
-import { addressOf, resetVirtqueue, setAddress, VirtqueueState } from "./virtqueue_state.ts";
+import { Virtqueue } from "./queue/virtqueue.ts";
+import { addressOf, resetVirtqueue, setAddress, VirtqueueState } from "./queue/virtqueue_state.ts";
 
 /** The state of a device with so many queues. */
 // deno-lint-ignore explicit-module-boundary-types

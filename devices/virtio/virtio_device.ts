@@ -5,8 +5,8 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 2 "Basic Facilities of a Virtio Device".
  */
 
-import type { Lock } from "../../hv/core/lock.ts";
-import type { Virtqueue } from "./virtqueue.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
+import type { Virtqueue } from "./queue/virtqueue.ts";
 
 /** Device numbers (5 "Device Types"). */
 export const VirtioDeviceId = {

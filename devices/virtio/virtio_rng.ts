@@ -10,7 +10,7 @@
  */
 
 import { type VirtioDevice, VirtioDeviceId } from "./virtio_device.ts";
-import type { Virtqueue } from "./virtqueue.ts";
+import type { Virtqueue } from "./queue/virtqueue.ts";
 
 const QUEUE_SIZE = 8;
 /** What one buffer gets at most. */

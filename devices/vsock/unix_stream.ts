@@ -1,6 +1,6 @@
 /** A Unix stream socket as the host's end of a guest's connection. */
 
-import type { StreamInput, VsockStream } from "../../hv/core/vsock.ts";
+import type { StreamInput, VsockStream } from "../../hv/core/net/vsock.ts";
 import { type DescriptorSet, type Socket, type Watched, wouldBlock } from "../../hv/sys/mod.ts";
 
 const NOTHING = new Uint8Array(0);

@@ -11,7 +11,7 @@
  * Reference: Firecracker, docs/vsock.md.
  */
 
-import type { VsockHost, VsockStream } from "../../hv/core/vsock.ts";
+import type { VsockHost, VsockStream } from "../../hv/core/net/vsock.ts";
 import {
   AF_UNIX,
   type DescriptorSet,

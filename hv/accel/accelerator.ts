@@ -7,10 +7,10 @@
  * hv/accel/mod.ts). A virtual processor is run by one thread at a time.
  */
 
-import type { MemorySlot } from "../core/memory_map.ts";
+import type { MemorySlot } from "../core/memory/memory_map.ts";
 import type { CpuState } from "./cpu_state.ts";
 
-export type { MemorySlot } from "../core/memory_map.ts";
+export type { MemorySlot } from "../core/memory/memory_map.ts";
 
 /** Why `Vcpu.run` came back. */
 export const Exit = {

@@ -6,7 +6,18 @@
  * chapter 13; local APIC: chapter 10).
  */
 
-import { bytes, flag, nested, record, u16, u32, u32s, u64, u64s, u8 } from "../core/record.ts";
+import {
+  bytes,
+  flag,
+  nested,
+  record,
+  u16,
+  u32,
+  u32s,
+  u64,
+  u64s,
+  u8,
+} from "../core/state/record.ts";
 
 /** Model-specific registers that a state has room for; KVM lists about 150 on a current host. */
 export const MAX_MSRS = 512;

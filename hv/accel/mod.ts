@@ -5,7 +5,7 @@
  * @module
  */
 
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from "../core/time/clock.ts";
 import type { AcceleratedVm } from "./accelerator.ts";
 import { createKvmVm } from "./kvm/create.ts";
 import { softCode } from "./load.ts";

@@ -3,7 +3,7 @@
  * threads do not load what only making one needs.
  */
 
-import type { Clock } from "../core/clock.ts";
+import type { Clock } from "../core/time/clock.ts";
 import type { AcceleratedVm, VmHandle } from "./accelerator.ts";
 import { KvmVm } from "./kvm/vm.ts";
 import { softCode } from "./load.ts";

@@ -5,7 +5,7 @@ import { elfComplaint, isElf, parseElf } from "./elf.ts";
 import { ImageReader } from "./image_reader.ts";
 import { findMultibootHeader } from "./multiboot.ts";
 import { pvhEntry } from "./pvh.ts";
-import { looksLikeBzImage } from "./setup_header.ts";
+import { looksLikeBzImage } from "./linux/setup_header.ts";
 
 /** The kernels that can be booted. */
 export type KernelKind = "bzimage" | "elf-pvh" | "elf-linux" | "multiboot";

@@ -5,9 +5,9 @@
  * Reference: Multiboot Specification 0.6.96, chapter 3. Left out: drives, APM, boot device.
  */
 
-import { E820Type } from "../core/e820.ts";
+import { E820Type } from "../core/memory/e820.ts";
 import { addressText } from "../core/hex.ts";
-import { commandLineBytes } from "./boot_params.ts";
+import { commandLineBytes } from "./linux/boot_params.ts";
 import { isElf, parseElf, physicalEntry, placeElf } from "./elf.ts";
 import { protected32 } from "./entry_state.ts";
 import type { ImageReader } from "./image_reader.ts";

@@ -1,7 +1,7 @@
 /** Where in guest RAM a kernel and what belongs to it are put. */
 
 import { alignUp } from "../core/align.ts";
-import { E820Type } from "../core/e820.ts";
+import { E820Type } from "../core/memory/e820.ts";
 import { addressText } from "../core/hex.ts";
 import { BootError } from "./boot_error.ts";
 import type { BootRequest, BootSegment } from "./plan.ts";

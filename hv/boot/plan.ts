@@ -1,6 +1,6 @@
 /** What a kernel loader is given, and what it answers: plain data, no machine. */
 
-import type { MemoryRange } from "../core/e820.ts";
+import type { MemoryRange } from "../core/memory/e820.ts";
 
 /** How a kernel is entered; `auto` takes what suits the kernel best. */
 export type BootEntry = "auto" | "real16" | "protected32" | "long64";

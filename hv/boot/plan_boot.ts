@@ -7,14 +7,14 @@ import {
   planLinuxSelfUnpacking,
   planLinuxUnpacked,
   planVmlinux,
-} from "./linux_direct.ts";
-import { planLinuxReal16 } from "./linux_real16.ts";
+} from "./linux/direct.ts";
+import { planLinuxReal16 } from "./linux/real16.ts";
 import { planMultiboot } from "./multiboot.ts";
 import { Placement } from "./placement.ts";
 import type { BootPlan, BootRequest } from "./plan.ts";
 import { planPvh } from "./pvh.ts";
-import { parseSetupHeader } from "./setup_header.ts";
-import { canUnpack } from "./unpack.ts";
+import { parseSetupHeader } from "./linux/setup_header.ts";
+import { canUnpack } from "./unpack/unpack.ts";
 
 /** COMMAND_LINE_SIZE of Linux on x86, with the terminating zero 2048. */
 const VMLINUX_COMMAND_LINE_MAX = 2047;

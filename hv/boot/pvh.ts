@@ -11,7 +11,7 @@ import { protected32 } from "./entry_state.ts";
 import type { ImageReader } from "./image_reader.ts";
 import { Placement } from "./placement.ts";
 import type { BootPlan, BootRequest } from "./plan.ts";
-import { commandLineBytes } from "./boot_params.ts";
+import { commandLineBytes } from "./linux/boot_params.ts";
 import { cString, StructWriter } from "./struct_writer.ts";
 
 const XEN_ELFNOTE_PHYS32_ENTRY = 18;

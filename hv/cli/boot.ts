@@ -7,12 +7,12 @@ import {
   PackageError,
   type TerminalSize,
 } from "../linux/mod.ts";
-import { ExitCode } from "./option_table.ts";
-import type { RunRequest } from "./parse.ts";
+import { ExitCode } from "./words/option_table.ts";
+import type { RunRequest } from "./words/parse.ts";
 import { run } from "./run.ts";
 import { say } from "./say.ts";
 import { onEndSignals } from "./signals.ts";
-import { terminalSize } from "./terminal_session.ts";
+import { terminalSize } from "./terminal/session.ts";
 
 const MIB = 2 ** 20;
 const CLEAR_LINE = "\r\x1b[K";

@@ -1,10 +1,10 @@
 /** The host's ends of the guest's consoles and ports: nothing, this terminal, a file, a Unix socket. */
 
-import type { GuestConsole } from "../console.ts";
+import type { GuestConsole } from "../handles/console.ts";
 import { fileProblem } from "../core/file_problem.ts";
 import { HostError } from "../errors.ts";
-import { GuestPort } from "../guest_port.ts";
-import type { CharacterEnd } from "./parse.ts";
+import { GuestPort } from "../handles/guest_port.ts";
+import type { CharacterEnd } from "./words/parse.ts";
 import { type HeldGuest, QueuedOutput } from "./queued_output.ts";
 import { say } from "./say.ts";
 
@@ -22,7 +22,7 @@ const NOTHING: ConnectedEnd = { close: () => Promise.resolve() };
 
 /**
  * Connects a console of the guest to where the user wants it. `stdio` is the terminal's affair (see
- * terminal_session.ts) and is not handled here.
+ * terminal/session.ts) and is not handled here.
  *
  * @throws {HostError} When the file or socket cannot be made.
  */

@@ -1,8 +1,8 @@
 /** What kind of image a file is, by looking into it, so that `hv run FILE` does what is meant. */
 
 import { detectKernel } from "../boot/mod.ts";
-import type { MachineOptions } from "../config.ts";
-import { exactFloppyFormat } from "../core/floppy_formats.ts";
+import type { MachineOptions } from "../options/config.ts";
+import { exactFloppyFormat } from "../core/media/floppy_formats.ts";
 import { fileProblem } from "../core/file_problem.ts";
 import { HostError, UsageError } from "../errors.ts";
 

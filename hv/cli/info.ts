@@ -6,7 +6,7 @@ import { checkCapability, KVM_PATH, openKvm } from "../accel/kvm/host.ts";
 import { probeSoft } from "../accel/soft/probe.ts";
 import { closeDescriptor } from "../sys/mod.ts";
 import { VERSION } from "../version.ts";
-import { ExitCode } from "./option_table.ts";
+import { ExitCode } from "./words/option_table.ts";
 import { print } from "./say.ts";
 
 /** Prints it; the exit code is 0 when a machine can run here. */

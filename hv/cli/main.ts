@@ -3,9 +3,9 @@
 import { HostError, UsageError } from "../errors.ts";
 import { print, say } from "./say.ts";
 import { VERSION } from "../version.ts";
-import { BOOT, commandHelp, COMMANDS, ExitCode, programHelp } from "./option_table.ts";
+import { BOOT, commandHelp, COMMANDS, ExitCode, programHelp } from "./words/option_table.ts";
 import { nearestName } from "../core/edit_distance.ts";
-import { parseCommand, parseRun } from "./parse.ts";
+import { parseCommand, parseRun } from "./words/parse.ts";
 
 /** Carries out the command line; gives the exit code. Never throws. */
 export async function main(words: readonly string[]): Promise<number> {
@@ -37,7 +37,7 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
       return await info();
     }
     case "disk": {
-      const { disk } = await import("./disk.ts");
+      const { disk } = await import("./disk/disk.ts");
       return await disk(rest);
     }
     case "--version":

@@ -1,20 +1,20 @@
 /** `hv run`: a machine, connected to this terminal, from its start to its end. */
 
-import { DEFAULT_MEMORY, type MachineOptions } from "../config.ts";
+import { DEFAULT_MEMORY, type MachineOptions } from "../options/config.ts";
 import { UsageError } from "../errors.ts";
-import type { ExitStatus } from "../exit_status.ts";
-import { describeFilled } from "../filled_text.ts";
-import { Machine } from "../machine.ts";
-import { parseMemory, showBytes } from "../sizes.ts";
+import type { ExitStatus } from "../machine/exit_status.ts";
+import { describeFilled } from "../machine/filled_text.ts";
+import { Machine } from "../machine/machine.ts";
+import { parseMemory, showBytes } from "../options/sizes.ts";
 import { type ConnectedEnd, connectEnd } from "./character_end.ts";
-import { ExitCode } from "./option_table.ts";
-import type { CharacterEnd, RunRequest } from "./parse.ts";
+import { ExitCode } from "./words/option_table.ts";
+import type { CharacterEnd, RunRequest } from "./words/parse.ts";
 import { Progress } from "./progress_line.ts";
 import { HeldGuest } from "./queued_output.ts";
 import { say } from "./say.ts";
 import { onEndSignals } from "./signals.ts";
 import { VIRTIO_CONSOLE } from "../pc/board_config.ts";
-import { TerminalSession } from "./terminal_session.ts";
+import { TerminalSession } from "./terminal/session.ts";
 
 /** How long whoever reads the output may take for what is left of it when time is up, ms. */
 const PATIENCE_MS = 5000;

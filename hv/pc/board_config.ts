@@ -1,9 +1,9 @@
 /** What the board is made of, as plain data that crosses threads and goes into snapshots. */
 
 import type { EntryState } from "../boot/mod.ts";
-import type { Geometry } from "../core/disk_geometry.ts";
-import type { Rates } from "../core/rate_limit.ts";
-import type { BootDevice, DiskInterface, DriveKind } from "../core/drive_kind.ts";
+import type { Geometry } from "../core/media/disk_geometry.ts";
+import type { Rates } from "../core/time/rate_limit.ts";
+import type { BootDevice, DiskInterface, DriveKind } from "../core/media/drive_kind.ts";
 
 /** A drive of the board. */
 export interface DriveConfig {

@@ -1,20 +1,26 @@
 /** What the parts of the board (hv/pc/) are built with: state, locks, lines, buses, timers. */
 
-import type { PcInterrupts } from "../../devices/pc_interrupts.ts";
+import type { PcInterrupts } from "../../devices/interrupts/pc_interrupts.ts";
 import type { AcceleratedVm } from "../accel/accelerator.ts";
 import type { BoardConfig } from "./board_config.ts";
-import type { Control } from "../control.ts";
-import type { Arena } from "../core/arena.ts";
-import { BlockPort, BlockPortState } from "../core/block.ts";
-import type { Clock } from "../core/clock.ts";
-import type { Device } from "../core/device.ts";
-import type { GuestMemory } from "../core/guest_memory.ts";
-import { IoBus } from "../core/io_bus.ts";
-import { type IrqLine, IrqLines } from "../core/irq.ts";
-import type { Lock } from "../core/lock.ts";
-import { RateLimit, RateLimitState, type Rates } from "../core/rate_limit.ts";
-import { type Fields, record, type RecordType, type RecordView, words } from "../core/record.ts";
-import { type Timer, Timers } from "../core/timer.ts";
+import type { Control } from "../core/control.ts";
+import type { Arena } from "../core/state/arena.ts";
+import { BlockPort, BlockPortState } from "../core/media/block.ts";
+import type { Clock } from "../core/time/clock.ts";
+import type { Device } from "../core/bus/device.ts";
+import type { GuestMemory } from "../core/memory/guest_memory.ts";
+import { IoBus } from "../core/bus/io_bus.ts";
+import { type IrqLine, IrqLines } from "../core/bus/irq.ts";
+import type { Lock } from "../core/state/lock.ts";
+import { RateLimit, RateLimitState, type Rates } from "../core/time/rate_limit.ts";
+import {
+  type Fields,
+  record,
+  type RecordType,
+  type RecordView,
+  words,
+} from "../core/state/record.ts";
+import { type Timer, Timers } from "../core/time/timer.ts";
 import { makeInterrupts } from "./make_interrupts.ts";
 
 /** What the board is built on. */

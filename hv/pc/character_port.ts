@@ -3,8 +3,8 @@
  * what it is to receive, fed as the chip has room.
  */
 
-import type { Lock } from "../core/lock.ts";
-import type { ByteStream } from "../core/stream.ts";
+import type { Lock } from "../core/state/lock.ts";
+import type { ByteStream } from "../core/state/stream.ts";
 
 /** A chip that receives, such as a UART. Both are called under its lock. */
 export interface Receiver {

@@ -4,7 +4,7 @@
  * thread, when it goes on, brings its own board to what the records say (`follow`). A thread that is
  * started later finds them there.
  *
- * The guest is told by ACPI: see devices/acpi_pci_hotplug.ts.
+ * The guest is told by ACPI: see devices/system/acpi_pci_hotplug.ts.
  */
 
 import {
@@ -12,20 +12,20 @@ import {
   AcpiPciHotplugState,
   PCI_HOTPLUG_GPE,
   PCI_HOTPLUG_PORTS,
-} from "../../devices/acpi_pci_hotplug.ts";
+} from "../../devices/system/acpi_pci_hotplug.ts";
 import type { Virtio9p } from "../../devices/virtio/virtio_9p.ts";
-import type { VirtioBlk } from "../../devices/virtio/virtio_blk.ts";
-import { Event } from "../control.ts";
-import { fromJson, toJson } from "../core/plain_json.ts";
-import { bytes, record, u32, words } from "../core/record.ts";
-import type { NetworkCard } from "../core/network.ts";
+import type { VirtioBlk } from "../../devices/virtio/blk/virtio_blk.ts";
+import { Event } from "../core/control.ts";
+import { fromJson, toJson } from "../core/state/plain_json.ts";
+import { bytes, record, u32, words } from "../core/state/record.ts";
+import type { NetworkCard } from "../core/net/network.ts";
 import type { DriveConfig, NetworkCardConfig } from "./board_config.ts";
 import type { PcBuilder } from "./builder.ts";
 import { HOTPLUG_SLOTS, PCI_HOTPLUG_PORT } from "./layout.ts";
 import type { PcPci } from "./pci.ts";
 import type { HotDrive, PcStorage } from "./storage.ts";
 import { HotSlot } from "./pci_slot.ts";
-import type { PcVirtio, PcVsock } from "./virtio.ts";
+import type { PcVirtio, PcVsock } from "./virtio/virtio.ts";
 
 /** Room for what describes a device: names of files are its largest part. */
 const DESCRIPTION_BYTES = 16 << 10;

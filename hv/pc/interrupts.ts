@@ -1,12 +1,12 @@
 /**
- * The board's own interrupt controllers and timers (devices/pc_interrupts.ts), for an accelerator that
+ * The board's own interrupt controllers and timers (devices/interrupts/pc_interrupts.ts), for an accelerator that
  * has none: their ports and addresses, and each processor's end.
  */
 
-import type { LocalApic } from "../../devices/local_apic.ts";
-import type { LocalApicMsrs } from "../../devices/local_apic_msr.ts";
-import { Latch } from "../../devices/local_apic_registers.ts";
-import type { PcInterrupts } from "../../devices/pc_interrupts.ts";
+import type { LocalApic } from "../../devices/interrupts/local_apic/local_apic.ts";
+import type { LocalApicMsrs } from "../../devices/interrupts/local_apic/msr.ts";
+import { Latch } from "../../devices/interrupts/local_apic/registers.ts";
+import type { PcInterrupts } from "../../devices/interrupts/pc_interrupts.ts";
 import type { CpuSignal, InterruptSource, Vcpu } from "../accel/accelerator.ts";
 import type { PcBuilder } from "./builder.ts";
 import { IO_APIC_ADDRESS, LOCAL_APIC_ADDRESS } from "./layout.ts";

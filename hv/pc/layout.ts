@@ -3,7 +3,7 @@
  * agree on. Those of a single device are where that is put on the board.
  */
 
-import type { IsaPort } from "../../bios/board_description.ts";
+import type { IsaPort } from "../../bios/tables/board_description.ts";
 
 /** COM1 to COM4. */
 export const SERIAL_PORTS: readonly IsaPort[] = [

@@ -1,26 +1,26 @@
 /** The board's AT devices: clock, keyboard and mouse, serial ports, debug ports. */
 
-import { DebugConsole } from "../../devices/debug_console.ts";
-import { I8042, I8042State } from "../../devices/i8042.ts";
-import { IsaDebugExit } from "../../devices/isa_debug_exit.ts";
-import { Mc146818, Mc146818State } from "../../devices/mc146818.ts";
-import { cmosLayout } from "../../devices/mc146818_layout.ts";
+import { DebugConsole } from "../../devices/serial/debug_console.ts";
+import { I8042, I8042State } from "../../devices/input/i8042.ts";
+import { IsaDebugExit } from "../../devices/system/isa_debug_exit.ts";
+import { Mc146818, Mc146818State } from "../../devices/timers/mc146818.ts";
+import { cmosLayout } from "../../devices/timers/mc146818_layout.ts";
 import {
   PcTestdev,
   PcTestdevState,
   TESTDEV_IRQS,
   TESTDEV_MEMORY_BYTES,
-} from "../../devices/pc_testdev.ts";
-import { Port92, Port92State } from "../../devices/port92.ts";
-import { Ps2Keyboard, Ps2KeyboardState } from "../../devices/ps2_keyboard.ts";
-import { Ps2Mouse, Ps2MouseState } from "../../devices/ps2_mouse.ts";
-import { Uart16550, Uart16550State } from "../../devices/uart16550.ts";
-import { ataGeometry } from "../core/disk_geometry.ts";
-import { floppyDriveType } from "../core/floppy_formats.ts";
+} from "../../devices/system/pc_testdev.ts";
+import { Port92, Port92State } from "../../devices/system/port92.ts";
+import { Ps2Keyboard, Ps2KeyboardState } from "../../devices/input/ps2_keyboard.ts";
+import { Ps2Mouse, Ps2MouseState } from "../../devices/input/ps2_mouse.ts";
+import { Uart16550, Uart16550State } from "../../devices/serial/uart16550.ts";
+import { ataGeometry } from "../core/media/disk_geometry.ts";
+import { floppyDriveType } from "../core/media/floppy_formats.ts";
 import { CharacterPort } from "./character_port.ts";
-import { EndKind, Event } from "../control.ts";
-import type { Lock } from "../core/lock.ts";
-import { ByteStream, StreamState } from "../core/stream.ts";
+import { EndKind, Event } from "../core/control.ts";
+import type { Lock } from "../core/state/lock.ts";
+import { ByteStream, StreamState } from "../core/state/stream.ts";
 import type { PcBuilder, ResetKind } from "./builder.ts";
 import { FIRMWARE_LOG_PORT, SERIAL_PORTS } from "./layout.ts";
 

@@ -1,10 +1,10 @@
 /** Makes the board's own interrupt controllers and timers, for an accelerator that has none. */
 
-import type { PcInterrupts } from "../../devices/pc_interrupts.ts";
+import type { PcInterrupts } from "../../devices/interrupts/pc_interrupts.ts";
 import type { AcceleratedVm } from "../accel/accelerator.ts";
-import type { Arena } from "../core/arena.ts";
-import type { Clock } from "../core/clock.ts";
-import type { Timers } from "../core/timer.ts";
+import type { Arena } from "../core/state/arena.ts";
+import type { Clock } from "../core/time/clock.ts";
+import type { Timers } from "../core/time/timer.ts";
 import { IO_APIC_ADDRESS } from "./layout.ts";
 
 /** What the software CPU announces in CPUID. */

@@ -1,9 +1,9 @@
 /** The board's memory: RAM, the firmware's ROM, the legacy area under PAM, the display's window. */
 
-import type { Vga } from "../../devices/vga.ts";
-import { type LinearWindow, VGA_MEMORY_BYTES } from "../../devices/vga_memory.ts";
-import type { DeviceMemory } from "../core/guest_memory.ts";
-import { MemoryFallback } from "../core/memory_fallback.ts";
+import type { Vga } from "../../devices/vga/vga.ts";
+import { type LinearWindow, VGA_MEMORY_BYTES } from "../../devices/vga/memory.ts";
+import type { DeviceMemory } from "../core/memory/guest_memory.ts";
+import { MemoryFallback } from "../core/memory/memory_fallback.ts";
 import {
   changedSlots,
   type MemoryLayout,
@@ -12,7 +12,7 @@ import {
   SHADOW_END,
   type ShadowRegisters,
   Slot,
-} from "../core/memory_map.ts";
+} from "../core/memory/memory_map.ts";
 import type { PcBuilder } from "./builder.ts";
 
 /** PAM and SMRAM after power-on: the ROM shows everywhere. */

@@ -1,9 +1,9 @@
 /** A window of memory with what the virtio device in it is built with. */
 
-import type { Device } from "../core/device.ts";
-import type { Lock } from "../core/lock.ts";
-import type { Fields, RecordType, RecordView } from "../core/record.ts";
-import type { Timer } from "../core/timer.ts";
+import type { Device } from "../core/bus/device.ts";
+import type { Lock } from "../core/state/lock.ts";
+import type { Fields, RecordType, RecordView } from "../core/state/record.ts";
+import type { Timer } from "../core/time/timer.ts";
 import type { DevicePlace, PcBuilder } from "./builder.ts";
 import { VIRTIO_MMIO } from "./layout.ts";
 

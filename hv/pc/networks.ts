@@ -1,17 +1,17 @@
 /** The board's network cards: each in a PCI slot of its own, its frames moved by the I/O worker. */
 
-import { Dp8390State } from "../../devices/dp8390.ts";
-import { E1000, E1000State } from "../../devices/e1000.ts";
-import { NE2000_PORTS, Ne2000Isa, Ne2000Pci } from "../../devices/ne2000.ts";
+import { Dp8390State } from "../../devices/nic/ne2000/dp8390.ts";
+import { E1000, E1000State } from "../../devices/nic/e1000/e1000.ts";
+import { NE2000_PORTS, Ne2000Isa, Ne2000Pci } from "../../devices/nic/ne2000/ne2000.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
-import { VirtioNet, VirtioNetState } from "../../devices/virtio/virtio_net.ts";
-import { LimitedCard } from "../core/limited_card.ts";
-import type { NetworkCard } from "../core/network.ts";
+import { VirtioNet, VirtioNetState } from "../../devices/virtio/net/virtio_net.ts";
+import { LimitedCard } from "../core/net/limited_card.ts";
+import type { NetworkCard } from "../core/net/network.ts";
 import type { IsaPlace, NetworkCardConfig } from "./board_config.ts";
 import type { DevicePlace, PcBuilder } from "./builder.ts";
 import type { PcPci } from "./pci.ts";
 import type { PciSlot } from "./pci_slot.ts";
-import type { PcVirtio, VirtioPlace } from "./virtio.ts";
+import type { PcVirtio, VirtioPlace } from "./virtio/virtio.ts";
 
 /** Queue pairs of a virtio card at most. */
 const MAX_PAIRS = 8;

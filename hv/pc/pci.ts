@@ -1,6 +1,6 @@
 /** The board's PCI side: 440FX, PIIX3 with its IDE function, PIIX4 power management. */
 
-import { AcpiPm, AcpiPmState } from "../../devices/acpi_pm.ts";
+import { AcpiPm, AcpiPmState } from "../../devices/system/acpi_pm.ts";
 import { I440fx } from "../../devices/pci/i440fx.ts";
 import { PciBus, PciBusState } from "../../devices/pci/pci_bus.ts";
 import { PciFunctionState } from "../../devices/pci/pci_function.ts";
@@ -9,8 +9,8 @@ import { Piix3Ide } from "../../devices/pci/piix3_ide.ts";
 import { Piix4Smbus, Piix4SmbusState } from "../../devices/pci/piix4_smbus.ts";
 import { Piix4Pm } from "../../devices/pci/piix4_pm.ts";
 import { PirqRouter, PirqRouterState } from "../../devices/pci/pirq_router.ts";
-import { ResetControl, ResetControlState } from "../../devices/reset_control.ts";
-import type { Lock } from "../core/lock.ts";
+import { ResetControl, ResetControlState } from "../../devices/system/reset_control.ts";
+import type { Lock } from "../core/state/lock.ts";
 import type { PcBuilder } from "./builder.ts";
 import { FREE_SLOTS, GPE0_PORT, SCI_IRQ, SMI_PORT } from "./layout.ts";
 import type { PcMemory } from "./memory.ts";

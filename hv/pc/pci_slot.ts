@@ -2,11 +2,11 @@
 
 import type { PciBus } from "../../devices/pci/pci_bus.ts";
 import type { InterruptPin, PciFunction } from "../../devices/pci/pci_function.ts";
-import { Arena } from "../core/arena.ts";
-import type { Device } from "../core/device.ts";
-import type { Lock } from "../core/lock.ts";
-import type { Fields, RecordType, RecordView } from "../core/record.ts";
-import type { Timer, Timers } from "../core/timer.ts";
+import { Arena } from "../core/state/arena.ts";
+import type { Device } from "../core/bus/device.ts";
+import type { Lock } from "../core/state/lock.ts";
+import type { Fields, RecordType, RecordView } from "../core/state/record.ts";
+import type { Timer, Timers } from "../core/time/timer.ts";
 import type { DevicePlace, PcBuilder } from "./builder.ts";
 
 /** See above. */

@@ -1,18 +1,18 @@
 /** The board's drives: the floppy controller with its DMA channel, two IDE channels. */
 
-import { AtaDisk, AtaDiskState } from "../../devices/ata_disk.ts";
-import { AtapiCdrom, AtapiCdromState } from "../../devices/atapi_cdrom.ts";
-import { I82077, I82077State } from "../../devices/i82077.ts";
-import { I8237, I8237State } from "../../devices/i8237.ts";
-import { IdeBusMaster, IdeBusMasterState } from "../../devices/ide_bus_master.ts";
-import { IdeChannel, IdeChannelState } from "../../devices/ide_channel.ts";
-import type { IdeDrive } from "../../devices/ide_drive.ts";
+import { AtaDisk, AtaDiskState } from "../../devices/ata/ata_disk.ts";
+import { AtapiCdrom, AtapiCdromState } from "../../devices/ata/atapi/cdrom.ts";
+import { I82077, I82077State } from "../../devices/floppy/i82077.ts";
+import { I8237, I8237State } from "../../devices/system/i8237.ts";
+import { IdeBusMaster, IdeBusMasterState } from "../../devices/ata/ide_bus_master.ts";
+import { IdeChannel, IdeChannelState } from "../../devices/ata/ide_channel.ts";
+import type { IdeDrive } from "../../devices/ata/ide_drive.ts";
 import type { DriveConfig } from "./board_config.ts";
-import type { BlockPort } from "../core/block.ts";
-import type { IoHandler } from "../core/device.ts";
-import { floppyDriveType } from "../core/floppy_formats.ts";
-import type { RateLimit } from "../core/rate_limit.ts";
-import type { Lock } from "../core/lock.ts";
+import type { BlockPort } from "../core/media/block.ts";
+import type { IoHandler } from "../core/bus/device.ts";
+import { floppyDriveType } from "../core/media/floppy_formats.ts";
+import type { RateLimit } from "../core/time/rate_limit.ts";
+import type { Lock } from "../core/state/lock.ts";
 import type { DriveSlot, PcBuilder } from "./builder.ts";
 import type { PciSlot } from "./pci_slot.ts";
 import { VERSION } from "../version.ts";

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { chooseAccelerator, type KvmWorth, kvmWorth } from "../../hv/accel/choose.ts";
 import { measureKvm } from "../../hv/accel/kvm/probe.ts";
 import { probeSoft } from "../../hv/accel/soft/probe.ts";
-import { kvmTest } from "../kvm/test_machine.ts";
+import { kvmTest } from "./kvm/test_machine.ts";
 
 const host = (worth: KvmWorth) => ({ worth: () => Promise.resolve(worth) });
 

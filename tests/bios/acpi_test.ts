@@ -5,9 +5,9 @@ import {
   buildAcpi,
   loaderScript,
   placeAcpi,
-} from "../../bios/acpi.ts";
-import type { BoardDescription } from "../../bios/board_description.ts";
-import { describeBoard } from "../../hv/pc/firmware_tables.ts";
+} from "../../bios/tables/acpi/acpi.ts";
+import type { BoardDescription } from "../../bios/tables/board_description.ts";
+import { describeBoard } from "../../hv/pc/firmware/firmware_tables.ts";
 
 const MIB = 1 << 20;
 const ADDRESS = 0x07fe_0000;

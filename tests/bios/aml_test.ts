@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import * as aml from "../../bios/aml.ts";
-import * as resource from "../../bios/aml_resources.ts";
+import * as aml from "../../bios/tables/acpi/aml.ts";
+import * as resource from "../../bios/tables/acpi/aml_resources.ts";
 
 const chars = (text: string) => Array.from(text, (char) => char.charCodeAt(0));
 

@@ -1,7 +1,7 @@
 /** Golden bytes are what NASM 2.16 emits for the instruction in the test's name. */
 
 import assert from "node:assert/strict";
-import { Assembler, byte, dword, offset, word } from "../../bios/assembler.ts";
+import { Assembler, byte, dword, offset, word } from "../../bios/assembler/assembler.ts";
 
 type Emit = (a: Assembler) => void;
 

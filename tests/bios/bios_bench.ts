@@ -5,22 +5,22 @@
 
 import { Firmware } from "../../bios/firmware.ts";
 import type { FirmwareDrive, FirmwareHost } from "../../bios/host.ts";
-import { ROM_BYTES, romCode, romImage } from "../../bios/rom.ts";
-import type { ServiceName } from "../../bios/stub_names.ts";
-import { I8042, I8042State } from "../../devices/i8042.ts";
-import { Mc146818, Mc146818State } from "../../devices/mc146818.ts";
-import { Ps2Keyboard, Ps2KeyboardState } from "../../devices/ps2_keyboard.ts";
-import { Ps2Mouse, Ps2MouseState } from "../../devices/ps2_mouse.ts";
-import { Vga } from "../../devices/vga.ts";
-import { VGA_MEMORY_BYTES, VGA_WINDOW_BASE } from "../../devices/vga_memory.ts";
-import { VgaState } from "../../devices/vga_registers.ts";
+import { ROM_BYTES, romCode, romImage } from "../../bios/rom/rom.ts";
+import type { ServiceName } from "../../bios/rom/stub_names.ts";
+import { I8042, I8042State } from "../../devices/input/i8042.ts";
+import { Mc146818, Mc146818State } from "../../devices/timers/mc146818.ts";
+import { Ps2Keyboard, Ps2KeyboardState } from "../../devices/input/ps2_keyboard.ts";
+import { Ps2Mouse, Ps2MouseState } from "../../devices/input/ps2_mouse.ts";
+import { Vga } from "../../devices/vga/vga.ts";
+import { VGA_MEMORY_BYTES, VGA_WINDOW_BASE } from "../../devices/vga/memory.ts";
+import { VgaState } from "../../devices/vga/registers.ts";
 import type { RegisterFile } from "../../hv/accel/accelerator.ts";
 import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
-import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/block.ts";
-import type { Geometry } from "../../hv/core/disk_geometry.ts";
-import type { BootDevice } from "../../hv/core/drive_kind.ts";
-import { type DeviceMemory, GuestMemory } from "../../hv/core/guest_memory.ts";
-import { IoBus } from "../../hv/core/io_bus.ts";
+import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/media/block.ts";
+import type { Geometry } from "../../hv/core/media/disk_geometry.ts";
+import type { BootDevice } from "../../hv/core/media/drive_kind.ts";
+import { type DeviceMemory, GuestMemory } from "../../hv/core/memory/guest_memory.ts";
+import { IoBus } from "../../hv/core/bus/io_bus.ts";
 import { TestBench } from "../support/test_bench.ts";
 
 const MIB = 1 << 20;

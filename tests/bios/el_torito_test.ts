@@ -1,7 +1,7 @@
 /** "El Torito" Bootable CD-ROM Format Specification 1.0. */
 
 import assert from "node:assert/strict";
-import { bootEntry, catalogueBlock, emulatedDiskGeometry } from "../../bios/el_torito.ts";
+import { bootEntry, catalogueBlock, emulatedDiskGeometry } from "../../bios/media/el_torito.ts";
 import { BiosBench } from "./bios_bench.ts";
 import { seeded } from "../support/random.ts";
 

@@ -1,8 +1,8 @@
 /** Whatever a guest passes to a service, or does to the data areas, nothing throws and nothing hangs. */
 
 import assert from "node:assert/strict";
-import type { ServiceName } from "../../bios/stub_names.ts";
-import { romCode } from "../../bios/rom.ts";
+import type { ServiceName } from "../../bios/rom/stub_names.ts";
+import { romCode } from "../../bios/rom/rom.ts";
 import { BiosBench, type Call } from "./bios_bench.ts";
 import { type Random, seeded } from "../support/random.ts";
 

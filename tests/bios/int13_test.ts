@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { numberDrives } from "../../bios/drives.ts";
-import { diskGeometry } from "../../hv/core/disk_geometry.ts";
+import { numberDrives } from "../../bios/media/drives.ts";
+import { diskGeometry } from "../../hv/core/media/disk_geometry.ts";
 import { translate } from "../../bios/paging.ts";
 import { BiosBench } from "./bios_bench.ts";
 

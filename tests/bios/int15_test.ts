@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { romCode } from "../../bios/rom.ts";
+import { romCode } from "../../bios/rom/rom.ts";
 import { BiosBench } from "./bios_bench.ts";
 
 const SMAP = 0x534d4150;

@@ -1,7 +1,7 @@
 /** IRQ 1 and INT 16h: IBM PS/2 and PC BIOS Interface Technical Reference, "Keyboard". */
 
 import assert from "node:assert/strict";
-import { romCode } from "../../bios/rom.ts";
+import { romCode } from "../../bios/rom/rom.ts";
 import { BiosBench } from "./bios_bench.ts";
 
 const bench = () => new BiosBench().post();

@@ -1,12 +1,12 @@
 /** The ROM on a real processor under KVM: from the reset vector to the monitor, and interrupts on the way. */
 
 import assert from "node:assert/strict";
-import { Assembler, word } from "../../bios/assembler.ts";
+import { Assembler, word } from "../../bios/assembler/assembler.ts";
 import { Firmware } from "../../bios/firmware.ts";
-import { ROM_BYTES } from "../../bios/rom.ts";
-import { FIRMWARE_PORT } from "../../bios/stub_names.ts";
+import { ROM_BYTES } from "../../bios/rom/rom.ts";
+import { FIRMWARE_PORT } from "../../bios/rom/stub_names.ts";
 import { createVm, Exit, type Vcpu } from "../../hv/accel/mod.ts";
-import { serveMmio, servePort } from "../../hv/exits.ts";
+import { serveMmio, servePort } from "../../hv/threads/exits.ts";
 import { BiosBench, type BiosBenchOptions } from "./bios_bench.ts";
 
 const MIB = 1 << 20;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { describeBoard } from "../../hv/pc/firmware_tables.ts";
-import { buildMpTable } from "../../bios/mptable.ts";
+import { describeBoard } from "../../hv/pc/firmware/firmware_tables.ts";
+import { buildMpTable } from "../../bios/tables/mptable.ts";
 
 const ADDRESS = 0xf_5a00;
 const board = describeBoard({ cpus: 3, lowRamBytes: 1 << 27, highRamBytes: 0 });

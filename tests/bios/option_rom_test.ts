@@ -1,7 +1,7 @@
 /** PC/AT Technical Reference, "ROM modules"; PCI Firmware Specification 3.0 §5. */
 
 import assert from "node:assert/strict";
-import { romCode } from "../../bios/rom.ts";
+import { romCode } from "../../bios/rom/rom.ts";
 import { BiosBench } from "./bios_bench.ts";
 
 /** An option ROM of one 512-byte unit whose bytes add up to zero. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { romCode } from "../../bios/rom.ts";
+import { romCode } from "../../bios/rom/rom.ts";
 import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
 
 const FIRMWARE_PORT = 0xa8;

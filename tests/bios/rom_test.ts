@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { ROM_BYTES, romCode, romImage, VECTORS } from "../../bios/rom.ts";
-import { FIRMWARE_PORT } from "../../bios/stub_names.ts";
+import { ROM_BYTES, romCode, romImage, VECTORS } from "../../bios/rom/rom.ts";
+import { FIRMWARE_PORT } from "../../bios/rom/stub_names.ts";
 
 const image = romImage();
 const data = new DataView(image.buffer);

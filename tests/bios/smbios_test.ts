@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { BoardDescription } from "../../bios/board_description.ts";
-import { describeBoard } from "../../hv/pc/firmware_tables.ts";
-import { buildSmbios, EntryPointOffset, placeSmbios } from "../../bios/smbios.ts";
+import type { BoardDescription } from "../../bios/tables/board_description.ts";
+import { describeBoard } from "../../hv/pc/firmware/firmware_tables.ts";
+import { buildSmbios, EntryPointOffset, placeSmbios } from "../../bios/tables/smbios.ts";
 
 const MIB = 1 << 20;
 const small = describeBoard({ cpus: 2, lowRamBytes: 128 * MIB, highRamBytes: 0 });

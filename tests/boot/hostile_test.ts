@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import type { BootEntry, BootRequest } from "../../hv/boot/mod.ts";
 import { BootError, planBoot } from "../../hv/boot/mod.ts";
-import { debianKernel } from "../support/guest_cache.ts";
+import { debianKernel } from "../support/guest/guest_cache.ts";
 import { Random, seed } from "../support/random.ts";
 import { assertSound, bzImage, elf, memoryMap, multiboot, request } from "./kernels.ts";
 

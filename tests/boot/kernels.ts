@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { BootPlan, BootRequest } from "../../hv/boot/mod.ts";
-import type { MemoryRange } from "../../hv/core/e820.ts";
+import type { MemoryRange } from "../../hv/core/memory/e820.ts";
 
 export const MiB = 2 ** 20;
 

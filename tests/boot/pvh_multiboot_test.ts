@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describeFile, detectKernel, planBoot } from "../../hv/boot/mod.ts";
-import { E820Type } from "../../hv/core/e820.ts";
+import { E820Type } from "../../hv/core/memory/e820.ts";
 import {
   assertSound,
   bzImage,

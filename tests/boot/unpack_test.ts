@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { gzipSync, zstdCompressSync } from "node:zlib";
-import { PackedDataError } from "../../hv/boot/packed_data_error.ts";
-import type { Packing } from "../../hv/boot/unpack.ts";
-import { packingOf, unpack } from "../../hv/boot/unpack.ts";
+import { PackedDataError } from "../../hv/boot/unpack/packed_data_error.ts";
+import type { Packing } from "../../hv/boot/unpack/unpack.ts";
+import { packingOf, unpack } from "../../hv/boot/unpack/unpack.ts";
 import { Random, seed } from "../support/random.ts";
 import { withLength } from "./kernels.ts";
 import { sample } from "./sample.ts";

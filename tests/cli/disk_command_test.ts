@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { openDisk } from "../../devices/disk/open_disk.ts";
 import { allRefused, hv, outcome, Scratch, startHv } from "../support/hv_process.ts";
-import { HAS_QEMU_IMG, qemuCheck, qemuImg, tool } from "../support/qemu_img.ts";
+import { HAS_QEMU_IMG, qemuCheck, qemuImg, tool } from "../support/guest/qemu_img.ts";
 
 async function ok(args: string, cwd: string): Promise<string> {
   const { code, stdout, stderr } = await hv(["disk", ...args.split(" ")], { cwd });

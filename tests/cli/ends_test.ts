@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { hv, hvCommand, outcome, Scratch, startHv, until } from "../support/hv_process.ts";
-import { offset } from "../../bios/assembler.ts";
+import { offset } from "../../bios/assembler/assembler.ts";
 import { type Payload, rom } from "../support/payload.ts";
 
 const COM1 = 0x3f8;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { BUSYBOX, KERNEL, packageFolder } from "../../hv/linux/packages.ts";
 import { allRefused, Scratch, startHv, until } from "../support/hv_process.ts";
-import { findFile } from "../support/guest_cache.ts";
+import { findFile } from "../support/guest/guest_cache.ts";
 
 const BYTES = 24 << 16;
 const USAGE = 2;

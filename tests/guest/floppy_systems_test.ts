@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { guestTest, onBoth, onSoft, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { guestTest, onBoth, onSoft, PATIENCE_MS, sharedImage } from "../support/guest/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const FLOPPINUX = sharedImage("floppinux-0.2.2.img");

@@ -1,7 +1,7 @@
 /** GRUB's rescue images from Debian's package, by our firmware, from every kind of drive. */
 
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
-import { type GuestCase, guestTest, onBoth, PATIENCE_MS } from "../support/guests.ts";
+import { type GuestCase, guestTest, onBoth, PATIENCE_MS } from "../support/guest/guests.ts";
 
 const FOLDER = "/usr/lib/grub-rescue";
 // GRUB unpacks and links all of itself first: 40 million instructions.

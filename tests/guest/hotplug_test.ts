@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { openDisk } from "../../devices/disk/open_disk.ts";
 import type { Attachment } from "../../hv/mod.ts";
-import { guestTest, inTurn, PATIENCE_MS } from "../support/guests.ts";
-import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
+import { guestTest, inTurn, PATIENCE_MS } from "../support/guest/guests.ts";
+import { LINUX_GUEST, LinuxGuest } from "../support/guest/linux_guest.ts";
 
 const MKFS = "/usr/sbin/mkfs.ext4";
 const FSCK = "/usr/sbin/e2fsck";

@@ -2,8 +2,8 @@
 
 import { Machine } from "../../hv/mod.ts";
 import { packageFolder } from "../../hv/linux/packages.ts";
-import { INSTALLER } from "../support/guest_cache.ts";
-import { guestTest, onSoft, PATIENCE_MS } from "../support/guests.ts";
+import { INSTALLER } from "../support/guest/guest_cache.ts";
+import { guestTest, onSoft, PATIENCE_MS } from "../support/guest/guests.ts";
 
 const FOLDER = `${packageFolder(INSTALLER)}/usr/lib/debian-installer/images/12/amd64/text/` +
   "debian-installer/amd64";

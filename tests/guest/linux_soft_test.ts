@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { cpioArchive, type CpioEntry } from "../../hv/boot/cpio.ts";
 import { Machine } from "../../hv/mod.ts";
-import { debianKernel } from "../support/guest_cache.ts";
-import { fetched, guestTest, PATIENCE_MS } from "../support/guests.ts";
+import { debianKernel } from "../support/guest/guest_cache.ts";
+import { fetched, guestTest, PATIENCE_MS } from "../support/guest/guests.ts";
 
 const KERNEL = debianKernel() ?? fetched("linux-cloud-amd64/boot/vmlinuz");
 const BUSYBOX = fetched("busybox-static/bin/busybox");

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { debianKernel } from "../support/guest_cache.ts";
-import { fetched, guestTest, PATIENCE_MS, slowKvm } from "../support/guests.ts";
+import { debianKernel } from "../support/guest/guest_cache.ts";
+import { fetched, guestTest, PATIENCE_MS, slowKvm } from "../support/guest/guests.ts";
 
 const KERNEL = debianKernel() ?? fetched("linux-cloud-amd64/boot/vmlinuz");
 const timeoutMs = 3 * PATIENCE_MS;

@@ -1,7 +1,7 @@
 /** memtest86+ from Debian's package, in every way it can be started; it draws its screen by itself. */
 
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
-import { type GuestCase, guestTest, onBoth, PATIENCE_MS } from "../support/guests.ts";
+import { type GuestCase, guestTest, onBoth, PATIENCE_MS } from "../support/guest/guests.ts";
 
 const timeoutMs = 3 * PATIENCE_MS;
 

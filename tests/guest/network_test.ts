@@ -2,12 +2,12 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
-import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
+import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guest/guests.ts";
+import { LINUX_GUEST, LinuxGuest } from "../support/guest/linux_guest.ts";
 import { Scratch } from "../support/hv_process.ts";
-import { QemuGuest } from "../support/qemu_guest.ts";
-import { serve, sha256, testFile } from "../support/network_data.ts";
-import { noTap, TAP } from "../support/tap.ts";
+import { QemuGuest } from "../support/guest/qemu_guest.ts";
+import { serve, sha256, testFile } from "../support/guest/network_data.ts";
+import { noTap, TAP } from "../support/guest/tap.ts";
 
 const MIB = 2 ** 20;
 const MODULES = ["virtio_pci", "virtio_net"];

@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { type GuestCase, guestTest, PATIENCE_MS } from "../support/guests.ts";
-import { LINUX_GUEST, LinuxGuest } from "../support/linux_guest.ts";
-import { HAS_QEMU_IMG, qemuCheck, qemuImg } from "../support/qemu_img.ts";
+import { type GuestCase, guestTest, PATIENCE_MS } from "../support/guest/guests.ts";
+import { LINUX_GUEST, LinuxGuest } from "../support/guest/linux_guest.ts";
+import { HAS_QEMU_IMG, qemuCheck, qemuImg } from "../support/guest/qemu_img.ts";
 
 const MKFS = "/usr/sbin/mkfs.ext4";
 const FSCK = "/usr/sbin/e2fsck";

@@ -1,7 +1,7 @@
 /** SeaBIOS from the host's package, unmodified, on our board: it knows the board as QEMU's. */
 
 import { type GuestConsole, Machine } from "../../hv/mod.ts";
-import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guest/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const BIOS_256K = "/usr/share/seabios/bios-256k.bin";

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { GENERAL_KERNEL } from "../../hv/linux/packages.ts";
-import { guestTest, inTurn, PATIENCE_MS } from "../support/guests.ts";
-import { LinuxGuest, linuxGuest } from "../support/linux_guest.ts";
+import { guestTest, inTurn, PATIENCE_MS } from "../support/guest/guests.ts";
+import { LinuxGuest, linuxGuest } from "../support/guest/linux_guest.ts";
 import { linuxToTry } from "../../hv/linux/mod.ts";
 import { Machine } from "../../hv/mod.ts";
 
@@ -19,7 +19,7 @@ async function inDirectory(
   }
 }
 
-const XATTR_PROGRAM = new URL("xattr_program.c", import.meta.url).pathname;
+const XATTR_PROGRAM = new URL("./xattr_program.c", import.meta.url).pathname;
 
 /** A command that mounts a share. */
 const mount = (tag: string, at: string, options = "version=9p2000.L") =>

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { guestTest, PATIENCE_MS, sharedImage, slowKvm } from "../support/guests.ts";
+import { guestTest, PATIENCE_MS, sharedImage, slowKvm } from "../support/guest/guests.ts";
 
 const FREEDOS = sharedImage("freedos-1.44.img");
 const ELKS = sharedImage("elks-0.7.0.img");

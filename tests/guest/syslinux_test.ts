@@ -1,8 +1,8 @@
 /** ISOLINUX, SYSLINUX, memdisk and iPXE, and what is booted through them. */
 
 import { Machine } from "../../hv/mod.ts";
-import { bootableIso } from "../support/iso9660.ts";
-import { fetched, guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guests.ts";
+import { bootableIso } from "../support/guest/iso9660.ts";
+import { fetched, guestTest, onBoth, PATIENCE_MS, sharedImage } from "../support/guest/guests.ts";
 
 const ISOLINUX = fetched("isolinux/usr/lib/ISOLINUX/isolinux.bin");
 const LDLINUX = fetched("syslinux-common/usr/lib/syslinux/modules/bios/ldlinux.c32");

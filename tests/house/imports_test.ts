@@ -5,21 +5,25 @@ import { LATE_MODULES } from "../../hv/compile.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
-/** Which layer a file is in, by the first prefix that fits. */
+/** Which floor a file is on, by the first prefix that fits. */
 const LAYERS: readonly [prefix: string, layer: string][] = [
   ["main.ts", "cli"],
   ["hv/cli/", "cli"],
-  ["hv/core/", "core"],
-  ["hv/sys/", "sys"],
-  ["hv/accel/", "accel"],
-  ["hv/boot/", "boot"],
-  ["hv/linux/", "linux"],
-  ["hv/pc.ts", "board"],
+  ["hv/mod.ts", "library"],
+  ["hv/compile.ts", "release"],
+  ["hv/errors.ts", "base"],
+  ["hv/version.ts", "base"],
+  ["hv/machine/", "machine"],
+  ["hv/io/", "io"],
+  ["hv/handles/", "handles"],
+  ["hv/threads/", "threads"],
+  ["hv/options/", "options"],
   ["hv/pc/", "board"],
-  // What the threads of a machine, its board included, tell each other.
-  ["hv/control.ts", "control"],
-  ["hv/version.ts", "control"],
-  ["hv/", "machine"],
+  ["hv/linux/", "linux"],
+  ["hv/boot/", "boot"],
+  ["hv/accel/", "accel"],
+  ["hv/sys/", "sys"],
+  ["hv/core/", "core"],
   ["devices/disk/", "backend"],
   ["devices/share/", "backend"],
   ["devices/vsock/", "backend"],
@@ -28,31 +32,39 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
   ["bios/", "bios"],
 ];
 
-/** What each layer may import besides itself. */
+/** What the parts stand on that know no machine. */
+const PARTS = ["accel", "boot", "devices", "backend", "core", "sys", "base"];
+
+/** What each floor may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  cli: [
+  cli: ["machine", "handles", "options", "board", "linux", ...PARTS],
+  library: [
     "machine",
-    "linux",
-    "control",
+    "handles",
+    "options",
     "board",
-    "boot",
     "accel",
     "devices",
     "backend",
     "core",
-    "sys",
+    "base",
   ],
-  machine: ["control", "board", "accel", "boot", "devices", "backend", "bios", "core", "sys"],
-  board: ["devices", "bios", "accel", "boot", "core", "control"],
-  control: ["core"],
+  machine: ["io", "handles", "threads", "options", "board", "bios", ...PARTS],
+  io: ["threads", "options", "board", "devices", "backend", "core", "sys", "base"],
+  handles: ["options", "board", "devices", "core", "base"],
+  threads: ["board", "accel", "devices", "core", "sys"],
+  options: ["board", "accel", "devices", "backend", "core", "base"],
+  board: ["devices", "bios", "accel", "boot", "core", "base"],
   accel: ["core", "sys"],
   boot: ["core"],
   linux: ["boot", "core"],
   bios: ["devices", "accel", "core"],
   backend: ["core", "sys"],
   devices: ["core"],
+  release: [],
   sys: [],
   core: [],
+  base: [],
 };
 
 function* sources(folder: string): Generator<string> {
@@ -65,9 +77,11 @@ function* sources(folder: string): Generator<string> {
 
 const layerOf = (path: string) => LAYERS.find(([prefix]) => path.startsWith(prefix))?.[1];
 
+const withoutComments = (text: string) => text.replaceAll(/^\s*(?:\/\*[^]*?\*\/|\/\/.*)$/gm, "");
+
 /** Files of the tree that `path` imports, types included. */
 function imports(path: string): string[] {
-  const text = Deno.readTextFileSync(new URL(path, ROOT));
+  const text = withoutComments(Deno.readTextFileSync(new URL(path, ROOT)));
   const found = text.matchAll(/(?:from\s+|import\s*\(?\s*|new URL\(\s*)"(\.[^"]+\.ts)"/g);
   return [...found].map(([, target]) =>
     new URL(target, new URL(path, ROOT)).href.slice(ROOT.href.length)
@@ -129,7 +143,7 @@ Deno.test("every file begins by saying what it is", () => {
 
 Deno.test("hv/core uses neither Deno nor the foreign-function interface", () => {
   for (const path of files.filter((path) => path.startsWith("hv/core/"))) {
-    const text = Deno.readTextFileSync(new URL(path, ROOT)).replaceAll(/\/\*[^]*?\*\/|\/\/.*/g, "");
+    const text = withoutComments(Deno.readTextFileSync(new URL(path, ROOT)));
     assert.doesNotMatch(text, /\bDeno\./, path);
   }
 });
@@ -147,4 +161,15 @@ Deno.test("no file is longer than one sitting can hold: 600 lines", () => {
     lines: Deno.readTextFileSync(new URL(path, ROOT)).split("\n").length,
   })).filter(({ lines }) => lines > 600);
   assert.deepEqual(long, []);
+});
+
+Deno.test("whoever opens a folder sees what it is about: about twenty entries", () => {
+  const crowded: string[] = [];
+  const visit = (folder: string): void => {
+    const entries = [...Deno.readDirSync(new URL(folder, ROOT))];
+    if (entries.length > 22) crowded.push(`${folder} has ${entries.length}`);
+    for (const { name, isDirectory } of entries) if (isDirectory) visit(`${folder}${name}/`);
+  };
+  for (const folder of ["hv/", "devices/", "bios/", "tests/", "bench/"]) visit(folder);
+  assert.deepEqual(crowded, []);
 });

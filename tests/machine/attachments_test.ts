@@ -4,16 +4,16 @@ import assert from "node:assert/strict";
 import { DiskError } from "../../devices/disk/disk_image.ts";
 import { closeDiskHandle } from "../../devices/disk/disk_handle.ts";
 import { openDisk, openDiskHandle } from "../../devices/disk/open_disk.ts";
-import { Attachments, type AttachmentsParts } from "../../hv/attachments.ts";
+import { Attachments, type AttachmentsParts } from "../../hv/machine/attachments.ts";
 import { HostError, UsageError } from "../../hv/errors.ts";
-import { BlockPorts } from "../../hv/block_ports.ts";
-import { NetworkLinks } from "../../hv/network_links.ts";
-import { Unplugged } from "../../hv/core/network.ts";
-import { HotParts } from "../../hv/hot_parts.ts";
+import { BlockPorts } from "../../hv/io/block_ports.ts";
+import { NetworkLinks } from "../../hv/io/network_links.ts";
+import { Unplugged } from "../../hv/core/net/network.ts";
+import { HotParts } from "../../hv/io/hot_parts.ts";
 import { DescriptorSet } from "../../hv/sys/mod.ts";
-import { VirtioDisks } from "../../hv/virtio_disks.ts";
+import { VirtioDisks } from "../../hv/io/virtio_disks.ts";
 import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
-import { DiskWriteback } from "../../hv/disk_writeback.ts";
+import { DiskWriteback } from "../../hv/io/disk_writeback.ts";
 
 /** Main, and an I/O worker that does its part when it is asked. */
 function stage(parts: Partial<AttachmentsParts> = {}) {

@@ -1,10 +1,10 @@
 /** A balloon driven by a program of its own: what goes back to the host is gone, code included. */
 
 import assert from "node:assert/strict";
-import { dword, word } from "../../bios/assembler.ts";
+import { dword, word } from "../../bios/assembler/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
-import { GuestMemory } from "../../hv/core/guest_memory.ts";
-import { returnPages } from "../../hv/return_pages.ts";
+import { GuestMemory } from "../../hv/core/memory/guest_memory.ts";
+import { returnPages } from "../../hv/io/return_pages.ts";
 import { exitCode, onEach, type Payload, rom } from "../support/payload.ts";
 import {
   AVAILABLE,
@@ -15,7 +15,7 @@ import {
   INTERRUPTS,
   NOTIFY,
   VECTOR,
-} from "../support/virtio_program.ts";
+} from "../support/guest/virtio_program.ts";
 
 const SLOT = 3;
 const PAGE = 0x2_0000;

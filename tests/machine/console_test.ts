@@ -1,10 +1,10 @@
 /** The serial console as a way for data: a lot of it, both ways, and what happens when one end is slow. */
 
 import assert from "node:assert/strict";
-import { byte } from "../../bios/assembler.ts";
+import { byte } from "../../bios/assembler/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
 import { Random, seed } from "../support/random.ts";
-import { PATIENCE_MS } from "../support/guests.ts";
+import { PATIENCE_MS } from "../support/guest/guests.ts";
 import { exitCode, kvmTest, type Payload, rom } from "../support/payload.ts";
 
 const COM1 = 0x3f8;

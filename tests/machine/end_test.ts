@@ -1,9 +1,9 @@
 /** How guests end, and what a wait tells of it. */
 
 import assert from "node:assert/strict";
-import { dword } from "../../bios/assembler.ts";
+import { dword } from "../../bios/assembler/assembler.ts";
 import { Machine, type MachineOptions, WaitError } from "../../hv/mod.ts";
-import { PATIENCE_MS } from "../support/guests.ts";
+import { PATIENCE_MS } from "../support/guest/guests.ts";
 import { ending, kvmTest, type Payload, rom } from "../support/payload.ts";
 
 /** PIIX4 power management at 600h: enabled as firmware does it. */

@@ -4,14 +4,14 @@
  */
 
 import assert from "node:assert/strict";
-import { byte, dword, offset, word } from "../../bios/assembler.ts";
+import { byte, dword, offset, word } from "../../bios/assembler/assembler.ts";
 import { DiskError } from "../../devices/disk/disk_image.ts";
 import { openDisk } from "../../devices/disk/open_disk.ts";
 import { createQcow2 } from "../../devices/disk/qcow2/create.ts";
 import { type Attachment, HostError, Machine, UsageError } from "../../hv/mod.ts";
 import { FileHandle } from "../../hv/sys/mod.ts";
-import { noKvm } from "../kvm/test_machine.ts";
-import { PATIENCE_MS } from "../support/guests.ts";
+import { noKvm } from "../accel/kvm/test_machine.ts";
+import { PATIENCE_MS } from "../support/guest/guests.ts";
 import { onEach, type Payload, rom, ROM_SEGMENT, type RomFile } from "../support/payload.ts";
 import {
   DATA,
@@ -20,7 +20,7 @@ import {
   INTERRUPTS,
   request,
   VECTOR,
-} from "../support/virtio_program.ts";
+} from "../support/guest/virtio_program.ts";
 
 const SLOT = 24;
 /** The registers (QEMU, acpi_pci_hotplug). */

@@ -1,7 +1,7 @@
 /** Pausing and resuming: a thousand rounds, nothing runs meanwhile, guest time stands still. */
 
 import assert from "node:assert/strict";
-import { Assembler, byte, dword, offset, word } from "../../bios/assembler.ts";
+import { Assembler, byte, dword, offset, word } from "../../bios/assembler/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
 import {
   exitCode,

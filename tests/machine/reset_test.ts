@@ -1,9 +1,9 @@
 /** Resets: by the chip set, the keyboard controller, port 92h, the host; of the processor alone. */
 
 import assert from "node:assert/strict";
-import { byte, word } from "../../bios/assembler.ts";
+import { byte, word } from "../../bios/assembler/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
-import { PATIENCE_MS } from "../support/guests.ts";
+import { PATIENCE_MS } from "../support/guest/guests.ts";
 import { ending, exitCode, kvmTest, type Payload, rom } from "../support/payload.ts";
 
 /** A byte of CMOS that nobody else uses. */

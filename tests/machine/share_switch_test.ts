@@ -1,7 +1,7 @@
 /** A shared directory whose guest moves from one accelerator to the other with a file open. */
 
 import assert from "node:assert/strict";
-import { word } from "../../bios/assembler.ts";
+import { word } from "../../bios/assembler/assembler.ts";
 import { Machine } from "../../hv/mod.ts";
 import { MessageReader, MessageType, NOFID, NOTAG } from "../../devices/9p/message.ts";
 import { message, str, u16, u32, u64 } from "../devices/9p/client.ts";
@@ -13,7 +13,7 @@ import {
   interruptHandler,
   INTERRUPTS,
   VECTOR,
-} from "../support/virtio_program.ts";
+} from "../support/guest/virtio_program.ts";
 
 /** Ends a test that hangs. */
 const PATIENCE_MS = 120_000;

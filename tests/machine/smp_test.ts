@@ -6,10 +6,10 @@
  */
 
 import assert from "node:assert/strict";
-import { byte, dword, offset, word } from "../../bios/assembler.ts";
+import { byte, dword, offset, word } from "../../bios/assembler/assembler.ts";
 import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
 import { Machine } from "../../hv/mod.ts";
-import type { Accelerator } from "../support/guests.ts";
+import type { Accelerator } from "../support/guest/guests.ts";
 import { exitCode, onEach, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
 
 const APIC = 0xfee0_0000;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
-import { PATIENCE_MS } from "../support/guests.ts";
+import { PATIENCE_MS } from "../support/guest/guests.ts";
 import { exitCode, kvmTest, rom, type RomFile } from "../support/payload.ts";
 
 const FLOPPY_BYTES = 1440 * 1024;

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { HostError, Machine, UsageError } from "../../hv/mod.ts";
-import { PATIENCE_MS } from "../support/guests.ts";
-import { noKvm } from "../kvm/test_machine.ts";
+import { PATIENCE_MS } from "../support/guest/guests.ts";
+import { noKvm } from "../accel/kvm/test_machine.ts";
 
 const options = { memory: "16M" } as const;
 const ignore = noKvm !== "";

@@ -1,8 +1,8 @@
 /** The host's side of a character device: what it queues, holds back and forgets. */
 
 import assert from "node:assert/strict";
-import { Arena } from "../../hv/core/arena.ts";
-import { ByteStream, StreamState } from "../../hv/core/stream.ts";
+import { Arena } from "../../hv/core/state/arena.ts";
+import { ByteStream, StreamState } from "../../hv/core/state/stream.ts";
 import { CharacterPort, type Receiver } from "../../hv/pc/character_port.ts";
 
 /** A chip that has room for so many bytes. */

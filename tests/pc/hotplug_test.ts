@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { setUpPci } from "../../bios/pci_setup.ts";
-import { Event } from "../../hv/control.ts";
+import { Event } from "../../hv/core/control.ts";
 import type { HotDevice } from "../../hv/pc/hotplug.ts";
 import { HOTPLUG_SLOTS } from "../../hv/pc/layout.ts";
 import { configCycles } from "../devices/pci/support.ts";

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { setUpPci } from "../../bios/pci_setup.ts";
 import { type BoardConfig, virtioCount } from "../../hv/pc/board_config.ts";
-import { boardOf } from "../../hv/pc/firmware_tables.ts";
+import { boardOf } from "../../hv/pc/firmware/firmware_tables.ts";
 import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
 import { configCycles } from "../devices/pci/support.ts";
 

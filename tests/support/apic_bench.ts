@@ -1,12 +1,12 @@
 /** Local APICs on a bench, wired to each other, with a time-stamp counter that counts guest ns. */
 
-import { LocalApic } from "../../devices/local_apic.ts";
-import { LocalApicMsrs } from "../../devices/local_apic_msr.ts";
-import { LocalApicState, Reg } from "../../devices/local_apic_registers.ts";
-import { LocalApics } from "../../devices/local_apics.ts";
-import type { Arena } from "../../hv/core/arena.ts";
-import type { Clock } from "../../hv/core/clock.ts";
-import type { Timers } from "../../hv/core/timer.ts";
+import { LocalApic } from "../../devices/interrupts/local_apic/local_apic.ts";
+import { LocalApicMsrs } from "../../devices/interrupts/local_apic/msr.ts";
+import { LocalApicState, Reg } from "../../devices/interrupts/local_apic/registers.ts";
+import { LocalApics } from "../../devices/interrupts/local_apic/local_apics.ts";
+import type { Arena } from "../../hv/core/state/arena.ts";
+import type { Clock } from "../../hv/core/time/clock.ts";
+import type { Timers } from "../../hv/core/time/timer.ts";
 import { TestBench } from "./test_bench.ts";
 
 /** Width of physical addresses that the MSRs allow. */

@@ -1,9 +1,9 @@
 /** Chips of the interrupt system in random states that a guest can bring about. */
 
-import { I8254, I8254State } from "../../devices/i8254.ts";
-import { I8259, I8259State } from "../../devices/i8259.ts";
-import { IoApic, IoApicState } from "../../devices/ioapic.ts";
-import { LVT, Reg } from "../../devices/local_apic_registers.ts";
+import { I8254, I8254State } from "../../devices/timers/i8254.ts";
+import { I8259, I8259State } from "../../devices/interrupts/i8259.ts";
+import { IoApic, IoApicState } from "../../devices/interrupts/ioapic.ts";
+import { LVT, Reg } from "../../devices/interrupts/local_apic/registers.ts";
 import { ApicBench } from "./apic_bench.ts";
 import type { Random } from "./random.ts";
 import { TestBench } from "./test_bench.ts";

@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import type { Device, IoHandler } from "../../hv/core/device.ts";
+import type { Device, IoHandler } from "../../hv/core/bus/device.ts";
 import { type Random, seeded } from "./random.ts";
 import { TestBench } from "./test_bench.ts";
 

@@ -4,9 +4,9 @@
  */
 
 import assert from "node:assert/strict";
-import { Assembler, dword, offset, word } from "../../bios/assembler.ts";
+import { Assembler, dword, offset, word } from "../../bios/assembler/assembler.ts";
 import type { ExitStatus, Machine } from "../../hv/mod.ts";
-import { kvmTest } from "../kvm/test_machine.ts";
+import { kvmTest } from "../accel/kvm/test_machine.ts";
 
 export { kvmTest };
 

@@ -4,15 +4,15 @@
  * the bytes is the same bench.
  */
 
-import { Arena } from "../../hv/core/arena.ts";
-import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/block.ts";
-import type { Clock } from "../../hv/core/clock.ts";
-import { GuestMemory } from "../../hv/core/guest_memory.ts";
-import type { IrqLine } from "../../hv/core/irq.ts";
-import type { Lock } from "../../hv/core/lock.ts";
-import { bytes, record, type RecordType, ring, u32, u8 } from "../../hv/core/record.ts";
-import type { ByteSink } from "../../hv/core/stream.ts";
-import { type Timer, Timers } from "../../hv/core/timer.ts";
+import { Arena } from "../../hv/core/state/arena.ts";
+import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/media/block.ts";
+import type { Clock } from "../../hv/core/time/clock.ts";
+import { GuestMemory } from "../../hv/core/memory/guest_memory.ts";
+import type { IrqLine } from "../../hv/core/bus/irq.ts";
+import type { Lock } from "../../hv/core/state/lock.ts";
+import { bytes, record, type RecordType, ring, u32, u8 } from "../../hv/core/state/record.ts";
+import type { ByteSink } from "../../hv/core/state/stream.ts";
+import { type Timer, Timers } from "../../hv/core/time/timer.ts";
 
 const ARENA_BYTES = 1 << 20;
 const RAM_BYTES = 1 << 18;

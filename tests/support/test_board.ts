@@ -4,20 +4,20 @@
  */
 
 import assert from "node:assert/strict";
-import { romCode } from "../../bios/rom.ts";
-import { SerialEngine } from "../../devices/disk/serial_engine.ts";
-import { serveBlockPort } from "../../devices/disk/serve_block_port.ts";
+import { romCode } from "../../bios/rom/rom.ts";
+import { SerialEngine } from "../../devices/disk/engine/serial_engine.ts";
+import { serveBlockPort } from "../../devices/disk/engine/serve_block_port.ts";
 import type { AcceleratedVm, Doorbell, MemorySlot, Vcpu } from "../../hv/accel/accelerator.ts";
 import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
-import { Control, Request } from "../../hv/control.ts";
-import { Arena } from "../../hv/core/arena.ts";
-import { GuestMemory } from "../../hv/core/guest_memory.ts";
-import { Pc } from "../../hv/pc.ts";
+import { Control, Request } from "../../hv/core/control.ts";
+import { Arena } from "../../hv/core/state/arena.ts";
+import { GuestMemory } from "../../hv/core/memory/guest_memory.ts";
+import { Pc } from "../../hv/pc/pc.ts";
 import type { BoardConfig } from "../../hv/pc/board_config.ts";
 import { addNetworks } from "../../hv/pc/networks.ts";
-import { BuiltinFirmware } from "../../hv/pc/builtin_firmware.ts";
+import { BuiltinFirmware } from "../../hv/pc/firmware/builtin_firmware.ts";
 import { MemoryImage } from "./memory_image.ts";
-import { PcVirtio } from "../../hv/pc/virtio.ts";
+import { PcVirtio } from "../../hv/pc/virtio/virtio.ts";
 import type { Random } from "./random.ts";
 import { FakeClock } from "./test_bench.ts";
 

@@ -5,7 +5,7 @@
  * memory of their process would then count those of others.
  */
 
-/** Whose files each have a process, the longest first: they start machines, or hv. */
+/** Folders in and below which each file has a process, the longest first: they start machines, or hv. */
 const APART: readonly string[] = ["guest", "machine", "cli"];
 
 /** What `deno test` counts. */
@@ -53,7 +53,7 @@ export function testGroups(files: Iterable<string>): TestGroup[] {
   const rank = new Map<string, number>();
   for (const file of files) {
     const folder = file.slice(0, file.lastIndexOf("/"));
-    const apart = APART.indexOf(folder.slice(folder.lastIndexOf("/") + 1));
+    const apart = APART.findIndex((name) => `/${folder}/`.includes(`/tests/${name}/`));
     const name = apart < 0 ? folder : file;
     groups.set(name, [...groups.get(name) ?? [], file]);
     rank.set(name, apart < 0 ? APART.length : apart);

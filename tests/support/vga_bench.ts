@@ -1,16 +1,16 @@
 /** A VGA on a bench, with the guest's way to it: ports, the window, and what is mapped as RAM. */
 
 import assert from "node:assert/strict";
-import { Vga } from "../../devices/vga.ts";
-import { setVgaMode, type VgaBus, vgaMode } from "../../devices/vga_modes.ts";
+import { Vga } from "../../devices/vga/vga.ts";
+import { setVgaMode, type VgaBus, vgaMode } from "../../devices/vga/modes.ts";
 import {
   type LinearWindow,
   planeBase,
   planeStrides,
   VGA_MEMORY_BYTES,
   VGA_WINDOW_BASE,
-} from "../../devices/vga_memory.ts";
-import { VGA_PORT_BASE, VgaState } from "../../devices/vga_registers.ts";
+} from "../../devices/vga/memory.ts";
+import { VGA_PORT_BASE, VgaState } from "../../devices/vga/registers.ts";
 import { TestBench } from "./test_bench.ts";
 
 /** See above. Memory accesses go to RAM while the window is mapped, as a guest's would. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { byteString, descriptorLimit, openNameByName, openPath } from "../../hv/sys/at.ts";
+import { byteString, descriptorLimit, openNameByName, openPath } from "../../hv/sys/file/at.ts";
 import { closeDescriptor, Errno, O_RDONLY, openDescriptor } from "../../hv/sys/mod.ts";
 
 const O_PATH = 0o10000000;

@@ -179,7 +179,7 @@ Deno.test("a file laid over WebAssembly memory is read as it is touched and neve
 Deno.test("a write beyond the limit of file sizes is an error, and does not end the process", () => {
   const path = Deno.makeTempFileSync();
   try {
-    const script = new URL("file_size_limit.ts", import.meta.url).pathname;
+    const script = new URL("./file_size_limit.ts", import.meta.url).pathname;
     const { code, stdout } = new Deno.Command("sh", {
       args: [
         "-c",

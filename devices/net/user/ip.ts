@@ -5,9 +5,9 @@
  * References: RFC 791, RFC 8200; RFC 9293, 3.1 and RFC 768 for the pseudo-header.
  */
 
-import { addToSum, checksumOf, foldSum } from "../../../hv/core/checksum.ts";
-import { copyBuffer } from "../../../hv/core/copy_buffer.ts";
-import { MAX_FRAME_BYTES } from "../../../hv/core/network.ts";
+import { addToSum, checksumOf, foldSum } from "../../../hv/core/net/checksum.ts";
+import { copyBuffer } from "../../../hv/core/memory/copy_buffer.ts";
+import { MAX_FRAME_BYTES } from "../../../hv/core/net/network.ts";
 import { GATEWAY_MAC } from "./addresses.ts";
 
 /** Bytes of an Ethernet header. */

@@ -11,8 +11,8 @@ import {
   type Offloads,
   PLAIN,
   VALID,
-} from "../../../hv/core/network.ts";
-import { addToSum, checksumOf } from "../../../hv/core/checksum.ts";
+} from "../../../hv/core/net/network.ts";
+import { addToSum, checksumOf } from "../../../hv/core/net/checksum.ts";
 import { ETHERNET_BYTES, fragments, FrameWriter, type IpHeader, MTU, put16, UDP } from "./ip.ts";
 
 /** Frames after which conversations wait for the next turn: who else the thread serves has one first. */

@@ -12,7 +12,7 @@
  * Reference: RFC 9293, 3.10.7.
  */
 
-import { VALID } from "../../../hv/core/network.ts";
+import { VALID } from "../../../hv/core/net/network.ts";
 import { Errno, type Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
 import { type BufferBudget, ByteQueue } from "./byte_queue.ts";
 import type { Flow, FlowContext } from "./flow.ts";

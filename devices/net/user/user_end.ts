@@ -14,7 +14,7 @@ import {
   MIN_FRAME_BYTES,
   type NetworkCard,
   type NetworkEnd,
-} from "../../../hv/core/network.ts";
+} from "../../../hv/core/net/network.ts";
 import type { DescriptorSet } from "../../../hv/sys/mod.ts";
 import { GATEWAY4, isDns, isGateway, isInside, type ReachOptions, same } from "./addresses.ts";
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpServer } from "./dhcp.ts";

@@ -7,8 +7,8 @@ import {
   KVM_GET_CPUID2,
   KVM_GET_SUPPORTED_CPUID,
   KVM_SET_CPUID2,
-} from "./ioctl.ts";
-import { kvm_cpuid2, kvm_cpuid_entry2 } from "./structs.ts";
+} from "./api/ioctl.ts";
+import { kvm_cpuid2, kvm_cpuid_entry2 } from "./api/structs.ts";
 
 /** What CPUID answers for one value of EAX (`function`) and, where `flags` say so, ECX (`index`). */
 export interface CpuidLeaf {

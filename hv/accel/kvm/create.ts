@@ -1,19 +1,19 @@
 /** Makes a virtual machine on KVM. */
 
-import { bytesOf } from "../../core/record.ts";
+import { bytesOf } from "../../core/state/record.ts";
 import { addressOf, closeDescriptor, Errno, ignoreKicks, SysError } from "../../sys/mod.ts";
-import { Chips } from "./chips.ts";
+import { Chips } from "./state/chips.ts";
 import { buildCpuid } from "./cpuid.ts";
 import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";
-import { PhysicalMap } from "../soft/physical_map.ts";
+import { PhysicalMap } from "../soft/memory/physical_map.ts";
 import { worldBuffer } from "../soft/world.ts";
 import { kickTable, type KvmDetail } from "./detail.ts";
 import { FilledTable } from "./gaps/filled.ts";
 import { checkCapability, emulatesRealMode, openKvm } from "./host.ts";
-import * as k from "./ioctl.ts";
-import { call, callValue, Cap } from "./ioctl.ts";
+import * as k from "./api/ioctl.ts";
+import { call, callValue, Cap } from "./api/ioctl.ts";
 import { routeInterrupts } from "./routing.ts";
-import * as s from "./structs.ts";
+import * as s from "./api/structs.ts";
 import { KvmVm } from "./vm.ts";
 
 /**

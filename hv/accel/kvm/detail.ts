@@ -1,7 +1,7 @@
 /** What a KVM machine's handle carries from thread to thread: descriptors and shared tables. */
 
-import { record, words } from "../../core/record.ts";
-import type { PhysicalMapBuffers } from "../soft/physical_map.ts";
+import { record, words } from "../../core/state/record.ts";
+import type { PhysicalMapBuffers } from "../soft/memory/physical_map.ts";
 
 /**
  * For every processor the number of the thread that has been signalled and has not yet taken the

@@ -1,7 +1,7 @@
 /** Why KVM cannot go on, in words that a user can act on. */
 
-import * as run from "./run_page.ts";
-import { RUN } from "./run_page.ts";
+import * as run from "./api/run_page.ts";
+import { RUN } from "./api/run_page.ts";
 
 const hex = (value: number | bigint) => `0x${value.toString(16)}`;
 const hexBytes = (bytes: Uint8Array) =>

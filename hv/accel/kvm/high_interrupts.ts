@@ -17,11 +17,11 @@
  * Documentation/virt/kvm/api.rst, 4.87 KVM_SET_GUEST_DEBUG.
  */
 
-import { bytesOf } from "../../core/record.ts";
+import { bytesOf } from "../../core/state/record.ts";
 import { currentThreadId, ThreadTimer } from "../../sys/mod.ts";
-import { call, KVM_SET_GUEST_DEBUG } from "./ioctl.ts";
-import type { KvmRegisters } from "./registers.ts";
-import { kvm_guest_debug } from "./structs.ts";
+import { call, KVM_SET_GUEST_DEBUG } from "./api/ioctl.ts";
+import type { KvmRegisters } from "./state/registers.ts";
+import { kvm_guest_debug } from "./api/structs.ts";
 
 /**
  * How long a guest waits at such an instruction the first time, ns: most guests have none, and each

@@ -1,7 +1,13 @@
 /** The host's KVM: opening it, with clear errors, and what it offers. */
 
 import { Errno, FileHandle, libc, O_RDWR, openDescriptor } from "../../sys/mod.ts";
-import { callValue, Cap, type CapName, KVM_CHECK_EXTENSION, KVM_GET_API_VERSION } from "./ioctl.ts";
+import {
+  callValue,
+  Cap,
+  type CapName,
+  KVM_CHECK_EXTENSION,
+  KVM_GET_API_VERSION,
+} from "./api/ioctl.ts";
 
 /** The device. */
 export const KVM_PATH = "/dev/kvm";

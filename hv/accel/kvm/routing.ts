@@ -6,7 +6,7 @@
  * MADT must say so with an interrupt source override 0 → 2. GSI 16-23 go to the I/O APIC alone.
  */
 
-import { call, KVM_SET_GSI_ROUTING } from "./ioctl.ts";
+import { call, KVM_SET_GSI_ROUTING } from "./api/ioctl.ts";
 import {
   kvm_irq_routing,
   kvm_irq_routing_entry,
@@ -14,7 +14,7 @@ import {
   KVM_IRQCHIP_IOAPIC,
   KVM_IRQCHIP_PIC_MASTER,
   KVM_IRQCHIP_PIC_SLAVE,
-} from "./structs.ts";
+} from "./api/structs.ts";
 
 /** A pin that a GSI reaches. */
 export interface Route {

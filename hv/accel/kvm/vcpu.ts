@@ -20,15 +20,15 @@ import type { GapFiller, SoftCpuParts } from "./gaps/filler.ts";
 import { loadGapFiller, openGapFiller } from "./gaps/mod.ts";
 import { HighInterrupts } from "./high_interrupts.ts";
 import { describeExit, describeRunError, type Position } from "./failure.ts";
-import { call, KVM_RUN, KVM_TRANSLATE } from "./ioctl.ts";
-import { KvmRegisters } from "./registers.ts";
-import { RegisterSync } from "./register_sync.ts";
-import { resetState } from "./reset.ts";
-import * as run from "./run_page.ts";
-import { RUN } from "./run_page.ts";
-import { StateTransfer } from "./state_transfer.ts";
-import { kvm_regs, kvm_translation } from "./structs.ts";
-import { bytesOf } from "../../core/record.ts";
+import { call, KVM_RUN, KVM_TRANSLATE } from "./api/ioctl.ts";
+import { KvmRegisters } from "./state/registers.ts";
+import { RegisterSync } from "./state/register_sync.ts";
+import { resetState } from "./state/reset.ts";
+import * as run from "./api/run_page.ts";
+import { RUN } from "./api/run_page.ts";
+import { StateTransfer } from "./state/state_transfer.ts";
+import { kvm_regs, kvm_translation } from "./api/structs.ts";
+import { bytesOf } from "../../core/state/record.ts";
 
 /** The access object that every exit reuses. */
 class KvmAccess implements Access {

@@ -1,6 +1,6 @@
 /** A virtual machine on KVM, with interrupt controllers and timer (8254) in the kernel. */
 
-import { bytesOf } from "../../core/record.ts";
+import { bytesOf } from "../../core/state/record.ts";
 import {
   addressOf,
   closeDescriptor,
@@ -16,13 +16,13 @@ import type {
   MemorySlot,
   VmHandle,
 } from "../accelerator.ts";
-import { Chips } from "./chips.ts";
-import { PhysicalMap } from "../soft/physical_map.ts";
+import { Chips } from "./state/chips.ts";
+import { PhysicalMap } from "../soft/memory/physical_map.ts";
 import type { KvmDetail } from "./detail.ts";
 import { readFilled } from "./gaps/filled.ts";
-import * as k from "./ioctl.ts";
-import { call } from "./ioctl.ts";
-import * as s from "./structs.ts";
+import * as k from "./api/ioctl.ts";
+import { call } from "./api/ioctl.ts";
+import * as s from "./api/structs.ts";
 import { KvmVcpu } from "./vcpu.ts";
 
 /** What KVM_SIGNAL_MSI fails with for a message of the guest's that nobody takes. */

@@ -1,11 +1,11 @@
 /** Makes a virtual machine on the software CPU. */
 
-import { featuresOf } from "./cpuid.ts";
-import { buildFloat80 } from "./float80_module.ts";
+import { featuresOf } from "./model/cpuid.ts";
+import { buildFloat80 } from "./float/module.ts";
 import { buildInterpreter } from "./interpreter.ts";
-import { PhysicalMap } from "./physical_map.ts";
-import { PRIVATE_BYTES } from "./state.ts";
-import type { TimeSource } from "./time_stamp.ts";
+import { PhysicalMap } from "./memory/physical_map.ts";
+import { PRIVATE_BYTES } from "./state/state.ts";
+import type { TimeSource } from "./model/time_stamp.ts";
 import { TRANSLATION, type TranslationPolicy } from "./translator/translator.ts";
 import { type SoftDetail, SoftVm } from "./vm.ts";
 import { worldBuffer } from "./world.ts";

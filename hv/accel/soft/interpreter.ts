@@ -9,7 +9,7 @@
  */
 
 import { AddressKind, OP, SLOW_WRITE, Status } from "./codegen/operation.ts";
-import { SSE_IMPORTS } from "./float80_module.ts";
+import { SSE_IMPORTS } from "./float/module.ts";
 import { type Environment, Handler, type Size } from "./codegen/handler.ts";
 import { ARITHMETIC_INSTRUCTIONS } from "./instructions/arithmetic.ts";
 import { BITS } from "./instructions/bits.ts";
@@ -37,7 +37,7 @@ import {
   Seg,
   SEGMENT,
   segmentAt,
-} from "./state.ts";
+} from "./state/state.ts";
 import { Code, load, type MemoryRef } from "./wasm/code.ts";
 import { ModuleBuilder } from "./wasm/module_builder.ts";
 import * as v from "./wasm/value.ts";

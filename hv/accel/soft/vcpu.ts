@@ -5,16 +5,16 @@
 
 import { type Access, Exit, type InterruptSource, type Vcpu } from "../accelerator.ts";
 import { Activity, type CpuState } from "../cpu_state.ts";
-import { DR6_BS } from "./breakpoints.ts";
+import { DR6_BS } from "./events/breakpoints.ts";
 import { Status } from "./codegen/operation.ts";
 import { Cpu, type CpuContext } from "./cpu.ts";
-import { Vector } from "./faults.ts";
-import { IF, RF, TF } from "./flags_word.ts";
-import { deliver, type Event } from "./interrupts.ts";
-import { SoftRegisters } from "./registers.ts";
-import { initCpu, resetCpu, startCpu } from "./reset.ts";
-import { Pending } from "./state.ts";
-import { checkState, restoreState, saveState } from "./state_transfer.ts";
+import { Vector } from "./events/faults.ts";
+import { IF, RF, TF } from "./state/flags_word.ts";
+import { deliver, type Event } from "./events/interrupts.ts";
+import { SoftRegisters } from "./state/registers.ts";
+import { initCpu, resetCpu, startCpu } from "./state/reset.ts";
+import { Pending } from "./state/state.ts";
+import { checkState, restoreState, saveState } from "./state/state_transfer.ts";
 
 const NO_EXIT = -1;
 const SHADOW_SS = 1;

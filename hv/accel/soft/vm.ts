@@ -1,12 +1,12 @@
 /** A virtual machine on the software CPU. */
 
 import type { AcceleratedVm, MemorySlot, VmHandle } from "../accelerator.ts";
-import { clockBlob, clockOf, KVM_CLOCK_BLOB } from "./kvm_clock.ts";
-import { PAGE_BYTES, PhysicalMap, type PhysicalMapBuffers } from "./physical_map.ts";
-import { CodeWrites } from "./shared_code.ts";
+import { clockBlob, clockOf, KVM_CLOCK_BLOB } from "./model/kvm_clock.ts";
+import { PAGE_BYTES, PhysicalMap, type PhysicalMapBuffers } from "./memory/physical_map.ts";
+import { CodeWrites } from "./blocks/shared_code.ts";
 import { SERVICES } from "./services/mod.ts";
-import { AT, Pending, SoftState } from "./state.ts";
-import { HOST_TIME, nsUntil, type TimeSource } from "./time_stamp.ts";
+import { AT, Pending, SoftState } from "./state/state.ts";
+import { HOST_TIME, nsUntil, type TimeSource } from "./model/time_stamp.ts";
 import type { TranslationPolicy } from "./translator/translator.ts";
 import { SoftVcpu } from "./vcpu.ts";
 

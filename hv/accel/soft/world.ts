@@ -7,7 +7,7 @@
  * to stop the world is outside itself, so that two of them do not wait for each other.
  */
 
-import { Lock } from "../../core/lock.ts";
+import { Lock } from "../../core/state/lock.ts";
 
 const LOCK = 0;
 const STOPPED = 1;

@@ -1,7 +1,7 @@
 /** A client of 9P2000.L for tests: builds messages byte by byte, and takes replies apart. */
 
 import assert from "node:assert/strict";
-import type { FileTree } from "../../../hv/core/file_tree.ts";
+import type { FileTree } from "../../../hv/core/media/file_tree.ts";
 import type { FidLimits } from "../../../devices/9p/fid.ts";
 import { MessageReader, MessageType, NOFID, NOTAG } from "../../../devices/9p/message.ts";
 import { NinePServer } from "../../../devices/9p/server.ts";

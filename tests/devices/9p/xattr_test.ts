@@ -1,9 +1,9 @@
 /** Extended attributes over 9P ("9P2000.L Protocol", xattrwalk and xattrcreate), on a directory of the host. */
 
 import assert from "node:assert/strict";
-import { byteString, O_PATH } from "../../../hv/sys/at.ts";
+import { byteString, O_PATH } from "../../../hv/sys/file/at.ts";
 import { closeDescriptor, openDescriptor } from "../../../hv/sys/mod.ts";
-import { getAttribute, setAttribute } from "../../../hv/sys/xattr.ts";
+import { getAttribute, setAttribute } from "../../../hv/sys/file/xattr.ts";
 import { type Client, E, refused, withShare } from "./client.ts";
 
 const CREATE = 1;

@@ -9,7 +9,7 @@ import { GrowingFile } from "../../../devices/disk/qcow2/growing_file.ts";
 import { readHeader } from "../../../devices/disk/qcow2/header.ts";
 import { Qcow2Image } from "../../../devices/disk/qcow2/qcow2_image.ts";
 import { Errno, FileHandle, SysError } from "../../../hv/sys/mod.ts";
-import { HAS_QEMU_IMG, qemuCheck } from "../../support/qemu_img.ts";
+import { HAS_QEMU_IMG, qemuCheck } from "../../support/guest/qemu_img.ts";
 import { type Random, seeded } from "../../support/random.ts";
 import { inDirectory } from "./conformance.ts";
 

@@ -1,16 +1,16 @@
 /** From the guest's registers to a file of the host and back: drive, block port and image together. */
 
 import assert from "node:assert/strict";
-import { AtaDisk, AtaDiskState } from "../../../devices/ata_disk.ts";
+import { AtaDisk, AtaDiskState } from "../../../devices/ata/ata_disk.ts";
 import type { DiskImage } from "../../../devices/disk/disk_image.ts";
 import { openDisk } from "../../../devices/disk/open_disk.ts";
-import { RawImage } from "../../../devices/disk/raw_image.ts";
-import { serveBlockPort } from "../../../devices/disk/serve_block_port.ts";
-import { BlockPort, BlockPortState } from "../../../hv/core/block.ts";
+import { RawImage } from "../../../devices/disk/formats/raw_image.ts";
+import { serveBlockPort } from "../../../devices/disk/engine/serve_block_port.ts";
+import { BlockPort, BlockPortState } from "../../../hv/core/media/block.ts";
 import { FileHandle } from "../../../hv/sys/mod.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 import { TestBench } from "../../support/test_bench.ts";
-import { DRQ, ERROR, IdeHost, IDENTITY, READY } from "../ide_bench.ts";
+import { DRQ, ERROR, IdeHost, IDENTITY, READY } from "../ata/ide_bench.ts";
 import { inDirectory } from "./conformance.ts";
 
 /** A host whose disk is `image`, served at once as the I/O worker would. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { imageInfo } from "../../../devices/disk/image_info.ts";
+import { imageInfo } from "../../../devices/disk/formats/image_info.ts";
 import { attachDisk, closeDiskHandle } from "../../../devices/disk/disk_handle.ts";
 import { DiskError } from "../../../devices/disk/disk_image.ts";
 import {

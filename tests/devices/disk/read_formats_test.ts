@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import type { DiskError } from "../../../devices/disk/disk_image.ts";
-import type { ImageFormat } from "../../../devices/disk/image_format.ts";
+import type { ImageFormat } from "../../../devices/disk/formats/image_format.ts";
 import { openDisk } from "../../../devices/disk/open_disk.ts";
-import { HAS_QEMU_IMG, qemuCheck, qemuImg, qemuRead, tool } from "../../support/qemu_img.ts";
+import { HAS_QEMU_IMG, qemuCheck, qemuImg, qemuRead, tool } from "../../support/guest/qemu_img.ts";
 import { seeded } from "../../support/random.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 import { content, imageConformance, inDirectory } from "./conformance.ts";

@@ -1,7 +1,7 @@
 /** A network card without a guest: what it sends is put in, what it receives is kept. */
 
-import type { Frame, NetworkCard, Offloads, Unplugged } from "../../../hv/core/network.ts";
-import { NO_OFFLOADS, PLAIN } from "../../../hv/core/network.ts";
+import type { Frame, NetworkCard, Offloads, Unplugged } from "../../../hv/core/net/network.ts";
+import { NO_OFFLOADS, PLAIN } from "../../../hv/core/net/network.ts";
 
 /** See above. */
 export class TestCard implements NetworkCard {

@@ -5,8 +5,8 @@ import { NetworkLink } from "../../../devices/net/network_link.ts";
 import { PcapEnd, pcapHeader } from "../../../devices/net/pcap_end.ts";
 import { StreamEnd } from "../../../devices/net/stream_end.ts";
 import { TapEnd } from "../../../devices/net/tap_end.ts";
-import type { NetworkCard, NetworkEnd } from "../../../hv/core/network.ts";
-import { NO_OFFLOADS } from "../../../hv/core/network.ts";
+import type { NetworkCard, NetworkEnd } from "../../../hv/core/net/network.ts";
+import { NO_OFFLOADS } from "../../../hv/core/net/network.ts";
 import {
   AF_INET,
   AF_UNIX,
@@ -22,7 +22,7 @@ import {
 } from "../../../hv/sys/mod.ts";
 import { Scratch } from "../../support/hv_process.ts";
 import { seeded } from "../../support/random.ts";
-import { noTap, TAP } from "../../support/tap.ts";
+import { noTap, TAP } from "../../support/guest/tap.ts";
 import { frameOf, TestCard } from "./card.ts";
 
 /** A card and its end on a thread that serves it turn by turn. */

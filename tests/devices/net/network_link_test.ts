@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { NetworkLink } from "../../../devices/net/network_link.ts";
-import { type Frame, type NetworkEnd, NO_OFFLOADS } from "../../../hv/core/network.ts";
+import { type Frame, type NetworkEnd, NO_OFFLOADS } from "../../../hv/core/net/network.ts";
 import { frameOf, TestCard } from "./card.ts";
 
 Deno.test("an end that makes room in its own turn is offered the frame that waited, or nobody would be woken", () => {

@@ -2,19 +2,19 @@
 
 import assert from "node:assert/strict";
 import { finishFrame } from "../../../devices/net/segment.ts";
-import { addToSum, checksumOf, foldSum } from "../../../hv/core/checksum.ts";
+import { addToSum, checksumOf, foldSum } from "../../../hv/core/net/checksum.ts";
 import {
   ALL_OFFLOADS,
   type Frame,
   NO_OFFLOADS,
   type Offload,
   PLAIN,
-} from "../../../hv/core/network.ts";
+} from "../../../hv/core/net/network.ts";
 import {
   decodeNetworkHeader,
   encodeNetworkHeader,
   NETWORK_HEADER_BYTES,
-} from "../../../hv/core/network_header.ts";
+} from "../../../hv/core/net/network_header.ts";
 import { seeded } from "../../support/random.ts";
 
 /** A TCP segment over IPv4 with a payload that counts up, its checksum field as drivers leave it. */

@@ -14,7 +14,7 @@ import {
 } from "../../../devices/net/user/ip.ts";
 import { readSegment, type Segment } from "../../../devices/net/user/tcp_segment.ts";
 import { type Forward, UserEnd } from "../../../devices/net/user/user_end.ts";
-import { addToSum, checksumOf } from "../../../hv/core/checksum.ts";
+import { addToSum, checksumOf } from "../../../hv/core/net/checksum.ts";
 import { DescriptorSet } from "../../../hv/sys/mod.ts";
 import { TestCard } from "./card.ts";
 

@@ -11,8 +11,8 @@ import {
   SOCK_STREAM,
   Socket,
 } from "../../../hv/sys/mod.ts";
-import { ALL_OFFLOADS } from "../../../hv/core/network.ts";
-import { addToSum, checksumOf } from "../../../hv/core/checksum.ts";
+import { ALL_OFFLOADS } from "../../../hv/core/net/network.ts";
+import { addToSum, checksumOf } from "../../../hv/core/net/checksum.ts";
 import { seeded } from "../../support/random.ts";
 import {
   DNS,

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ShadowRegisters } from "../../../hv/core/memory_map.ts";
+import type { ShadowRegisters } from "../../../hv/core/memory/memory_map.ts";
 import { I440fx } from "../../../devices/pci/i440fx.ts";
 import { PciFunctionState } from "../../../devices/pci/pci_function.ts";
 import { deviceContract } from "../../support/contract.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Msix, msixState } from "../../../devices/pci/msix.ts";
 import { PciFunction, PciFunctionState } from "../../../devices/pci/pci_function.ts";
-import { record, u32 } from "../../../hv/core/record.ts";
+import { record, u32 } from "../../../hv/core/state/record.ts";
 import { deviceContract } from "../../support/contract.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { configPort } from "./support.ts";

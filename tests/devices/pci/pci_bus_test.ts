@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { AddressRange } from "../../../hv/core/address_range.ts";
+import type { AddressRange } from "../../../hv/core/memory/address_range.ts";
 import { PciFunction, PciFunctionState } from "../../../devices/pci/pci_function.ts";
-import { ResetControl, ResetControlState } from "../../../devices/reset_control.ts";
+import { ResetControl, ResetControlState } from "../../../devices/system/reset_control.ts";
 import { deviceContract } from "../../support/contract.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { pciBus } from "./support.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { IoHandler } from "../../../hv/core/device.ts";
-import type { AddressRange } from "../../../hv/core/address_range.ts";
+import type { IoHandler } from "../../../hv/core/bus/device.ts";
+import type { AddressRange } from "../../../hv/core/memory/address_range.ts";
 import {
   PciFunction,
   type PciFunctionOptions,

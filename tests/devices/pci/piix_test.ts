@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { IoBus } from "../../../hv/core/io_bus.ts";
+import { IoBus } from "../../../hv/core/bus/io_bus.ts";
 import { Piix3 } from "../../../devices/pci/piix3.ts";
 import { Piix3Ide } from "../../../devices/pci/piix3_ide.ts";
 import { Piix4Pm } from "../../../devices/pci/piix4_pm.ts";
 import { PciFunctionState } from "../../../devices/pci/pci_function.ts";
 import { PirqRouter, PirqRouterState } from "../../../devices/pci/pirq_router.ts";
-import { ResetControl, ResetControlState } from "../../../devices/reset_control.ts";
+import { ResetControl, ResetControlState } from "../../../devices/system/reset_control.ts";
 import { deviceContract } from "../../support/contract.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { configPort, pciBus } from "./support.ts";

@@ -1,9 +1,9 @@
 /** What the tests of PCI devices share: a bus on a bench, and configuration cycles as a guest does them. */
 
-import { IoBus } from "../../../hv/core/io_bus.ts";
+import { IoBus } from "../../../hv/core/bus/io_bus.ts";
 import type { TestBench } from "../../support/test_bench.ts";
 import { PciBus, PciBusState } from "../../../devices/pci/pci_bus.ts";
-import type { IoHandler } from "../../../hv/core/device.ts";
+import type { IoHandler } from "../../../hv/core/bus/device.ts";
 
 /** A bus at CF8h with its port and memory space. */
 export function pciBus(bench: TestBench, resetControl?: IoHandler) {

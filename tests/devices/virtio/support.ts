@@ -2,11 +2,11 @@
 
 import { VirtioCore, virtioState } from "../../../devices/virtio/virtio_core.ts";
 import type { VirtioDevice } from "../../../devices/virtio/virtio_device.ts";
-import type { Virtqueue } from "../../../devices/virtio/virtqueue.ts";
-import type { GuestMemory } from "../../../hv/core/guest_memory.ts";
-import { bytes, record, words } from "../../../hv/core/record.ts";
+import type { Virtqueue } from "../../../devices/virtio/queue/virtqueue.ts";
+import type { GuestMemory } from "../../../hv/core/memory/guest_memory.ts";
+import { bytes, record, words } from "../../../hv/core/state/record.ts";
 import type { TestBench } from "../../support/test_bench.ts";
-import { SplitDriver } from "./split_driver.ts";
+import { SplitDriver } from "./queue/split_driver.ts";
 
 /** Status bits as drivers set them one after the other (3.1.1). */
 export const ACKNOWLEDGE = 1;

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { VirtioBalloon, VirtioBalloonState } from "../../../devices/virtio/virtio_balloon.ts";
+import {
+  VirtioBalloon,
+  VirtioBalloonState,
+} from "../../../devices/virtio/balloon/virtio_balloon.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { NEEDS_RESET, ready } from "./support.ts";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { SerialEngine } from "../../../devices/disk/serial_engine.ts";
-import { VirtioBlk, VirtioBlkState } from "../../../devices/virtio/virtio_blk.ts";
-import { BlockResult } from "../../../hv/core/block.ts";
-import type { BlockEngine, BlockRequest } from "../../../hv/core/block_engine.ts";
-import { RateLimit, RateLimitState, type Rates } from "../../../hv/core/rate_limit.ts";
+import { SerialEngine } from "../../../devices/disk/engine/serial_engine.ts";
+import { VirtioBlk, VirtioBlkState } from "../../../devices/virtio/blk/virtio_blk.ts";
+import { BlockResult } from "../../../hv/core/media/block.ts";
+import type { BlockEngine, BlockRequest } from "../../../hv/core/media/block_engine.ts";
+import { RateLimit, RateLimitState, type Rates } from "../../../hv/core/time/rate_limit.ts";
 import { MemoryImage } from "../../support/memory_image.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { NEEDS_RESET, ready } from "./support.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import type { DescriptorChain } from "../../../devices/virtio/descriptor_chain.ts";
-import type { Virtqueue } from "../../../devices/virtio/virtqueue.ts";
+import type { DescriptorChain } from "../../../devices/virtio/queue/descriptor_chain.ts";
+import type { Virtqueue } from "../../../devices/virtio/queue/virtqueue.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import {
   ACKNOWLEDGE,
@@ -14,8 +14,8 @@ import {
   place,
   ready,
 } from "./support.ts";
-import { PackedDriver } from "./packed_driver.ts";
-import { SplitDriver } from "./split_driver.ts";
+import { PackedDriver } from "./queue/packed_driver.ts";
+import { SplitDriver } from "./queue/split_driver.ts";
 
 const REPLY = { address: 0x9000, length: 1, write: true };
 

@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { NetworkLink } from "../../../devices/net/network_link.ts";
-import { VirtioNet, VirtioNetState } from "../../../devices/virtio/virtio_net.ts";
-import { NetFeature } from "../../../devices/virtio/virtio_net_state.ts";
+import { VirtioNet, VirtioNetState } from "../../../devices/virtio/net/virtio_net.ts";
+import { NetFeature } from "../../../devices/virtio/net/state.ts";
 import {
   ALL_OFFLOADS,
   type Frame,
@@ -12,10 +12,10 @@ import {
   PLAIN,
   Unplugged,
   VALID,
-} from "../../../hv/core/network.ts";
+} from "../../../hv/core/net/network.ts";
 import { TestBench } from "../../support/test_bench.ts";
-import { PackedDriver } from "./packed_driver.ts";
-import type { Buffer } from "./split_driver.ts";
+import { PackedDriver } from "./queue/packed_driver.ts";
+import type { Buffer } from "./queue/split_driver.ts";
 import { NEEDS_RESET, ready } from "./support.ts";
 
 const MAC = Uint8Array.of(0x52, 0x54, 0, 0x12, 0x34, 0x56);

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { UnixVsock } from "../../../devices/vsock/unix_vsock.ts";
-import type { VsockStream } from "../../../hv/core/vsock.ts";
+import type { VsockStream } from "../../../hv/core/net/vsock.ts";
 import { AF_UNIX, DescriptorSet, SOCK_STREAM, Socket } from "../../../hv/sys/mod.ts";
-import { UnixListener } from "../../../hv/unix_listener.ts";
+import { UnixListener } from "../../../hv/io/unix_listener.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 

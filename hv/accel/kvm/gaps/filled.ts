@@ -4,7 +4,7 @@
  */
 
 import type { FilledInstructions } from "../../accelerator.ts";
-import { bytes, f64, list, record, u32 } from "../../../core/record.ts";
+import { bytes, f64, list, record, u32 } from "../../../core/state/record.ts";
 
 /** Kinds counted by name; what is beyond counts as "others". */
 const MAX_KINDS = 48;

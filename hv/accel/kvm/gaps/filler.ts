@@ -12,20 +12,20 @@
 import { monotonicNs } from "../../../sys/mod.ts";
 import { Exit } from "../../accelerator.ts";
 import type { StateComponent } from "../../soft/cpu.ts";
-import { FEATURES } from "../../soft/cpuid.ts";
-import { CODE_BITS } from "../../soft/blocks.ts";
+import { FEATURES } from "../../soft/model/cpuid.ts";
+import { CODE_BITS } from "../../soft/blocks/blocks.ts";
 import { Decoding, Instruction } from "../../soft/decoder/decoder.ts";
 import { handlerName } from "../../soft/decoder/lowering.ts";
-import { buildFloat80 } from "../../soft/float80_module.ts";
+import { buildFloat80 } from "../../soft/float/module.ts";
 import { buildInterpreter } from "../../soft/interpreter.ts";
-import type { PhysicalMap } from "../../soft/physical_map.ts";
+import type { PhysicalMap } from "../../soft/memory/physical_map.ts";
 import { SERVICES } from "../../soft/services/mod.ts";
-import { PRIVATE_BYTES } from "../../soft/state.ts";
+import { PRIVATE_BYTES } from "../../soft/state/state.ts";
 import { SoftVcpu } from "../../soft/vcpu.ts";
 import { readCpuid } from "../cpuid_table.ts";
-import type { RegisterSync } from "../register_sync.ts";
+import type { RegisterSync } from "../state/register_sync.ts";
 import { FilledCounter } from "./filled.ts";
-import * as s from "../structs.ts";
+import * as s from "../api/structs.ts";
 import { KVM_ONLY, needsOf } from "./needs.ts";
 import { Transfer } from "./transfer.ts";
 

@@ -3,18 +3,18 @@
  * that it needs, and back only those that it has changed.
  */
 
-import { bytesOf } from "../../../core/record.ts";
+import { bytesOf } from "../../../core/state/record.ts";
 import type { Cpu } from "../../soft/cpu.ts";
-import { readMsr, writeMsrUnchecked } from "../../soft/msr.ts";
-import { setBounds } from "../../soft/segments.ts";
-import { Pending } from "../../soft/state.ts";
-import { rotateImage } from "../../soft/x87_state.ts";
-import * as k from "../ioctl.ts";
-import { call } from "../ioctl.ts";
-import { MSR_IA32_TSC, MsrFile } from "../msr.ts";
-import type { RegisterSync } from "../register_sync.ts";
-import { restoreSegment, saveSegment } from "../state_transfer.ts";
-import * as s from "../structs.ts";
+import { readMsr, writeMsrUnchecked } from "../../soft/model/msr.ts";
+import { setBounds } from "../../soft/state/segments.ts";
+import { Pending } from "../../soft/state/state.ts";
+import { rotateImage } from "../../soft/state/x87_state.ts";
+import * as k from "../api/ioctl.ts";
+import { call } from "../api/ioctl.ts";
+import { MSR_IA32_TSC, MsrFile } from "../state/msr.ts";
+import type { RegisterSync } from "../state/register_sync.ts";
+import { restoreSegment, saveSegment } from "../state/state_transfer.ts";
+import * as s from "../api/structs.ts";
 import { type Needs, NO_NEEDS, unite } from "./needs.ts";
 
 /** kvm_regs' order of the general registers, by their numbers as encoded. */

@@ -13,7 +13,7 @@
  * For an addition all of it comes from the vector of carries, (a AND b) OR ((a OR b) AND NOT r).
  */
 
-import { AT } from "../state.ts";
+import { AT } from "../state/state.ts";
 import * as v from "../wasm/value.ts";
 import { I64, type Value } from "../wasm/value.ts";
 import type { Handler, Size } from "./handler.ts";

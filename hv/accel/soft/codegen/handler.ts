@@ -8,8 +8,8 @@
  * flags are: an access that faults leaves the function with nothing done.
  */
 
-import type { SseImport } from "../float80_module.ts";
-import { AT, SEGMENT, TLB_TABLE_BYTES, vectorAt } from "../state.ts";
+import type { SseImport } from "../float/module.ts";
+import { AT, SEGMENT, TLB_TABLE_BYTES, vectorAt } from "../state/state.ts";
 import { load, type Local } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { loadVector, storeVector } from "../wasm/simd.ts";

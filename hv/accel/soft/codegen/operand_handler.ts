@@ -3,8 +3,8 @@
  * soft TLB, and the ways out of an instruction that does not succeed.
  */
 
-import type { SseImport } from "../float80_module.ts";
-import { AT, TLB_ENTRIES, TLB_TABLE_BYTES } from "../state.ts";
+import type { SseImport } from "../float/module.ts";
+import { AT, TLB_ENTRIES, TLB_TABLE_BYTES } from "../state/state.ts";
 import { Code, load, type Local, type MemoryRef } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { compareExchange } from "../wasm/atomics.ts";

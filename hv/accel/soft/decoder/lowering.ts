@@ -3,7 +3,7 @@
 import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
 import { handlerKey, lockedName } from "../instructions/definition.ts";
 import { HANDLERS } from "../interpreter.ts";
-import { AT, byteRegisterAt, generalAt, mmxAt, Seg, segmentAt, vectorAt } from "../state.ts";
+import { AT, byteRegisterAt, generalAt, mmxAt, Seg, segmentAt, vectorAt } from "../state/state.ts";
 import type { Instruction } from "./decoder.ts";
 import { NO_REGISTER, RIP_REGISTER } from "./decoder.ts";
 import type { OperandCode } from "./opcode_map.ts";

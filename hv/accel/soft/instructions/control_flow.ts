@@ -7,7 +7,7 @@
 import * as flags from "../codegen/flags.ts";
 import type { Handler } from "../codegen/handler.ts";
 import { AddressKind, OP } from "../codegen/operation.ts";
-import { AT } from "../state.ts";
+import { AT } from "../state/state.ts";
 import { fence } from "../wasm/atomics.ts";
 import * as v from "../wasm/value.ts";
 import { I32, I64, type Value } from "../wasm/value.ts";

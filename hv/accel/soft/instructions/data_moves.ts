@@ -6,7 +6,7 @@
 import * as flags from "../codegen/flags.ts";
 import { AddressKind, OP, SLOW_STACK } from "../codegen/operation.ts";
 import type { Handler, Size } from "../codegen/handler.ts";
-import { AT, SEGMENT, segmentAt, SegmentCache } from "../state.ts";
+import { AT, SEGMENT, segmentAt, SegmentCache } from "../state/state.ts";
 import { load } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { I32, I64, type Value } from "../wasm/value.ts";

@@ -10,7 +10,7 @@
 
 import type { Handler } from "../codegen/handler.ts";
 import { OP } from "../codegen/operation.ts";
-import { AT, STATUS87_AT, TAGS87_AT } from "../state.ts";
+import { AT, STATUS87_AT, TAGS87_AT } from "../state/state.ts";
 import * as s from "../wasm/simd.ts";
 import { simd } from "../wasm/simd.ts";
 import * as v from "../wasm/value.ts";

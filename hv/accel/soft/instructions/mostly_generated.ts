@@ -7,8 +7,8 @@
 import * as flags from "../codegen/flags.ts";
 import type { Handler } from "../codegen/handler.ts";
 import { OP } from "../codegen/operation.ts";
-import { IF, RF, VM } from "../flags_word.ts";
-import { AT } from "../state.ts";
+import { IF, RF, VM } from "../state/flags_word.ts";
+import { AT } from "../state/state.ts";
 import * as v from "../wasm/value.ts";
 import { I32, type Value } from "../wasm/value.ts";
 import type { ServiceName } from "./service_names.ts";

@@ -7,7 +7,7 @@
 
 import * as flags from "../codegen/flags.ts";
 import type { Handler } from "../codegen/handler.ts";
-import { AT } from "../state.ts";
+import { AT } from "../state/state.ts";
 import * as v from "../wasm/value.ts";
 import { I32, type Value } from "../wasm/value.ts";
 import { define, type Definition, ONE_OPERAND, WORD_SIZES } from "./definition.ts";

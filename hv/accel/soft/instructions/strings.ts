@@ -8,7 +8,7 @@
 import * as flags from "../codegen/flags.ts";
 import type { Handler } from "../codegen/handler.ts";
 import { AddressKind, OP, SLOW_WRITE, Status } from "../codegen/operation.ts";
-import { AT } from "../state.ts";
+import { AT } from "../state/state.ts";
 import * as v from "../wasm/value.ts";
 import { I32, I64, type Value } from "../wasm/value.ts";
 import { define, type Definition } from "./definition.ts";

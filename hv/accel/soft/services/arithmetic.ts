@@ -5,8 +5,8 @@
 
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { AF, ARITHMETIC, CF, PF, SF, ZF } from "../flags_word.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { AF, ARITHMETIC, CF, PF, SF, ZF } from "../state/flags_word.ts";
 
 const RAX = 0;
 const RCX = 1;

@@ -9,11 +9,11 @@
 import { ACCESS_L } from "../../cpu_state.ts";
 import { cr4Bits } from "../../cr4_features.ts";
 import { Status } from "../codegen/operation.ts";
-import * as c from "../control_bits.ts";
+import * as c from "../state/control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { EFER_LMA, PHYSICAL_BITS } from "../paging.ts";
-import { Seg } from "../state.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { EFER_LMA, PHYSICAL_BITS } from "../memory/paging.ts";
+import { Seg } from "../state/state.ts";
 import { checkUserMode, requirePrivilege, storeWord } from "./segments.ts";
 
 const EFER_LME = 1 << 8;

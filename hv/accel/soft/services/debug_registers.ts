@@ -1,10 +1,17 @@
 /** MOV to and from debug registers (Intel SDM volume 3, 17.2; volume 2, MOV). */
 
-import { DR6_BD, DR6_ONES, DR6_WRITABLE, DR7_GD, DR7_ONES, DR7_WRITABLE } from "../breakpoints.ts";
+import {
+  DR6_BD,
+  DR6_ONES,
+  DR6_WRITABLE,
+  DR7_GD,
+  DR7_ONES,
+  DR7_WRITABLE,
+} from "../events/breakpoints.ts";
 import { Status } from "../codegen/operation.ts";
-import { CR4_DE } from "../control_bits.ts";
+import { CR4_DE } from "../state/control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
+import { fault, Vector } from "../events/faults.ts";
 import { goOn } from "./control_registers.ts";
 import { requirePrivilege } from "./segments.ts";
 

@@ -6,10 +6,24 @@
 import * as a from "../../cpu_state.ts";
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service, ServiceCall } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { AC, ARITHMETIC, DF, ID, IF, IOPL, NT, OF, RF, TF, VIF, VIP, VM } from "../flags_word.ts";
-import { deliver, innerStack } from "../interrupts.ts";
-import { Privilege } from "../paging.ts";
+import { fault, Vector } from "../events/faults.ts";
+import {
+  AC,
+  ARITHMETIC,
+  DF,
+  ID,
+  IF,
+  IOPL,
+  NT,
+  OF,
+  RF,
+  TF,
+  VIF,
+  VIP,
+  VM,
+} from "../state/flags_word.ts";
+import { deliver, innerStack } from "../events/interrupts.ts";
+import { Privilege } from "../memory/paging.ts";
 import {
   type Descriptor,
   dplOf,
@@ -26,11 +40,15 @@ import {
   setNull,
   setSegment,
   SystemType,
-} from "../segments.ts";
-import { StackFrame } from "../stack_frame.ts";
-import { Seg } from "../state.ts";
-import { switchTask } from "../task_switch.ts";
-import { isRestricted8086, redirectInterrupt, virtualFlagsFrom } from "../virtual_interrupts.ts";
+} from "../state/segments.ts";
+import { StackFrame } from "../events/stack_frame.ts";
+import { Seg } from "../state/state.ts";
+import { switchTask } from "../events/task_switch.ts";
+import {
+  isRestricted8086,
+  redirectInterrupt,
+  virtualFlagsFrom,
+} from "../events/virtual_interrupts.ts";
 
 const IOPL_SHIFT = 12;
 

@@ -3,10 +3,10 @@
 import * as a from "../../cpu_state.ts";
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { IF, RF, TF, VM } from "../flags_word.ts";
-import { setBounds } from "../segments.ts";
-import { Seg } from "../state.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { IF, RF, TF, VM } from "../state/flags_word.ts";
+import { setBounds } from "../state/segments.ts";
+import { Seg } from "../state/state.ts";
 
 const RCX = 1;
 const RDX = 2;

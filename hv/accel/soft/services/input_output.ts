@@ -2,10 +2,10 @@
 
 import { OP, Status } from "../codegen/operation.ts";
 import type { Cpu, Service, ServiceCall } from "../cpu.ts";
-import { awaitDevice, fault, Vector } from "../faults.ts";
-import { DF } from "../flags_word.ts";
-import { Privilege } from "../paging.ts";
-import { Seg, segmentAt } from "../state.ts";
+import { awaitDevice, fault, Vector } from "../events/faults.ts";
+import { DF } from "../state/flags_word.ts";
+import { Privilege } from "../memory/paging.ts";
+import { Seg, segmentAt } from "../state/state.ts";
 
 const RAX = 0;
 const RCX = 1;

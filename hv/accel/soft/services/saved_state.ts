@@ -10,13 +10,13 @@
  */
 
 import { Status } from "../codegen/operation.ts";
-import { CR0_EM, CR0_TS, CR4_OSXSAVE } from "../control_bits.ts";
+import { CR0_EM, CR0_TS, CR4_OSXSAVE } from "../state/control_bits.ts";
 import { alignUp } from "../../../core/align.ts";
 import type { Cpu, Service, StateComponent } from "../cpu.ts";
-import { XCR0_BITS, XSAVE_BYTES } from "../cpuid.ts";
-import { fault, Vector } from "../faults.ts";
-import { MXCSR_AT } from "../state.ts";
-import { rotateImage } from "../x87_state.ts";
+import { XCR0_BITS, XSAVE_BYTES } from "../model/cpuid.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { MXCSR_AT } from "../state/state.ts";
+import { rotateImage } from "../state/x87_state.ts";
 
 /** Bits of MXCSR that exist; the images say the same. */
 export const MXCSR_MASK = 0xffff;

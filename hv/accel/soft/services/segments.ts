@@ -4,10 +4,10 @@
  */
 
 import { Status } from "../codegen/operation.ts";
-import { CR4_UMIP } from "../control_bits.ts";
+import { CR4_UMIP } from "../state/control_bits.ts";
 import type { Cpu, Service, ServiceCall } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { ZF } from "../flags_word.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { ZF } from "../state/flags_word.ts";
 import {
   type Descriptor,
   dplOf,
@@ -23,8 +23,8 @@ import {
   setSystemType,
   SystemType,
   withUpperBase,
-} from "../segments.ts";
-import { Seg } from "../state.ts";
+} from "../state/segments.ts";
+import { Seg } from "../state/state.ts";
 
 const SHADOW_SS = 1;
 

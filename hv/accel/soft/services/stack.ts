@@ -2,10 +2,14 @@
 
 import { Status } from "../codegen/operation.ts";
 import type { Service } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { Seg, segmentAt } from "../state.ts";
-import { isRestricted8086, virtualFlagsFrom, virtualFlagsImage } from "../virtual_interrupts.ts";
-import { AC, ARITHMETIC, DF, ID, IF, IOPL, NT, RF, TF, VIF, VIP, VM } from "../flags_word.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { Seg, segmentAt } from "../state/state.ts";
+import {
+  isRestricted8086,
+  virtualFlagsFrom,
+  virtualFlagsImage,
+} from "../events/virtual_interrupts.ts";
+import { AC, ARITHMETIC, DF, ID, IF, IOPL, NT, RF, TF, VIF, VIP, VM } from "../state/flags_word.ts";
 
 import { goOn } from "./control_registers.ts";
 

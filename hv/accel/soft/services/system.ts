@@ -4,16 +4,16 @@
  */
 
 import { Status } from "../codegen/operation.ts";
-import { CR0_MP, CR0_TS, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD } from "../control_bits.ts";
+import { CR0_MP, CR0_TS, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD } from "../state/control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { cpuid } from "../cpuid.ts";
-import { fault, Vector } from "../faults.ts";
-import { AC, IF, IOPL, VIF } from "../flags_word.ts";
-import { readMsr, writeMsr } from "../msr.ts";
-import { AccessKind } from "../paging.ts";
-import { Seg } from "../state.ts";
-import { readTsc } from "../time_stamp.ts";
-import { setVirtualFlag, usesVirtualFlag } from "../virtual_interrupts.ts";
+import { cpuid } from "../model/cpuid.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { AC, IF, IOPL, VIF } from "../state/flags_word.ts";
+import { readMsr, writeMsr } from "../model/msr.ts";
+import { AccessKind } from "../memory/paging.ts";
+import { Seg } from "../state/state.ts";
+import { readTsc } from "../model/time_stamp.ts";
+import { setVirtualFlag, usesVirtualFlag } from "../events/virtual_interrupts.ts";
 import { goOn } from "./control_registers.ts";
 import { requirePrivilege } from "./segments.ts";
 

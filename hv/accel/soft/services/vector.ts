@@ -2,8 +2,8 @@
 
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { MXCSR_AT } from "../state.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { MXCSR_AT } from "../state/state.ts";
 import { MXCSR_MASK } from "./saved_state.ts";
 
 const CR0_EM = 1 << 2;

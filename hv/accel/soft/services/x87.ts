@@ -5,10 +5,10 @@
 
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import { AF, CF, OF, PF, SF, ZF } from "../flags_word.ts";
-import type { Float80, Real } from "../float80_module.ts";
-import { BEFORE, INDEFINITE, Status87, type X87 } from "../x87_state.ts";
+import { fault, Vector } from "../events/faults.ts";
+import { AF, CF, OF, PF, SF, ZF } from "../state/flags_word.ts";
+import type { Float80, Real } from "../float/module.ts";
+import { BEFORE, INDEFINITE, Status87, type X87 } from "../state/x87_state.ts";
 import { saveAll, storeEnvironment } from "./x87_environment.ts";
 import { memoryArithmetic, memoryMove } from "./x87_memory.ts";
 import { arithmetic, compare, compareEmpty, finish, flagsOf, value } from "./x87_operations.ts";

@@ -4,7 +4,7 @@
  */
 
 import type { Cpu } from "../cpu.ts";
-import type { Real } from "../float80_module.ts";
+import type { Real } from "../float/module.ts";
 
 const EXPONENT = 0x7fff;
 const VALID = 0;

@@ -1,9 +1,9 @@
 /** The x87's instructions with an operand in memory (Intel SDM volume 2, F...). */
 
 import type { Cpu } from "../cpu.ts";
-import { fault, Vector } from "../faults.ts";
-import type { Float80, Real } from "../float80_module.ts";
-import { INDEFINITE, type X87 } from "../x87_state.ts";
+import { fault, Vector } from "../events/faults.ts";
+import type { Float80, Real } from "../float/module.ts";
+import { INDEFINITE, type X87 } from "../state/x87_state.ts";
 import { loadEnvironment, restoreAll } from "./x87_environment.ts";
 import { arithmetic, compare, compareEmpty, flagsOf, value } from "./x87_operations.ts";
 

@@ -1,7 +1,7 @@
 /** What the x87's register and memory instructions have in common. */
 
-import type { Float80, Real } from "../float80_module.ts";
-import { Status87, type X87 } from "../x87_state.ts";
+import type { Float80, Real } from "../float/module.ts";
+import { Status87, type X87 } from "../state/x87_state.ts";
 
 const { c0, c2, c3 } = Status87;
 const FLAGS_SHIFT = 16;

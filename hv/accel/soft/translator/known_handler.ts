@@ -7,7 +7,7 @@ import { Handler } from "../codegen/handler.ts";
 import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
 import { isLockedName } from "../instructions/definition.ts";
 import type { HandlerVariant } from "../interpreter.ts";
-import { AT, SEGMENT } from "../state.ts";
+import { AT, SEGMENT } from "../state/state.ts";
 import { type Label, load } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { I32, I64, type Type, type Value } from "../wasm/value.ts";

@@ -3,7 +3,7 @@
 import type { Environment } from "../codegen/operand_handler.ts";
 import { OP } from "../codegen/operation.ts";
 import { BLOCK_HEADER_BYTES } from "../interpreter.ts";
-import { AT } from "../state.ts";
+import { AT } from "../state/state.ts";
 import { type Code, type Label, load } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { I32, type Value } from "../wasm/value.ts";

@@ -8,7 +8,7 @@
 
 import type { Environment } from "../codegen/operand_handler.ts";
 import { OP } from "../codegen/operation.ts";
-import { AT } from "../state.ts";
+import { AT } from "../state/state.ts";
 import { Code, type Label, load, type Local } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";
 import { I32, I64, type Type, type Value } from "../wasm/value.ts";

@@ -3,7 +3,7 @@
  * all in one page, in an order in which most branches lead forward.
  */
 
-import { HEADER } from "../blocks.ts";
+import { HEADER } from "../blocks/blocks.ts";
 import { OP, OP_BYTES } from "../codegen/operation.ts";
 import {
   BLOCK_FIRST_HANDLER,

@@ -9,7 +9,7 @@
 
 import type { Environment } from "../codegen/operand_handler.ts";
 import { OP } from "../codegen/operation.ts";
-import { SSE_IMPORTS } from "../float80_module.ts";
+import { SSE_IMPORTS } from "../float/module.ts";
 import {
   BLOCK_COUNT,
   BLOCK_HEADER_BYTES,
@@ -18,7 +18,7 @@ import {
   REGION_PLACES,
   SHARED_FUNCTIONS,
 } from "../interpreter.ts";
-import { PRIVATE_BYTES } from "../state.ts";
+import { PRIVATE_BYTES } from "../state/state.ts";
 import { ModuleBuilder } from "../wasm/module_builder.ts";
 import { I32 } from "../wasm/value.ts";
 import { planRegion } from "./region_plan.ts";

@@ -4,8 +4,8 @@
  */
 
 import assert from "node:assert/strict";
-import { GuestMemory } from "../../../../hv/core/guest_memory.ts";
-import { Lock } from "../../../../hv/core/lock.ts";
+import { GuestMemory } from "../../../../hv/core/memory/guest_memory.ts";
+import { Lock } from "../../../../hv/core/state/lock.ts";
 
 /** See above. */
 export class CheckedMemory extends GuestMemory {

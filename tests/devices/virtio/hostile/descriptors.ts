@@ -3,9 +3,9 @@
  * layout differs between split and packed virtqueues (VIRTIO 1.3, 2.7.5 and 2.8.13).
  */
 
-import { DescriptorFlag } from "../../../../devices/virtio/descriptor_table.ts";
+import { DescriptorFlag } from "../../../../devices/virtio/queue/descriptor_table.ts";
 import type { Random } from "../../../support/random.ts";
-import type { Buffer } from "../split_driver.ts";
+import type { Buffer } from "../queue/split_driver.ts";
 import type { RequestMemory } from "./request_memory.ts";
 
 const { NEXT, WRITE, INDIRECT } = DescriptorFlag;

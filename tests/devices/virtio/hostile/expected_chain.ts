@@ -5,8 +5,8 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 2.7 "Split Virtqueues".
  */
 
-import type { GuestRange } from "../../../../hv/core/block_engine.ts";
-import type { VirtqueueState } from "../../../../devices/virtio/virtqueue_state.ts";
+import type { GuestRange } from "../../../../hv/core/media/block_engine.ts";
+import type { VirtqueueState } from "../../../../devices/virtio/queue/virtqueue_state.ts";
 
 /** A buffer as the device must see it; descriptors without bytes are left out. */
 export interface ExpectedChain {

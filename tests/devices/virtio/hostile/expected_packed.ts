@@ -5,7 +5,7 @@
  * Reference: Virtual I/O Device (VIRTIO) 1.3, 2.8 "Packed Virtqueues".
  */
 
-import type { VirtqueueState } from "../../../../devices/virtio/virtqueue_state.ts";
+import type { VirtqueueState } from "../../../../devices/virtio/queue/virtqueue_state.ts";
 import { addressOfParts, type Expected, type ExpectedChain, type Rules } from "./expected_chain.ts";
 
 const NEXT = 1;

@@ -4,15 +4,15 @@
  */
 
 import { PciBus, PciBusState } from "../../../../devices/pci/pci_bus.ts";
-import { Arena } from "../../../../hv/core/arena.ts";
-import { IoBus } from "../../../../hv/core/io_bus.ts";
+import { Arena } from "../../../../hv/core/state/arena.ts";
+import { IoBus } from "../../../../hv/core/bus/io_bus.ts";
 import {
   type Fields,
   record,
   type RecordType,
   type RecordView,
   words,
-} from "../../../../hv/core/record.ts";
+} from "../../../../hv/core/state/record.ts";
 import { FakeClock, LineState, ProbeLine } from "../../../support/test_bench.ts";
 import { CheckedLock, CheckedMemory } from "./checked_memory.ts";
 

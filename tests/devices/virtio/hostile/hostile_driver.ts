@@ -6,10 +6,10 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { Random } from "../../../support/random.ts";
-import type { AttachTransport } from "./attach_transport.ts";
+import type { AttachTransport } from "./transports/attach_transport.ts";
 import { HostileRig } from "./hostile_rig.ts";
 import { anyStep } from "./steps.ts";
-import type { MakeSubject } from "./subject.ts";
+import type { MakeSubject } from "./subjects/subject.ts";
 import { Watch } from "./watch.ts";
 
 /** After so many steps on average the device is looked at. */

@@ -1,21 +1,21 @@
 /** A device on the bench with its transport, a guest at its registers, and the watch over it. */
 
 import assert from "node:assert/strict";
-import { LEGACY_PAGE as PAGE, legacyRings } from "../../../../devices/virtio/split_ring.ts";
+import { LEGACY_PAGE as PAGE, legacyRings } from "../../../../devices/virtio/queue/split_ring.ts";
 import { VirtioFeature } from "../../../../devices/virtio/virtio_bits.ts";
 import { VirtioCore, virtioState } from "../../../../devices/virtio/virtio_core.ts";
 import { alignUp } from "../../../../hv/core/align.ts";
 import type { Random } from "../../../support/random.ts";
-import { PackedDriver } from "../packed_driver.ts";
-import { SplitDriver } from "../split_driver.ts";
+import { PackedDriver } from "../queue/packed_driver.ts";
+import { SplitDriver } from "../queue/split_driver.ts";
 import { ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK } from "../support.ts";
-import { attachPci, type AttachTransport } from "./attach_transport.ts";
+import { attachPci, type AttachTransport } from "./transports/attach_transport.ts";
 import type { CheckedLock } from "./checked_memory.ts";
-import type { GuestTransport } from "./guest_transport.ts";
+import type { GuestTransport } from "./transports/guest_transport.ts";
 import { HostileBench } from "./hostile_bench.ts";
 import { HostilePackedRing, type HostileRing, HostileSplitRing } from "./hostile_ring.ts";
 import { BUFFERS, RequestMemory } from "./request_memory.ts";
-import type { Exchange, MakeSubject, Subject } from "./subject.ts";
+import type { Exchange, MakeSubject, Subject } from "./subjects/subject.ts";
 import type { StepWatch } from "./watch.ts";
 
 /** Room for a ring of 16 entries, and for others that a step puts there. */

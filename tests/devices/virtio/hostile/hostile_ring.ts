@@ -3,10 +3,10 @@
  * alike.
  */
 
-import { VirtqueueState } from "../../../../devices/virtio/virtqueue_state.ts";
+import { VirtqueueState } from "../../../../devices/virtio/queue/virtqueue_state.ts";
 import type { Random } from "../../../support/random.ts";
 import { describe, type Descriptor, poke, type RingForm } from "./descriptors.ts";
-import type { QueuePlace } from "./guest_transport.ts";
+import type { QueuePlace } from "./transports/guest_transport.ts";
 
 type State = InstanceType<typeof VirtqueueState>;
 

@@ -5,9 +5,9 @@
  *     deno run -A tests/devices/virtio/hostile/hostile_run.ts [steps a device] [seed] [device] [pci|mmio]
  */
 
-import { TRANSPORTS } from "./attach_transport.ts";
+import { TRANSPORTS } from "./transports/attach_transport.ts";
 import { HostileDriver } from "./hostile_driver.ts";
-import { SUBJECTS } from "./subjects.ts";
+import { SUBJECTS } from "./subjects/subjects.ts";
 
 const steps = Number(Deno.args[0] ?? 100_000);
 const seed = Number(Deno.args[1] ?? Date.now() % 1_000_000);

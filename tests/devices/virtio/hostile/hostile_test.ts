@@ -2,9 +2,9 @@
 
 import assert from "node:assert/strict";
 import { seed } from "../../../support/random.ts";
-import { TRANSPORTS } from "./attach_transport.ts";
+import { TRANSPORTS } from "./transports/attach_transport.ts";
 import { HostileDriver } from "./hostile_driver.ts";
-import { SUBJECTS } from "./subjects.ts";
+import { SUBJECTS } from "./subjects/subjects.ts";
 
 const STEPS = 10_000;
 

@@ -5,7 +5,7 @@ import { Random, seed } from "../../../support/random.ts";
 import { TestThread } from "../../../support/test_thread.ts";
 import type { HostileJob } from "./hostile_worker.ts";
 import { anyStep } from "./steps.ts";
-import { SUBJECTS } from "./subjects.ts";
+import { SUBJECTS } from "./subjects/subjects.ts";
 import { GuestSide } from "./two_threads.ts";
 
 const STEPS = 5_000;

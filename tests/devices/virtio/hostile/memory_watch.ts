@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import type { GuestRange } from "../../../../hv/core/block_engine.ts";
+import type { GuestRange } from "../../../../hv/core/media/block_engine.ts";
 import { type HostileBench, RAM_BYTES } from "./hostile_bench.ts";
 
 /** See above. */

@@ -1,6 +1,6 @@
 /** Room in guest memory for the buffers of requests: apart from the rings, used again and again. */
 
-import type { Buffer } from "../split_driver.ts";
+import type { Buffer } from "../queue/split_driver.ts";
 
 /** Where the buffers lie, and where the rings. */
 export const BUFFERS = 0x8000;

@@ -4,10 +4,10 @@
  * compared.
  */
 
-import { DescriptorFlag } from "../../../../devices/virtio/descriptor_table.ts";
+import { DescriptorFlag } from "../../../../devices/virtio/queue/descriptor_table.ts";
 import { VirtioFeature } from "../../../../devices/virtio/virtio_bits.ts";
 import type { Random } from "../../../support/random.ts";
-import { anyValue } from "./guest_transport.ts";
+import { anyValue } from "./transports/guest_transport.ts";
 import { anyAddress, descriptorsOf, spoil } from "./descriptors.ts";
 import type { HostileRig } from "./hostile_rig.ts";
 

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import type { Random } from "../../../support/random.ts";
 import { HostileBench, type HostileBytes } from "./hostile_bench.ts";
 import { HostileRig } from "./hostile_rig.ts";
-import { SUBJECTS } from "./subjects.ts";
+import { SUBJECTS } from "./subjects/subjects.ts";
 import type { StepWatch } from "./watch.ts";
 
 /** What the threads tell each other. */

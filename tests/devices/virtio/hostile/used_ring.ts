@@ -5,9 +5,9 @@
  */
 
 import assert from "node:assert/strict";
-import type { DescriptorChain } from "../../../../devices/virtio/descriptor_chain.ts";
-import type { VirtqueueState } from "../../../../devices/virtio/virtqueue_state.ts";
-import type { GuestRange } from "../../../../hv/core/block_engine.ts";
+import type { DescriptorChain } from "../../../../devices/virtio/queue/descriptor_chain.ts";
+import type { VirtqueueState } from "../../../../devices/virtio/queue/virtqueue_state.ts";
+import type { GuestRange } from "../../../../hv/core/media/block_engine.ts";
 import { addressOfParts } from "./expected_chain.ts";
 
 const AVAIL = 1 << 7;

@@ -11,18 +11,18 @@
  */
 
 import assert from "node:assert/strict";
-import type { DescriptorChain } from "../../../../devices/virtio/descriptor_chain.ts";
+import type { DescriptorChain } from "../../../../devices/virtio/queue/descriptor_chain.ts";
 import { VirtioFeature, VirtioStatus } from "../../../../devices/virtio/virtio_bits.ts";
 import type { VirtioCore } from "../../../../devices/virtio/virtio_core.ts";
-import type { Virtqueue } from "../../../../devices/virtio/virtqueue.ts";
-import type { VirtqueueState } from "../../../../devices/virtio/virtqueue_state.ts";
-import type { GuestRange } from "../../../../hv/core/block_engine.ts";
+import type { Virtqueue } from "../../../../devices/virtio/queue/virtqueue.ts";
+import type { VirtqueueState } from "../../../../devices/virtio/queue/virtqueue_state.ts";
+import type { GuestRange } from "../../../../hv/core/media/block_engine.ts";
 import type { CheckedLock } from "./checked_memory.ts";
 import { addressOfParts, type Expected, expectedInSplit } from "./expected_chain.ts";
 import { expectedInPacked } from "./expected_packed.ts";
 import { type HostileBench, RAM_BYTES } from "./hostile_bench.ts";
 import { MemoryWatch } from "./memory_watch.ts";
-import type { Subject } from "./subject.ts";
+import type { Subject } from "./subjects/subject.ts";
 import { checkGiven, ringParts, usedMark } from "./used_ring.ts";
 
 /** A buffer that the device has; `written` once it has given it back. */

@@ -4,7 +4,7 @@
  */
 
 import type { Handler } from "../../codegen/handler.ts";
-import type { SseImport } from "../../float80_module.ts";
+import type { SseImport } from "../../float/module.ts";
 import * as s from "../../wasm/simd.ts";
 import { simd } from "../../wasm/simd.ts";
 import * as v from "../../wasm/value.ts";

@@ -3,7 +3,7 @@
 import * as flags from "../../codegen/flags.ts";
 import type { Handler } from "../../codegen/handler.ts";
 import { OP } from "../../codegen/operation.ts";
-import { Mxcsr } from "../../float_sse/format.ts";
+import { Mxcsr } from "../../float/float_sse/format.ts";
 import type { Local } from "../../wasm/code.ts";
 import { simd } from "../../wasm/simd.ts";
 import * as v from "../../wasm/value.ts";

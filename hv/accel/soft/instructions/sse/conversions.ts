@@ -1,7 +1,7 @@
 /** SSE and SSE2 conversions between floats and integers (Intel SDM volume 2: CVTDQ2PD to CVTTSS2SI). */
 
 import type { Handler } from "../../codegen/handler.ts";
-import type { SseImport } from "../../float80_module.ts";
+import type { SseImport } from "../../float/module.ts";
 import type { Local } from "../../wasm/code.ts";
 import { simd } from "../../wasm/simd.ts";
 import * as v from "../../wasm/value.ts";

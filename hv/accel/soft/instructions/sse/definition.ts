@@ -1,7 +1,7 @@
 /** What all SSE instructions have in common. */
 
 import type { Handler } from "../../codegen/handler.ts";
-import { AT } from "../../state.ts";
+import { AT } from "../../state/state.ts";
 import { I32, type Value } from "../../wasm/value.ts";
 import type { Definition } from "../definition.ts";
 import { serviceCall } from "../service_names.ts";

@@ -5,11 +5,11 @@
  */
 
 import type { Handler } from "../../codegen/handler.ts";
-import { Vector } from "../../faults.ts";
-import type { SseImport } from "../../float80_module.ts";
-import { Mxcsr } from "../../float_sse/format.ts";
-import { Flag } from "../../float80/format.ts";
-import { AT, MXCSR_AT } from "../../state.ts";
+import { Vector } from "../../events/faults.ts";
+import type { SseImport } from "../../float/module.ts";
+import { Mxcsr } from "../../float/float_sse/format.ts";
+import { Flag } from "../../float/float80/format.ts";
+import { AT, MXCSR_AT } from "../../state/state.ts";
 import type { Local } from "../../wasm/code.ts";
 import * as s from "../../wasm/simd.ts";
 import { simd } from "../../wasm/simd.ts";

@@ -3,7 +3,7 @@
 import * as flags from "../../codegen/flags.ts";
 import type { Handler } from "../../codegen/handler.ts";
 import { OP } from "../../codegen/operation.ts";
-import { CF, ZF } from "../../flags_word.ts";
+import { CF, ZF } from "../../state/flags_word.ts";
 import * as s from "../../wasm/simd.ts";
 import { simd } from "../../wasm/simd.ts";
 import * as v from "../../wasm/value.ts";

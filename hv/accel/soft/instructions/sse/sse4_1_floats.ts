@@ -2,8 +2,8 @@
 
 import type { Handler } from "../../codegen/handler.ts";
 import { OP } from "../../codegen/operation.ts";
-import { Mxcsr } from "../../float_sse/format.ts";
-import { Flag } from "../../float80/format.ts";
+import { Mxcsr } from "../../float/float_sse/format.ts";
+import { Flag } from "../../float/float80/format.ts";
 import type { Local } from "../../wasm/code.ts";
 import * as s from "../../wasm/simd.ts";
 import { simd } from "../../wasm/simd.ts";

@@ -1,0 +1,124 @@
+/**
+ * From `rip` to a block of decoded operations: translation, the jump cache, and instructions that no
+ * block can hold (across two pages, at the end of CS, outside of memory).
+ */
+
+import type { Blocks } from "./blocks.ts";
+import type { Breakpoints } from "../events/breakpoints.ts";
+import { Decoding, MAX_INSTRUCTION_BYTES } from "../decoder/decoder.ts";
+import { fault, GuestFault, Vector } from "../events/faults.ts";
+import type { LinearMemory } from "../memory/memory.ts";
+import { AccessKind, Privilege } from "../memory/paging.ts";
+import type { PhysicalMap } from "../memory/physical_map.ts";
+import { CodeSize, Seg, type SoftState } from "../state/state.ts";
+
+const ALL_ONES = 0xffff_ffff_ffff_ffffn;
+const PAGE = 4096;
+
+/** What code is found with. */
+export interface CodeSources {
+  readonly state: SoftState;
+  readonly memory: LinearMemory;
+  readonly blocks: Blocks;
+  readonly map: PhysicalMap;
+  /** The machine's memory. */
+  readonly guest: Uint8Array;
+  readonly breakpoints: Breakpoints;
+}
+
+/** See above. */
+export class CodeFinder {
+  readonly #from: CodeSources;
+  readonly #fetched = new Uint8Array(MAX_INSTRUCTION_BYTES);
+
+  constructor(sources: CodeSources) {
+    this.#from = sources;
+  }
+
+  /** The block at `rip`. Throws `GuestFault` where nothing can be fetched. */
+  find(): number {
+    const { state, map, blocks, breakpoints } = this.#from;
+    if (breakpoints.isCodePageWatched()) {
+      breakpoints.checkCode(state.shadow);
+      return this.single();
+    }
+    const offset = map.offsetOf(this.#address(0));
+    if (offset >= 0) {
+      const block = blocks.at(offset, state.modeKey & 3);
+      if (block !== 0 && this.#withinLimit(blocks.lengthOf(block))) {
+        this.#remember(block);
+        return block;
+      }
+    }
+    return this.single();
+  }
+
+  /**
+   * Decodes the instruction at `rip` alone, wherever it lies, into the temporary block. Throws
+   * `GuestFault` where it cannot be fetched.
+   */
+  single(): number {
+    const { state, map, guest, blocks } = this.#from;
+    const codeSize = state.modeKey & 3;
+    const bytes = this.#fetched;
+    let physical = this.#address(0);
+    let length = 0;
+    for (;; physical++) {
+      const offset = map.offsetOf(physical);
+      // Where there is no memory the bus reads ones.
+      bytes[length++] = offset < 0 ? 0xff : guest[offset];
+      const full = length === MAX_INSTRUCTION_BYTES;
+      if (!full && (physical + 1) % PAGE !== 0) continue;
+      const { block, result, length: used } = blocks.single(bytes, length, codeSize);
+      if (full || result !== Decoding.more) {
+        const tooLong = result === Decoding.tooLong || result === Decoding.more;
+        if (tooLong || !this.#withinLimit(used)) fault(state, Vector.generalProtection, 0);
+        return block;
+      }
+      // The next page is touched only now that the instruction is known to go on there.
+      physical = this.#address(length) - 1;
+    }
+  }
+
+  /** The bytes at `rip`, up to the longest instruction's, as far as they can be read. */
+  bytes(): Uint8Array {
+    const { map, guest } = this.#from;
+    const bytes = new Uint8Array(MAX_INSTRUCTION_BYTES);
+    let length = 0;
+    try {
+      let physical = this.#address(0);
+      for (; length < bytes.length; physical++) {
+        if (length > 0 && physical % PAGE === 0) physical = this.#address(length);
+        const offset = map.offsetOf(physical);
+        if (offset < 0) break;
+        bytes[length++] = guest[offset];
+      }
+    } catch (error) {
+      if (!(error instanceof GuestFault)) throw error;
+    }
+    return bytes.subarray(0, length);
+  }
+
+  /** Physical address of the code byte `distance` bytes from `rip`. */
+  #address(distance: number): number {
+    const { state, memory } = this.#from;
+    const base = state.segments[Seg.cs].base;
+    const rip = state.rip + BigInt(distance);
+    const long = (state.modeKey & 3) === CodeSize.bits64;
+    const linear = long ? BigInt.asUintN(64, rip) : rip + base & 0xffff_ffffn;
+    const privilege = state.cpl === 3 ? Privilege.user : Privilege.supervisor;
+    return memory.translate(linear, AccessKind.execute, privilege);
+  }
+
+  #withinLimit(bytes: number): boolean {
+    const { rip, ripLimit } = this.#from.state;
+    return ripLimit === ALL_ONES || rip + BigInt(Math.max(bytes, 1) - 1) <= ripLimit;
+  }
+
+  /** Puts a block into the jump cache. */
+  #remember(block: number): void {
+    const { state, blocks, memory } = this.#from;
+    const linear = BigInt.asUintN(64, state.rip + state.segments[Seg.cs].base);
+    blocks.jumps.remember(linear, state.modeKey, block, memory.translatedGlobally);
+  }
+}
