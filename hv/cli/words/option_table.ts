@@ -154,7 +154,7 @@ export const INFO: CommandSpec = {
   examples: ["hv info"],
 };
 
-/** `hv disk`, whose own commands are in disk_options.ts. */
+/** `hv disk`, whose own commands are in disk/options.ts. */
 const DISK: CommandSpec = {
   name: "disk",
   summary: "make, look at, copy, check and resize images of disks",

@@ -1,4 +1,4 @@
-/** A processor's thread in local_apic_threads_test.ts: sends interrupts and serves its own. */
+/** A processor's thread in threads_test.ts: sends interrupts and serves its own. */
 
 import { Latch, Reg } from "../../../../devices/interrupts/local_apic/registers.ts";
 import { Arena } from "../../../../hv/core/state/arena.ts";
