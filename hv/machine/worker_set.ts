@@ -2,14 +2,14 @@
 
 import { HostError } from "../errors.ts";
 import type { IoHandles } from "../io/io_parts.ts";
+import { newIoThread } from "../io/io_thread.ts";
 import type { IoLeft, IoWarning, IoWorkerStart } from "../io/io_worker.ts";
 import type { MachineSeed } from "../threads/machine_thread.ts";
+import { newVcpuThread } from "../threads/vcpu_thread.ts";
 import type { VcpuWorkerStart } from "../threads/vcpu_worker.ts";
 
 /** How often a wait for threads looks by itself, ms, should a wake-up be missed. */
 const POLL_MS = 50;
-
-const MODULE = { type: "module" } as const;
 
 /** See above. */
 export class WorkerSet implements Disposable {
@@ -33,18 +33,13 @@ export class WorkerSet implements Disposable {
     const failure = Promise.withResolvers<Error>();
     this.failure = failure.promise;
     this.#setFailure = failure.resolve;
-    // The addresses stand here as literals so that `deno compile` finds and embeds them.
-    this.#vcpus = Array.from(
-      { length: cpus },
-      () =>
-        this.#watched(new Worker(new URL("../threads/vcpu_worker.ts", import.meta.url), MODULE)),
-    );
+    this.#vcpus = Array.from({ length: cpus }, () => this.#watched(newVcpuThread()));
   }
 
   /** Begins to load the I/O worker's modules, unless that was done. */
   loadIo(): void {
     if (this.#io !== undefined) return;
-    this.#io = this.#watched(new Worker(new URL("../io/io_worker.ts", import.meta.url), MODULE));
+    this.#io = this.#watched(newIoThread());
     this.#io.onmessage = ({ data }: MessageEvent<IoWarning | IoLeft>) => {
       if ("warning" in data) this.#onWarning(data.warning);
       else this.left = data;
