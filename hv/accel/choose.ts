@@ -3,12 +3,13 @@
  *
  * `auto` takes KVM where it runs kernel-mode code at hardware speed, and the software CPU elsewhere:
  * nobody is ever silently slow. Where the processor announces VT-x or AMD-V, KVM cannot but use them;
- * where it does not and `/dev/kvm` is there all the same, KVM is measured (2 to 20 ms).
+ * where it does not and `/dev/kvm` is there all the same, KVM is measured (about 10 ms, 150 at most).
  */
 
 import { closeDescriptor } from "../sys/mod.ts";
 import type { VmHandle } from "./accelerator.ts";
 import { emulatesRealMode, openKvm } from "./kvm/host.ts";
+import type { Speed } from "./speed.ts";
 
 /** Which accelerator to use; `auto` takes the fastest that this host has. */
 export type AcceleratorChoice = "auto" | "kvm" | "soft";
@@ -26,8 +27,8 @@ export interface KvmWorth {
   readonly native: boolean;
   /** `hardware speed`, `emulated, 0.8 MIPS`, or why it cannot be used, in a few words. */
   readonly description: string;
-  /** Kernel-mode instructions a second, where they were measured. */
-  readonly instructionsPerSecond?: number;
+  /** In kernel mode, where it was measured. */
+  readonly speed?: Speed;
 }
 
 /**

@@ -3,6 +3,7 @@
 import { chooseAccelerator, kvmWorth } from "../accel/choose.ts";
 import { measureKvm } from "../accel/kvm/probe.ts";
 import { checkCapability, KVM_PATH, openKvm } from "../accel/kvm/host.ts";
+import { showSpeed, type Speed } from "../accel/speed.ts";
 import { probeSoft } from "../accel/soft/probe.ts";
 import { closeDescriptor } from "../sys/mod.ts";
 import { VERSION } from "../version.ts";
@@ -32,13 +33,8 @@ function hostLine(): string {
     `${gib(available)} of ${gib(total)} GiB of memory free`;
 }
 
-/** Instructions a second in words. */
-function speed(perSecond: number): string {
-  const millions = perSecond / 1e6;
-  return `${
-    millions >= 10 ? millions.toFixed(0) : millions.toFixed(1)
-  } million instructions a second`;
-}
+/** E.g. `1.2 (0.9 to 1.4) million instructions a second`: the median of short runs, and their range. */
+const inWords = (speed: Speed): string => `${showSpeed(speed)} million instructions a second`;
 
 async function kvm(): Promise<void> {
   try {
@@ -47,10 +43,10 @@ async function kvm(): Promise<void> {
     const advised = checkCapability(fd, "KVM_CAP_NR_VCPUS");
     closeDescriptor(fd);
     // Where the choice of an accelerator has measured it, that counts.
-    const { native, description, instructionsPerSecond } = await kvmWorth();
+    const { native, description, speed } = await kvmWorth();
     row("KVM", `${KVM_PATH}: ${description}; up to ${most} processors, ${advised} advised`);
-    row("", `kernel mode: ${speed(instructionsPerSecond ?? measureKvm("kernel"))}`);
-    row("", `user mode: ${speed(measureKvm("user"))}`);
+    row("", `kernel mode: ${inWords(speed ?? measureKvm("kernel"))}`);
+    row("", `user mode: ${inWords(measureKvm("user"))}`);
     if (native) return;
     row(
       "",
@@ -64,7 +60,9 @@ async function kvm(): Promise<void> {
 
 function soft(): boolean {
   try {
-    row("software", `${speed(probeSoft())}, an interpreter, in any mode`);
+    row("software", "an interpreter, and a translator of hot code to WebAssembly");
+    row("", `any mode: ${inWords(probeSoft())}`);
+    row("", "All speeds are those of a loop of two instructions; real work is slower.");
     return true;
   } catch (error) {
     row("software", `not usable: ${(error as Error).message}`);

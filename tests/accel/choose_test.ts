@@ -41,15 +41,15 @@ kvmTest("KVM is measured once a process, and what the measurement says decides",
   const first = await kvmWorth();
   const again = await kvmWorth();
   assert.deepEqual(again, first);
-  if (first.instructionsPerSecond !== undefined) assert.equal(again, first);
+  if (first.speed !== undefined) assert.equal(again, first);
   const { accelerator } = await chooseAccelerator("auto");
   assert.equal(accelerator, first.native ? "kvm" : "soft");
 });
 
 Deno.test("the software CPU's speed is measured", () => {
-  assert.ok(probeSoft() > 1e6);
+  assert.ok(probeSoft().worst > 1e6);
 });
 
 kvmTest("KVM's speed in user mode is measured", () => {
-  assert.ok(measureKvm("user") > 1000);
+  assert.ok(measureKvm("user").worst > 1000);
 });

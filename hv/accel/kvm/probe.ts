@@ -7,54 +7,55 @@
  */
 
 import { CountingLoop, type LoopMode } from "../counting_loop.ts";
+import { measureSpeed, showSpeed, type Speed } from "../speed.ts";
 import { createKvmVm } from "./create.ts";
 
 /** A measured host. */
 export interface KvmProbe {
-  /** Kernel-mode instructions a second. */
-  readonly instructionsPerSecond: number;
-  /** The processor runs them itself: faster than any emulation. */
+  /** In kernel mode. */
+  readonly speed: Speed;
+  /** The processor runs it itself: faster than any emulation. */
   readonly native: boolean;
 }
 
-/** KVM's emulator does about 1 MIPS, hardware 1000: anything between tells them apart. */
-const NATIVE_INSTRUCTIONS_PER_SECOND = 20e6;
-const SHORT_RUN = 500;
-const LONG_RUN = 100_000;
-/** Below this a long run would only cost time. */
-const SURELY_EMULATED = 6e6;
+/**
+ * KVM's emulator does 1 to 2 MIPS, hardware 1000: as far from both as can be, and the best of several
+ * runs is compared with it, so that neither a slow exit nor a busy host decides.
+ */
+const NATIVE_INSTRUCTIONS_PER_SECOND = 40e6;
+/** On an idle host 5 to 10 ms. */
+const RUNS = { runs: 9, budgetMs: 150 };
 
 /**
- * Measures KVM in kernel mode, in 2 to 20 ms.
+ * Measures KVM in kernel mode.
  *
  * @param path KVM's device, for tests.
  * @throws SysError, Error where it cannot be used at all
  */
 export function probeKvm(path?: string): KvmProbe {
   const speed = measureKvm("kernel", path);
-  return { instructionsPerSecond: speed, native: speed >= NATIVE_INSTRUCTIONS_PER_SECOND };
+  return { speed, native: isNative(speed) };
 }
 
+/** Is that hardware's speed? */
+export const isNative = ({ best }: Speed): boolean => best >= NATIVE_INSTRUCTIONS_PER_SECOND;
+
 /**
- * Instructions a second in kernel or user mode, in 2 to 20 ms.
+ * Speed in kernel or user mode, in about 10 ms, and 150 at most.
  *
  * @throws SysError, Error where KVM cannot be used or does not run the code
  */
-export function measureKvm(mode: LoopMode, path?: string): number {
+export function measureKvm(mode: LoopMode, path?: string): Speed {
   using loop = new CountingLoop(
     (memory) => createKvmVm({ memory, cpus: 1, cpu: "host", path }),
     mode,
   );
   // The first pass makes KVM's page tables and is not counted.
   loop.measure(1);
-  // The better of two: the thread may be preempted in one of them.
-  const speed = Math.max(loop.measure(SHORT_RUN), loop.measure(SHORT_RUN));
-  // The exit itself takes most of so short a run on hardware.
-  return speed > SURELY_EMULATED ? Math.max(speed, loop.measure(LONG_RUN)) : speed;
+  return measureSpeed((rounds) => loop.measure(rounds), RUNS);
 }
 
 /** The measurement in words: `hardware speed`, or `emulated, 0.8 MIPS`. */
-export function describeProbe(probe: KvmProbe): string {
-  if (probe.native) return "hardware speed";
-  return `emulated, ${(probe.instructionsPerSecond / 1e6).toFixed(1)} MIPS`;
+export function describeProbe({ native, speed }: KvmProbe): string {
+  return native ? "hardware speed" : `emulated, ${showSpeed(speed)} MIPS`;
 }

@@ -1,15 +1,16 @@
 /** How fast the software CPU is on this host. */
 
 import { CountingLoop } from "../counting_loop.ts";
+import { measureSpeed, type Speed } from "../speed.ts";
 import { createSoftVm } from "./create.ts";
 
-/** V8 optimizes the loop's functions meanwhile. */
+/** The loop is translated meanwhile, and V8 optimizes it. */
 const WARM_UP_ROUNDS = 1_000_000;
-const ROUNDS = 2_000_000;
+const RUNS = { runs: 9, budgetMs: 150 };
 
-/** Instructions a second of a simple loop, in about a tenth of a second. */
-export function probeSoft(): number {
+/** Speed of a simple loop, in about a tenth of a second. */
+export function probeSoft(): Speed {
   using loop = new CountingLoop((memory) => createSoftVm({ memory, cpus: 1 }), "kernel");
   loop.measure(WARM_UP_ROUNDS);
-  return Math.max(loop.measure(ROUNDS), loop.measure(ROUNDS));
+  return measureSpeed((rounds) => loop.measure(rounds), RUNS);
 }
