@@ -164,6 +164,8 @@ export const Ebda = {
   /** Monitor: state, length of the line, command under way and its argument. */
   monitorState: EBDA + 0x140,
   monitorLength: EBDA + 0x141,
+  /** Calls in a row that found nothing typed while nobody was there. */
+  monitorIdle: EBDA + 0x142,
   /** Doubleword. */
   monitorArgument: EBDA + 0x144,
   /** Line being typed: 120 bytes. */

@@ -67,6 +67,16 @@ export interface FirmwareConfig {
   readonly kernel?: () => string | undefined;
 }
 
+/** Who is told what became of booting. */
+export interface BootWatch {
+  /** Is somebody there who could type? Where nobody is, the monitor does not wait for ever. */
+  readonly attended: boolean;
+  /** Booting begins anew. */
+  clear(): void;
+  /** Why one thing could not be booted, or did not stay. */
+  add(reason: string): void;
+}
+
 /** See above. One plain object a vCPU thread: it is copied, so its functions must not use `this`. */
 export interface FirmwareHost {
   readonly memory: GuestMemory;
@@ -81,5 +91,8 @@ export interface FirmwareHost {
   readonly config: FirmwareConfig;
   /** Should this thread leave what it waits for? The guest then asks again. */
   readonly stopped: () => boolean;
+  readonly boot: BootWatch;
+  /** Nothing can be booted and nobody is there: ends the machine. */
+  readonly giveUp: () => void;
   readonly log: (line: string) => void;
 }

@@ -1,6 +1,7 @@
 /**
  * INT 19h, bootstrap: the devices in the configured order, the first that can be booted; a message
- * for each that cannot. With none left, the ROM monitor begins.
+ * for each that cannot. With none left, the ROM monitor begins, as it does when a system that was booted
+ * gives up by INT 18h.
  *
  * Reference: IBM PC/AT Technical Reference, BIOS, INT 19h; BIOS Boot Specification 1.01, appendix D.
  */
@@ -52,6 +53,7 @@ export function int19(guest: Guest, console: Console): void {
   const { memory } = host;
   const all = candidates(host);
   endEmulation(guest);
+  if (memory.readU8(Ebda.bootIndex) === 0) host.boot.clear();
   for (let index = memory.readU8(Ebda.bootIndex); index < all.length; index++) {
     memory.writeU8(Ebda.bootIndex, index);
     const candidate = all[index];
@@ -62,15 +64,21 @@ export function int19(guest: Guest, console: Console): void {
     if (problem === undefined) {
       memory.writeU8(Ebda.bootIndex, 0);
       memory.writeU8(Ebda.bootOnly, 0);
-      host.log(`booting ${candidate.kind === "kernel" ? "kernel" : driveName(candidate.drive)}`);
+      const name = candidate.kind === "kernel" ? "kernel" : driveName(candidate.drive);
+      host.log(`booting ${name}`);
+      host.boot.add(`What was booted from ${name} gave up (INT 18h)`);
       return;
     }
     console.print(`${problem}\n`);
+    host.boot.add(String(problem));
     host.log(String(problem));
   }
   memory.writeU8(Ebda.bootIndex, 0);
   memory.writeU8(Ebda.bootOnly, 0);
-  if (all.length === 0) console.print("There is no drive to boot from.\n");
+  if (all.length === 0) {
+    console.print("There is no drive to boot from.\n");
+    host.boot.add("There is no drive to boot from");
+  }
   clearMonitor(guest);
   guest.goTo("startMonitor");
 }

@@ -62,4 +62,5 @@ export class Console {
 /** Has the monitor anything to remember of before? Cleared when nothing could be booted. */
 export function clearMonitor(guest: Guest): void {
   guest.host.memory.writeU8(Ebda.monitorState, 0);
+  guest.host.memory.writeU8(Ebda.monitorIdle, 0);
 }

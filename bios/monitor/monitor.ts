@@ -2,6 +2,8 @@
  * The ROM monitor: what runs when nothing can be booted, as the first PCs started BASIC. It works on
  * the screen and keyboard, and on the first serial port where that is a console.
  *
+ * Where nobody is there to type, it ends the machine when it has found nothing typed for a while.
+ *
  * Its state is in the EBDA: the line being typed, and the command under way when that needs several
  * calls (`cpu`, for which the guest executes CPUID). Between keys the guest halts.
  */
@@ -24,6 +26,11 @@ const DELETE = 127;
 const PROMPT = "> ";
 /** Keys handled in one call; more of them wait for the next. */
 const KEYS_AT_ONCE = 64;
+/**
+ * So many calls without a key, half a second of timer ticks, are the end where nobody is there: keys that
+ * were typed before may still be on their way.
+ */
+const IDLE_CALLS = 8;
 
 /** Serves one call of the monitor's stub. */
 export function monitor(guest: Guest, console: Console): void {
@@ -38,9 +45,18 @@ export function monitor(guest: Guest, console: Console): void {
   }
   for (let i = 0; i < KEYS_AT_ONCE; i++) {
     const key = console.read();
-    if (key < 0) return;
+    if (key < 0) return i === 0 ? idle(guest) : undefined;
+    memory.writeU8(Ebda.monitorIdle, 0);
     if (edit(guest, console, key)) return;
   }
+}
+
+/** Nothing was typed since the last call. */
+function idle({ host }: Guest): void {
+  if (host.boot.attended) return;
+  const calls = host.memory.readU8(Ebda.monitorIdle) + 1;
+  host.memory.writeU8(Ebda.monitorIdle, Math.min(calls, IDLE_CALLS));
+  if (calls >= IDLE_CALLS) host.giveUp();
 }
 
 function prompt(guest: Guest, console: Console): void {

@@ -74,6 +74,13 @@ function endsOf(request: RunRequest, options: MachineOptions) {
   return { display, ends } as const;
 }
 
+/** Where the firmware's ROM monitor takes what is typed, but for the keyboard. */
+const FIRMWARE_CONSOLE = "com1";
+
+/** May somebody come by a socket? */
+const hasClients = (ends: ReadonlyMap<string, CharacterEnd>): boolean =>
+  ends.get(FIRMWARE_CONSOLE)?.kind === "unix";
+
 /** @throws {UsageError} When two would write over each other's bytes; a device keeps both's. */
 function refuseOneFileForTwo(ends: ReadonlyMap<string, CharacterEnd>): void {
   const writers = new Map<string, string>();
@@ -114,14 +121,13 @@ async function live(
 ): Promise<number> {
   const connected: ConnectedEnd[] = [];
   const held = new HeldGuest(machine);
-  const session = new TerminalSession(machine, {
-    display,
-    held,
-    inputAfter: request.inputAfter,
-    // What is typed goes to the first.
-    consoles: [machine.console, ...machine.consoles.filter((other) => other !== machine.console)]
-      .filter(({ name }) => ends.get(name)?.kind === "stdio"),
-  });
+  // What is typed goes to the first.
+  const consoles = [machine.console, ...machine.consoles.filter((one) => one !== machine.console)]
+    .filter(({ name }) => ends.get(name)?.kind === "stdio");
+  const { inputAfter } = request;
+  const session = new TerminalSession(machine, { display, held, inputAfter, consoles });
+  const canBeTyped = display === "text" || consoles[0]?.name === FIRMWARE_CONSOLE;
+  machine.attended = canBeTyped || hasClients(ends);
   let timeout: ReturnType<typeof setTimeout> | undefined;
   const cut = Promise.withResolvers<number>();
   const interrupted = Promise.withResolvers<void>();
@@ -150,6 +156,7 @@ async function live(
       session.start();
       await machine.resume();
       session.quit.then(() => cut.resolve(ExitCode.ok));
+      session.inputEnd.then(() => machine.attended = hasClients(ends));
       return await Promise.race([machine.exited, cut.promise]);
     };
     const ended = await Promise.race([connecting, cut.promise]) ?? await goOn();

@@ -5,6 +5,7 @@
  * whoever has work for the I/O worker rings that one's doorbell. Only main calls `request`.
  */
 
+import { BootReport } from "./boot_report.ts";
 import type { Arena } from "./state/arena.ts";
 import { bytes, f64, record, u32, u8, words } from "./state/record.ts";
 
@@ -80,12 +81,15 @@ const ControlState = record("control", 1, {
 
 /** See above; every thread has its own object over the same words. */
 export class Control {
+  /** What became of booting. */
+  readonly boot: BootReport;
   readonly #state: InstanceType<typeof ControlState>;
   readonly #ringIo: () => void;
 
   /** @param ringIo Wakes the I/O worker from its sleep: writes to its eventfd. */
   constructor(arena: Arena, ringIo: () => void) {
     this.#state = arena.allocate(ControlState, "control");
+    this.boot = new BootReport(arena);
     this.#ringIo = ringIo;
   }
 

@@ -110,6 +110,20 @@ export class GuestConsole {
   }
 
   /**
+   * Waits until the guest has taken everything that was sent.
+   *
+   * @throws {WaitError} When time is up, the signal aborts, or the guest ends.
+   */
+  async taken(options: WaitOptions = {}): Promise<void> {
+    await this.#waiter.until(
+      () => this.#input.pending === 0 || undefined,
+      `the guest to read from ${this.name}`,
+      options,
+      ROOM_POLL_MS,
+    );
+  }
+
+  /**
    * Waits until the guest sends something that matches, counting from where the last `expect` ended.
    *
    * @throws {WaitError} When time is up, the signal aborts, or the guest ends.

@@ -258,6 +258,7 @@ export class Machine implements AsyncDisposable {
     this.#panic = new PanicWatch(this.console, config.panicPatterns);
     this.screen = new Screen(pc.vga, this.#waiter);
     this.keyboard = new Keyboard(pc.keyboard, this.#waiter);
+    this.attended = config.attended;
     this.#resetBoard("powerOn");
     this.#pump();
   }
@@ -290,6 +291,15 @@ export class Machine implements AsyncDisposable {
   /** `running`, `paused`, `ended` (the guest is over; everything can still be looked at)… */
   get state(): "starting" | "running" | "paused" | "ended" | "disposed" {
     return this.#state;
+  }
+
+  /** Is somebody there who could type what else to boot? See `MachineOptions.attended`. */
+  get attended(): boolean {
+    return this.#thread.control.boot.attended;
+  }
+
+  set attended(value: boolean) {
+    this.#thread.control.boot.attended = value;
   }
 
   /**

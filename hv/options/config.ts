@@ -70,6 +70,12 @@ export interface MachineOptions extends DriveLists {
   readonly virtioPacked?: boolean;
   /** QEMU's pc-testdev, for kvm-unit-tests. Default false. */
   readonly testDevices?: boolean;
+  /**
+   * Is somebody there who types, when the built-in firmware finds nothing to boot? False: the machine
+   * ends, and with it every wait, by `failed` and what was tried and why it cannot be booted; else the
+   * firmware's ROM monitor waits for commands. It can be said later, too: `Machine.attended`. Default true.
+   */
+  readonly attended?: boolean;
   /** End the machine when the guest asks for a reset. Default false. */
   readonly noReboot?: boolean;
   /**
@@ -115,6 +121,7 @@ export interface ResolvedConfig {
   readonly virtioTransport: "pci" | "mmio";
   readonly virtioPacked: boolean;
   readonly testDevices: boolean;
+  readonly attended: boolean;
   readonly noReboot: boolean;
   readonly panicPatterns: readonly RegExp[];
   readonly onWarning: (line: string) => void;
@@ -149,6 +156,7 @@ const NAMES: OptionNames<Required<MachineOptions>> = {
   virtioTransport: true,
   virtioPacked: true,
   testDevices: true,
+  attended: true,
   noReboot: true,
   panicPatterns: true,
   onWarning: true,
@@ -226,6 +234,7 @@ export function resolveConfig(options: MachineOptions): ResolvedConfig {
       : ramBytes,
     virtioPacked: options.virtioPacked ?? false,
     testDevices: options.testDevices ?? false,
+    attended: options.attended ?? true,
     noReboot: options.noReboot ?? false,
     onWarning: options.onWarning ?? (() => {}),
     onStarting: options.onStarting ?? (() => {}),

@@ -19,6 +19,8 @@ import { PlainRegisters } from "../../hv/accel/plain_registers.ts";
 import { BlockOp, BlockPort, BlockPortState, BlockResult } from "../../hv/core/media/block.ts";
 import type { Geometry } from "../../hv/core/media/disk_geometry.ts";
 import type { BootDevice } from "../../hv/core/media/drive_kind.ts";
+import { BootReport } from "../../hv/core/boot_report.ts";
+import { Arena } from "../../hv/core/state/arena.ts";
 import { type DeviceMemory, GuestMemory } from "../../hv/core/memory/guest_memory.ts";
 import { IoBus } from "../../hv/core/bus/io_bus.ts";
 import { TestBench } from "../support/test_bench.ts";
@@ -110,6 +112,9 @@ export class BiosBench {
   /** Set by a write of FEh to port 64h. */
   resetRequested = false;
   stopped = false;
+  readonly boot: BootReport = new BootReport(new Arena(new SharedArrayBuffer(4096)));
+  /** How often the monitor has ended the machine. */
+  gaveUp = 0;
   readonly #media = new Map<BlockPort, Uint8Array>();
 
   constructor(options: BiosBenchOptions = {}) {
@@ -169,6 +174,8 @@ export class BiosBench {
       },
       stopped: () => this.stopped,
       log: (line) => this.log.push(line),
+      boot: this.boot,
+      giveUp: () => this.gaveUp++,
     };
     this.firmware = new Firmware(this.host);
     this.fake.eflags = 0x202;

@@ -143,3 +143,49 @@ Deno.test("the monitor's cpu command has the guest execute CPUID, leaf by leaf",
   assert.equal(b.call("monitor", { eax: 0x8000_0000 }).next, undefined);
   assert.match(b.screen, /\n> *$/);
 });
+
+Deno.test("the monitor waits for whoever is there, and half a second where nobody is", () => {
+  const b = new BiosBench({ disk: medium(DISK, false), bootOrder: ["floppy", "disk"] }).post();
+  b.call("int19");
+  for (let i = 0; i < 50; i++) b.call("monitor");
+  assert.equal(b.gaveUp, 0);
+  b.boot.attended = false;
+  for (let i = 0; i < 7; i++) b.call("monitor");
+  assert.equal(b.gaveUp, 0, "a key may be on its way");
+  b.call("monitor");
+  assert.equal(b.gaveUp, 1);
+  assert.match(b.boot.reasons, /^No bootable medium in disk 0: its first sector has no boot sig/);
+});
+
+Deno.test("what was typed into the monitor before everybody left is carried out", () => {
+  const b = new BiosBench({ serialConsole: true }).post();
+  b.boot.attended = false;
+  b.call("int19");
+  b.call("monitor");
+  for (const key of "time") {
+    for (let i = 0; i < 5; i++) b.call("monitor");
+    b.serialInput = key;
+    b.call("monitor");
+  }
+  b.serialInput = "\roff\r";
+  b.call("monitor");
+  assert.match(b.screen, /2001-09-09/);
+  assert.equal(b.call("monitor").next, "powerOff");
+  assert.equal(b.gaveUp, 0);
+});
+
+Deno.test("INT 19h notes why each cannot be booted, and begins anew each time", () => {
+  const empty = new BiosBench().post();
+  empty.call("int19");
+  assert.equal(empty.boot.reasons, "There is no drive to boot from");
+  const b = new BiosBench({ floppy: medium(FLOPPY, false), disk: medium(DISK, false) }).post();
+  const both = /^No bootable medium in floppy A: [^;]*; No bootable medium in disk 0: [^;]*$/;
+  b.call("int19");
+  assert.match(b.boot.reasons, both);
+  b.call("int19");
+  assert.match(b.boot.reasons, both);
+  const given = new BiosBench({ disk: medium(DISK) }).post();
+  given.call("int19");
+  // A boot sector that finds no system does INT 18h.
+  assert.equal(given.boot.reasons, "What was booted from disk 0 gave up (INT 18h)");
+});

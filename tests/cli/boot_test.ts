@@ -9,7 +9,6 @@ import {
   Scratch,
   startHv,
   type StartOptions,
-  until,
 } from "../support/hv_process.ts";
 
 const exists = (path: string) => {
@@ -54,11 +53,10 @@ function hostWith(scratch: Scratch, programs: Record<string, string>): StartOpti
 
 Deno.test("without apt, hv boot starts the ROM monitor and says what to give it", async () => {
   using scratch = new Scratch();
-  const args = ["boot", "--append", "quiet", "--display", "none"];
-  const process = startHv(args, hostWith(scratch, {}));
-  await until(process.stdout, "ROM monitor");
-  process.kill("SIGTERM");
-  const { stderr } = await outcome(process);
+  const args = ["boot", "--append", "quiet", "--display", "none", "--timeout", "280"];
+  const { code, stdout, stderr } = await hv(args, { ...hostWith(scratch, {}), stdin: "time\n" });
+  assert.equal(code, 6);
+  assert.match(stdout, /ROM monitor[^]*> time\r?\n +\d{4}-/);
   assert.match(
     stderr,
     /^hv: no Linux to try: .* apt-cache is not here: this is no Debian-family host$/m,

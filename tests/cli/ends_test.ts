@@ -61,6 +61,73 @@ Deno.test("commands piped into the ROM monitor are carried out, whatever ends th
   }
 });
 
+const NOTHING = /^hv: nothing can be booted, and nobody is there to say what else: (.*)\n$/m;
+
+/** A disk whose boot sector is `code`, or that has none. */
+function disk(scratch: Scratch, name: string, code?: readonly number[]): string {
+  const path = scratch.file(name, 1 << 20, Uint8Array.from(code ?? []));
+  if (code === undefined) return path;
+  using file = Deno.openSync(path, { write: true });
+  file.seekSync(510, Deno.SeekMode.Start);
+  file.writeSync(Uint8Array.of(0x55, 0xaa));
+  return path;
+}
+
+Deno.test("nothing to boot and nobody to type: code 6, what was tried, and why not", async () => {
+  using scratch = new Scratch();
+  const blank = disk(scratch, "blank.img");
+  const floppy = scratch.file("floppy.img", 1440 * 1024);
+  const int18 = disk(scratch, "int18.img", [0xcd, 0x18]);
+  const unsigned = "its first sector has no boot signature (55h AAh)";
+  const cases: [args: string[], reason: string][] = [
+    [[blank], `No bootable medium in disk 0: ${unsigned}`],
+    [
+      ["--disk", blank, "--floppy", floppy],
+      `No bootable medium in floppy A: ${unsigned}; No bootable medium in disk 0: ${unsigned}`,
+    ],
+    [[], "There is no drive to boot from"],
+    [[int18], "What was booted from disk 0 gave up (INT 18h)"],
+    [["--display", "text"], "There is no drive to boot from"],
+    [["--serial", `file:${scratch.path}/log`], "There is no drive to boot from"],
+    [["--console", "virtio"], "There is no drive to boot from"],
+  ];
+  for (const [args, reason] of cases) {
+    const { code, stderr } = await hv(["run", "--memory", "2M", "--timeout", "280", ...args]);
+    assert.equal(code, 6, stderr);
+    assert.equal(NOTHING.exec(stderr)?.[1], reason, stderr);
+  }
+});
+
+Deno.test("what is piped into the ROM monitor is carried out before nobody is there", async () => {
+  for (const script of ["mem\n", "mem"]) {
+    const { code, stdout, stderr } = await hv(["run", "--memory", "2M", "--timeout", "280"], {
+      stdin: script,
+    });
+    assert.equal(code, 6, stderr);
+    assert.match(stderr, NOTHING);
+    assert.match(stdout, script === "mem" ? /> mem$/ : /> mem\r?\n +0000000000-/);
+  }
+});
+
+Deno.test("a pipe that is open, and a socket, are somebody: the ROM monitor waits for them", async () => {
+  using scratch = new Scratch();
+  const args = ["run", "--memory", "2M"];
+  const piped = startHv([...args, "--timeout", "280"], { stdin: "" });
+  await until(piped.stdout, "ROM monitor");
+  const ended = piped.status.then(() => true);
+  const wait = (ms: number) => new Promise<false>((done) => setTimeout(() => done(false), ms));
+  assert.ok(!await Promise.race([ended, wait(1500)]), "has not waited");
+  const writer = piped.stdin.getWriter();
+  await writer.write(new TextEncoder().encode("boot\n"));
+  await until(piped.stdout, "ROM monitor");
+  await writer.close();
+  assert.equal((await outcome(piped)).code, 6);
+
+  const socket = `unix:${scratch.path}/socket`;
+  const { code, stderr } = await hv([...args, "--serial", socket, "--timeout", "3"]);
+  assert.equal(code, 124, stderr);
+});
+
 Deno.test("each serial port goes where it is told to, from its first byte on", async () => {
   using image = rom((p) => {
     p.realMode();

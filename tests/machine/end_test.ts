@@ -212,3 +212,20 @@ kvmTest("a time limit of days, or none at all, is no time limit of nothing", asy
     await machine.console.expect("late", { timeoutMs: Infinity });
   });
 });
+
+Deno.test("nothing to boot: the monitor waits for a script, or the machine ends as it was asked", async () => {
+  const reason = /nothing can be booted, .*: There is no drive to boot from/;
+  await using waiting = await Machine.start({ memory: "2M" });
+  await waiting.console.expect("ROM monitor", { timeoutMs: PATIENCE_MS });
+  assert.equal(waiting.attended, true);
+  waiting.console.send("time\n");
+  await waiting.console.expect(/> time\s+\d{4}-/, { timeoutMs: PATIENCE_MS });
+  waiting.attended = false;
+  assert.match((await ending(waiting)).message, reason);
+
+  await using machine = await Machine.start({ memory: "2M", attended: false });
+  await assert.rejects(machine.console.expect("login:", { timeoutMs: PATIENCE_MS }), reason);
+  const { reason: how, message } = await ending(machine);
+  assert.equal(how, "failed");
+  assert.match(message, reason);
+});

@@ -40,6 +40,8 @@ export interface SessionOptions {
 export class TerminalSession {
   /** Resolves when the user has asked for the end of the machine. */
   readonly quit: Promise<void>;
+  /** Resolves when nothing more can be typed here, and the guest has taken all that was. */
+  readonly inputEnd: Promise<void>;
   readonly #machine: Machine;
   readonly #output: StandardOutput;
   readonly #consoles: readonly GuestConsole[];
@@ -53,6 +55,7 @@ export class TerminalSession {
   readonly #undo: (() => void)[] = [];
   #stopped = false;
   readonly #setQuit: () => void;
+  readonly #setInputEnd: () => void;
   #showsScreen: boolean;
   #flushKeys: ReturnType<typeof setTimeout> | undefined;
   /** Keys are typed one after the other, at the guest's pace. */
@@ -68,6 +71,9 @@ export class TerminalSession {
     const quit = Promise.withResolvers<void>();
     this.quit = quit.promise;
     this.#setQuit = quit.resolve;
+    const inputEnd = Promise.withResolvers<void>();
+    this.inputEnd = inputEnd.promise;
+    this.#setInputEnd = inputEnd.resolve;
     const colors = colorDepth({
       COLORTERM: Deno.env.get("COLORTERM"),
       TERM: Deno.env.get("TERM"),
@@ -154,12 +160,23 @@ export class TerminalSession {
     const buffer = new Uint8Array(4096);
     for (;;) {
       const length = await Deno.stdin.read(buffer).catch(() => null);
-      if (length === null) return; // a pipe has ended: the guest goes on
+      if (length === null) return await this.#inputEnded();
       this.#received(buffer.slice(0, length));
       if (this.#isInputTerminal) continue;
       // A pipe may bring more than the guest takes: it is read as the guest goes on.
       if (!await this.#room()) return;
       await this.#typing;
+    }
+  }
+
+  /** A pipe has ended, or the terminal has gone: the guest goes on. */
+  async #inputEnded(): Promise<void> {
+    await this.#typing;
+    try {
+      await this.#consoles[0]?.taken({ timeoutMs: Infinity });
+      this.#setInputEnd();
+    } catch {
+      // The guest has ended.
     }
   }
 

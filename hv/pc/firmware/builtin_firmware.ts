@@ -13,7 +13,7 @@ import { FIRMWARE_PORT } from "../../../bios/rom/stub_names.ts";
 import type { RegisterFile, Vcpu } from "../../accel/accelerator.ts";
 import { PlainRegisters } from "../../accel/plain_registers.ts";
 import type { EntryState } from "../../boot/mod.ts";
-import { Request } from "../../core/control.ts";
+import { EndKind, Request } from "../../core/control.ts";
 import { alignUp } from "../../core/align.ts";
 import type { IoHandler } from "../../core/bus/device.ts";
 import { MAX_IDE_DRIVES } from "../board_config.ts";
@@ -104,6 +104,8 @@ export class BuiltinFirmware {
       },
       stopped: () => control.requested !== Request.run,
       log: (line) => this.#log(line),
+      boot: control.boot,
+      giveUp: () => control.end(EndKind.failed, 0, nothingToBoot(control.boot.reasons)),
     };
   }
 
@@ -112,6 +114,11 @@ export class BuiltinFirmware {
     for (const char of `${line}\n`) ports.write(FIRMWARE_LOG_PORT, 1, char.charCodeAt(0) & 0xff);
   }
 }
+
+/** Where the monitor was reached without INT 19h, nothing is known. */
+const nothingToBoot = (reasons: string): string =>
+  "nothing can be booted, and nobody is there to say what else" +
+  (reasons === "" ? "" : `: ${reasons}`);
 
 function firmwareDrive(
   { config, firmwarePort: port }: Pick<PcDrive, "config" | "firmwarePort">,
