@@ -15,7 +15,7 @@ import {
 } from "./attachments.ts";
 import type { FilledInstructions, Vcpu } from "../accel/accelerator.ts";
 import { chooseAccelerator } from "../accel/mod.ts";
-import type { BoardConfig } from "../pc/board_config.ts";
+import { describeBoard } from "./describe_board.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "../options/config.ts";
 import type { Kept } from "./accelerator_switch.ts";
@@ -24,7 +24,6 @@ import type { GuestConsole } from "../handles/console.ts";
 import { Consoles } from "../handles/consoles.ts";
 import { Balloon } from "../handles/balloon.ts";
 import { EndKind, Event } from "../core/control.ts";
-import { BUILTIN_ROM_BYTES } from "../pc/firmware/firmware_memory.ts";
 import type { ResetKind } from "../pc/builder.ts";
 import { Arena } from "../core/state/arena.ts";
 import { UsageError } from "../errors.ts";
@@ -53,7 +52,7 @@ import {
   type MachineParts,
   release,
 } from "./machine_parts.ts";
-import { cardOf, type PortForward } from "../options/network_options.ts";
+import type { PortForward } from "../options/network_options.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "../handles/screen.ts";
 import { createEventFd, EventFd } from "../sys/mod.ts";
@@ -73,7 +72,10 @@ import { WorkerSet } from "./worker_set.ts";
  * ```
  */
 export class Machine implements AsyncDisposable {
-  /** COM1, or the virtio console in its place; see `consoles` for the others. */
+  /**
+   * The virtio console if there is one, else COM1; the debug console where there is neither. See
+   * `consoles` for the others.
+   */
   readonly console: GuestConsole;
   /** Serial ports, the debug console at port E9h, the firmware's at 402h, virtio console, ports. */
   readonly consoles: readonly GuestConsole[];
@@ -178,29 +180,13 @@ export class Machine implements AsyncDisposable {
     const doorbell = new EventFd(createEventFd());
     this.#doorbell = doorbell;
     undo.push(doorbell);
-    let board: BoardConfig = {
-      ramBytes: config.ramBytes,
-      cpus: config.cpus,
-      romBytes: image?.length ?? BUILTIN_ROM_BYTES,
-      firmware: image === undefined ? "builtin" : "image",
+    const board = describeBoard(config, {
+      romBytes: image?.length,
       kernelEntry: kernel?.entryFromFirmware,
       drives: this.#io.media.drives,
-      networks: config.networks.map(cardOf),
-      shares: config.shares.map(({ tag }) => ({ tag })),
-      vsock: config.vsock && { cid: config.vsock.cid },
-      bootOrder: config.bootOrder,
-      serialPorts: config.serialPorts,
-      virtioConsole: config.virtioConsole,
-      balloon: config.balloon,
-      ports: config.ports,
-      rng: config.rng,
-      virtioTransport: config.virtioTransport,
-      virtioPacked: config.virtioPacked,
-      testDevices: config.testDevices,
       accelerator: this.#vm.handle.accelerator,
-    };
-    const fwCfgFiles = firmware.imageFiles?.(board, readVgaRom(config.bios));
-    board = { ...board, fwCfgFiles };
+      fwCfgFiles: (described) => firmware.imageFiles?.(described, readVgaRom(config.bios)),
+    });
     const seed: MachineSeed = this.#seed = {
       config: board,
       arena,
@@ -391,7 +377,10 @@ export class Machine implements AsyncDisposable {
     return this.#whileParked(() => this.#registersNow(index), "");
   }
 
-  /** What there is to see of the guest: last console lines, screen, registers. */
+  /**
+   * What there is to see of the guest: last console lines, screen, registers, and what the software CPU
+   * has done in KVM's place, where it has.
+   */
   describe(): Promise<string> {
     return this.#context();
   }
