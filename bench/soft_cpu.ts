@@ -3,7 +3,7 @@
  * QEMU's TCG and, where the npm registry can be reached, v86.
  *
  * Instructions a second are those of N turns over t(N) - t(0) of whole runs in turn, so that start-up
- * does not count. The translators are the rivals; hv interprets (ARCHITECTURE.md).
+ * does not count. All three translate what is hot.
  */
 
 import { WORK, workRom } from "./support/payload.ts";

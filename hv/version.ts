@@ -1,2 +1,2 @@
-/** The version, for `--version`, banners and snapshots; the same as in deno.json (a test checks). */
+/** The version, for `--version` and banners; the same as in deno.json (a test checks). */
 export const VERSION = "0.1.0";

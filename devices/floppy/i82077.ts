@@ -9,7 +9,7 @@
  * that the command names; DOR's selection matters to DIR only.
  * Locking: everything runs under the device's lock: accesses, the timer, and the ends of requests to
  * the media. It is taken before those of the DMA controllers and of the interrupt lines.
- * Threats: see i82077_execution.ts. Nothing here loops on a guest's word.
+ * Threats: see execution.ts. Nothing here loops on a guest's word.
  */
 
 import type { Clock } from "../../hv/core/time/clock.ts";

@@ -12,7 +12,7 @@ import type { Waiter, WaitOptions } from "./waiter.ts";
 /** How often waits look by themselves, ms: pages go without a word. */
 const POLL_MS = 20;
 
-/** See above. The guest's driver does the work, when it is there and as fast as it can. */
+/** The guest's memory balloon. The guest's driver does the work, when it is there and as fast as it can. */
 export class Balloon {
   readonly #device: VirtioBalloon;
   readonly #ramBytes: number;

@@ -28,7 +28,7 @@ export interface ConsoleMatch {
   readonly match: RegExpExecArray;
 }
 
-/** See above. Text is UTF-8 both ways; `bytes` has what really came. */
+/** A line of characters between guest and host, e.g. a serial port. Text is UTF-8 both ways; `bytes` has what really came. */
 export class GuestConsole {
   /** Name on the board, e.g. `"com1"`. */
   readonly name: string;

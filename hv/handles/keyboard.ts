@@ -26,7 +26,7 @@ export interface TypeOptions extends WaitOptions {
   readonly paceMs?: number;
 }
 
-/** See above. */
+/** The guest's keyboard. Keys are pressed at a pace that the guest can follow. */
 export class Keyboard {
   readonly #port: KeyboardPort;
   readonly #waiter: Waiter;

@@ -3,7 +3,7 @@
 import { type NetworkCard, Unplugged } from "../core/net/network.ts";
 
 /**
- * See above. The guest's driver is told; what is sent meanwhile is lost, as on a wire. The cable of a
+ * The cable of a network card. The guest's driver is told when it is pulled or put back; what is sent meanwhile is lost, as on a wire. The cable of a
  * card that has left the machine does nothing.
  */
 export class NetworkCable {

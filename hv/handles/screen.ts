@@ -10,7 +10,7 @@ import { searchFor, type Waiter, type WaitOptions } from "./waiter.ts";
 /** How often a wait looks at the screen, ms: nobody tells when the guest has drawn something. */
 const POLL_MS = 25;
 
-/** See above. */
+/** The guest's display: its text, pictures of it, waiting for text on it. */
 export class Screen {
   readonly #view: VgaView;
   readonly #waiter: Waiter;

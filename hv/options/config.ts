@@ -273,7 +273,9 @@ function wholeNumber(what: string, value: number, low: number, high: number): nu
 function bootOrder(order: readonly BootDevice[] | undefined): readonly BootDevice[] {
   for (const device of order ?? []) {
     if (!BOOT_DEVICES.includes(device)) {
-      throw new UsageError(`Cannot boot from "${device}": floppy, disk or cdrom is possible`);
+      throw new UsageError(
+        `Cannot boot from "${device}": ${BOOT_DEVICES.join(", ")} are possible`,
+      );
     }
   }
   return order === undefined || order.length === 0 ? BOOT_DEVICES : [...new Set(order)];

@@ -76,8 +76,8 @@ function checkPages(view: ArrayBufferView): number {
 
 /**
  * Lays `view.byteLength` bytes of file `fd` from `offset` over `view` (whole pages of WebAssembly
- * memory), private: read as they are touched, and writes stay in this process. It is how a snapshot
- * is restored without reading it first.
+ * memory), private: read as they are touched, and writes stay in this process. For snapshots, which
+ * there are none of so far.
  *
  * @throws SysError, RangeError
  */

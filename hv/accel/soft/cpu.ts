@@ -69,7 +69,7 @@ export interface CpuContext {
   readonly memory: WebAssembly.Memory;
   readonly map: PhysicalMap;
   readonly interpreter: WebAssembly.Module;
-  /** The module of float80_module.ts. */
+  /** The module of float/module.ts. */
   readonly float80: WebAssembly.Module;
   /** Default: nothing is translated. */
   readonly translation?: TranslationPolicy;

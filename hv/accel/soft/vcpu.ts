@@ -384,7 +384,7 @@ export class SoftVcpu implements Vcpu {
     const selector = state.segments[1].selector.toString(16).padStart(4, "0");
     this.#failure = `The software CPU cannot execute the instruction at ` +
       `${selector}:${state.rip.toString(16)} (${bytes})` +
-      (cpu.trouble === "" ? ": it does not have it yet" : `: ${cpu.trouble}`);
+      (cpu.trouble === "" ? ": it does not have it" : `: ${cpu.trouble}`);
     cpu.trouble = "";
     return Exit.failed;
   }

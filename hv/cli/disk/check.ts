@@ -45,7 +45,9 @@ function tell(path: string, report: Qcow2Report, found: Qcow2Report, repair: boo
     (compressedClusters === 0 ? "" : `, ${compressedClusters} of them compressed`);
   print(`${path}: ${report.errorCount} errors, ${report.leaks} clusters lost; ${used}`);
   if (found !== report) {
-    print(`${path}: mended: ${found.errorCount} errors, ${found.leaks} clusters lost`);
+    const mended = (before: number, after: number) => Math.max(before - after, 0);
+    const errors = mended(found.errorCount, report.errorCount);
+    print(`${path}: mended: ${errors} errors, ${mended(found.leaks, report.leaks)} clusters lost`);
   } else if (!repair && report.errorCount + report.leaks > 0) {
     print(`--repair mends what can be`);
   }

@@ -26,6 +26,9 @@ export interface CommandSpec {
 
 const HELP: OptionSpec = { name: "help", short: "h", help: "show this help" };
 
+/** What any drive may have that the guest can write to. */
+const DRIVE_SETTINGS = "[,readonly][,overlay[=FILE]][,format=F][,backing=DIR][,iops=N][,bps=N]";
+
 /** `hv run`. */
 export const RUN: CommandSpec = {
   name: "run",
@@ -50,19 +53,23 @@ export const RUN: CommandSpec = {
     { name: "kernel-entry", value: "auto|real16|long64", help: "how to enter a Linux kernel" },
     {
       name: "floppy",
-      value: "FILE[,readonly][,overlay]",
+      value: `FILE${DRIVE_SETTINGS}`,
       multiple: true,
       help: "floppy image, at most two",
     },
     {
       name: "disk",
-      value:
-        "FILE[,readonly][,overlay[=FILE]][,format=F][,backing=DIR][,if=ide|virtio][,aio=io_uring|threads][,serial=S][,iops=N][,bps=N]",
+      value: `FILE${DRIVE_SETTINGS}[,if=ide|virtio][,aio=io_uring|threads][,serial=S]`,
       multiple: true,
       help:
         "disk image or block device (raw, qcow2, vhd, vhdx, vmdk); overlay: writes go elsewhere",
     },
-    { name: "cdrom", value: "FILE", multiple: true, help: "CD-ROM image" },
+    {
+      name: "cdrom",
+      value: "FILE[,format=F][,backing=DIR][,iops=N][,bps=N]",
+      multiple: true,
+      help: "CD-ROM image",
+    },
     {
       name: "share",
       value: "DIR:TAG[,readonly]",
@@ -83,7 +90,7 @@ export const RUN: CommandSpec = {
         "bps=N,pcap=FILE, and of ne2k_isa iobase=0x300,irq=5; " +
         "none: none (default; hv boot without an image: user)",
     },
-    { name: "boot", value: "ORDER", help: "e.g. cdrom,disk (default floppy,disk,cdrom)" },
+    { name: "boot", value: "ORDER", help: "e.g. cdrom,disk (default kernel,floppy,disk,cdrom)" },
     { name: "bios", value: "builtin|FILE", help: "firmware (default builtin), e.g. SeaBIOS" },
     {
       name: "serial",
@@ -105,12 +112,13 @@ export const RUN: CommandSpec = {
     {
       name: "debugcon",
       value: "stdio|null|file:F|unix:F",
-      help: "where the debug console (ports E9h, 402h) goes (default null)",
+      help: "where the debug console (port E9h) goes (default null)",
     },
     {
       name: "display",
       value: "none|text",
-      help: "show the guest's text screen in this terminal (default text, with --kernel none)",
+      help: "show the guest's text screen in this terminal (default text; none with --kernel, " +
+        "with a console on stdio, and where the output is no terminal)",
     },
     { name: "timeout", value: "SECONDS", help: "end the machine after this time, exit code 124" },
     { name: "no-reboot", help: "end the machine when the guest asks for a reset" },
@@ -165,7 +173,7 @@ const DISK: CommandSpec = {
 /** Every command. */
 export const COMMANDS: readonly CommandSpec[] = [RUN, BOOT, DISK, INFO];
 
-/** Exit codes; what isa-debug-exit gives is always odd, so ours are even. */
+/** Exit codes; what isa-debug-exit gives is always odd, so ours are even. `EXIT_CODES` explains them. */
 export const ExitCode = {
   ok: 0,
   usage: 2,
@@ -177,6 +185,23 @@ export const ExitCode = {
   timeout: 124,
   interrupted: 130,
 } as const;
+
+/** What each exit code says, for help and README. */
+export const EXIT_CODES: readonly (readonly [code: number | "odd", meaning: string])[] = [
+  [ExitCode.ok, "the guest powered off (with --no-reboot: or reset), or Ctrl-A X ended it"],
+  ["odd", "the guest's isa-debug-exit"],
+  [ExitCode.usage, "wrong usage"],
+  [ExitCode.hostError, "the host lacks something, or hv has a fault"],
+  [
+    ExitCode.guestFailed,
+    "the guest cannot go on, or nothing can be booted and nobody is there to type",
+  ],
+  [ExitCode.tripleFault, "triple fault"],
+  [ExitCode.imageErrors, "hv disk check found errors"],
+  [ExitCode.imageLeaks, "it found lost room and nothing else"],
+  [ExitCode.timeout, "time is up"],
+  [ExitCode.interrupted, "interrupted"],
+];
 
 /** The help of one command. */
 export function commandHelp({ name, summary, positional, options, examples }: CommandSpec): string {
@@ -214,10 +239,7 @@ export function programHelp(version: string): string {
     "",
     "On a terminal: Ctrl-A X ends the machine, Ctrl-A H lists the other keys.",
     "",
-    "Exit codes: 0 the guest powered off; odd: the guest's isa-debug-exit; " +
-    `${ExitCode.usage} wrong usage;`,
-    `  ${ExitCode.hostError} the host lacks something; ${ExitCode.guestFailed} the guest cannot go ` +
-    `on; ${ExitCode.tripleFault} triple fault;`,
-    `  ${ExitCode.timeout} time is up; ${ExitCode.interrupted} interrupted.`,
+    "Exit codes:",
+    ...EXIT_CODES.map(([code, meaning]) => `  ${String(code).padStart(3)}  ${meaning}`),
   ].join("\n");
 }

@@ -35,7 +35,7 @@ const ALL: Readonly<Partial<Record<ServiceName, Service>>> = {
   ...X87_SERVICES,
 };
 
-/** Names of services that are not there yet: their instructions end the machine with a message. */
+/** Names of services that are not there: their instructions end the machine with a message. */
 export const MISSING_SERVICES: readonly ServiceName[] = SERVICE_NAMES.filter((name) =>
   ALL[name] === undefined
 );

@@ -167,7 +167,7 @@ const FIELDS = {
   exceptionVector: u8,
   exceptionHasError: flag,
   exceptionError: u32,
-  /** Accesses of the current instruction that devices have answered: see devices_log.ts. */
+  /** Accesses of the current instruction that devices have answered: see memory/device_log.ts. */
   logCount: u8,
   logNext: u8,
   logAddresses: u64s(LOG_CAPACITY),
