@@ -1,6 +1,6 @@
 /**
- * The processor: its memory 0, what is built over it, and the means by which services (services/)
- * carry out what generated code does not.
+ * The processor: its memory 0, what is built over it, and what changes in it with mode, privilege and
+ * page tables. Services (services/) carry out what generated code does not: see operands.ts.
  */
 
 import type { InterruptSource } from "../accelerator.ts";
@@ -8,11 +8,10 @@ import * as access from "../cpu_state.ts";
 import { Blocks } from "./blocks/blocks.ts";
 import { Breakpoints } from "./events/breakpoints.ts";
 import { CodeFinder } from "./blocks/code_finder.ts";
-import { OP, Status } from "./codegen/operation.ts";
-import { AddressKind, NOT_LONG } from "./codegen/operation.ts";
+import { Status } from "./codegen/operation.ts";
 import { CR0_EM, CR0_PE, CR0_TS, CR4_OSFXSR } from "./state/control_bits.ts";
 import { DeviceLog } from "./memory/device_log.ts";
-import { fault, GuestAccess, GuestAlone, GuestFault, Vector } from "./events/faults.ts";
+import { GuestAccess, GuestAlone, GuestFault } from "./events/faults.ts";
 import { IF, readFlags, RF, VM, writeFlags } from "./state/flags_word.ts";
 import { FeatureWords } from "./model/cpuid.ts";
 import { KvmClock } from "./model/kvm_clock.ts";
@@ -20,10 +19,11 @@ import { RamWords } from "./memory/ram_words.ts";
 import { CALL_HAS_MEMORY } from "./instructions/service_names.ts";
 import { type Float80, openFloat80 } from "./float/module.ts";
 import { LinearMemory } from "./memory/memory.ts";
-import { EFER_LMA, Paging, Privilege } from "./memory/paging.ts";
+import { EFER_LMA, Paging } from "./memory/paging.ts";
+import { Operands, type ServiceCall } from "./operands.ts";
 import { PAGE_BYTES, type PhysicalMap } from "./memory/physical_map.ts";
 import { SharedCode } from "./blocks/shared_code.ts";
-import { AT, CodeSize, Pending, Seg, SEGMENT, segmentAt, SoftState } from "./state/state.ts";
+import { AT, CodeSize, Pending, Seg, SoftState } from "./state/state.ts";
 import type { SegmentCache } from "./state/state.ts";
 import { HOST_TIME, type TimeSource } from "./model/time_stamp.ts";
 import { NO_TRANSLATION, type TranslationPolicy, Translator } from "./translator/translator.ts";
@@ -36,12 +36,6 @@ const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 /** In `modeKey`. */
 const MODE_USER = 1 << 2;
 
-/** What a service is called with. */
-export interface ServiceCall {
-  /** Operand size in bits. */
-  readonly size: number;
-  readonly hasMemory: boolean;
-}
 /** Carries out an instruction. */
 export type Service = (cpu: Cpu, call: ServiceCall) => Status;
 
@@ -85,7 +79,7 @@ export interface CpuContext {
 }
 
 /** See above. */
-export class Cpu {
+export class Cpu extends Operands {
   readonly index: number;
   readonly state: SoftState;
   readonly time: TimeSource;
@@ -120,6 +114,7 @@ export class Cpu {
   readonly #boot: DataView;
 
   constructor(context: CpuContext) {
+    super();
     const { state: memory0, memory, map, services, translation = NO_TRANSLATION } = context;
     this.index = context.index;
     this.cpus = context.peers.length;
@@ -137,23 +132,23 @@ export class Cpu {
     const guest = new Uint8Array(memory.buffer);
     const paging = new Paging(this.state, this.words, map, new Int32Array(memory.buffer));
     this.breakpoints = new Breakpoints(this.state, () => {
-      this.memory.flush();
+      this.memory.tlb.flush();
       this.blocks.flush();
     });
     const peers = this.#peers = context.peers.map((peer) => new Int32Array(peer.buffer));
     this.world = new World(context.world, this.index, (other) => {
       Atomics.or(peers[other], AT.pending >> 2, Pending.stop);
     });
-    this.memory = new LinearMemory(
-      this.state,
-      this.words,
+    this.memory = new LinearMemory({
+      state: this.state,
+      words: this.words,
       paging,
       map,
-      this.log,
+      log: this.log,
       memory,
-      this.breakpoints,
-      this.world,
-    );
+      breakpoints: this.breakpoints,
+      world: this.world,
+    });
     this.blocks = new Blocks({
       state: this.state,
       words: this.words,
@@ -161,7 +156,7 @@ export class Cpu {
       guest,
       features: context.features,
       onFirstCode: (page) => {
-        this.memory.flushWrites();
+        this.memory.tlb.flushWrites();
         this.sharedCode.claim(page);
       },
       index: this.index,
@@ -169,7 +164,7 @@ export class Cpu {
       hotAfter: translation.hotAfter,
     });
     this.sharedCode = new SharedCode(this.index, peers, map, this.world);
-    this.memory.watcher = {
+    this.memory.physical.watcher = {
       invalidate: (offset, bytes) => {
         this.sharedCode.tell(offset, bytes);
         const page = Math.floor(offset / PAGE_BYTES);
@@ -183,7 +178,7 @@ export class Cpu {
       ram: new RamWords(
         new Int32Array(memory.buffer),
         map,
-        (offset, bytes) => this.memory.watcher.invalidate(offset, bytes),
+        (offset, bytes) => this.memory.physical.watcher.invalidate(offset, bytes),
       ),
       isStable: () => this.#countersAgree(),
     });
@@ -199,7 +194,7 @@ export class Cpu {
       ...this.float80 as unknown as WebAssembly.Exports,
       state: memory0,
       guest: memory,
-      slow: (info: number) => this.memory.slow(info),
+      slow: (info: number) => this.memory.generated.slow(info),
       find: () => this.#find(),
       service: (call: number) => this.#service(services, call),
       hot: (block: number) => translator().hot(block),
@@ -264,192 +259,6 @@ export class Cpu {
     throw error;
   }
 
-  /** RIP of the operation that left generated code. */
-  operationRip(): bigint {
-    const { op, blockRip } = this.state;
-    return this.cutRip(blockRip + BigInt(this.data.getUint16(op + OP.start, true)));
-  }
-
-  /** RIP after it. */
-  nextRip(): bigint {
-    const { op, blockRip } = this.state;
-    return this.cutRip(blockRip + BigInt(this.data.getUint16(op + OP.end, true)));
-  }
-
-  /** A RIP cut to the size of code. */
-  cutRip(rip: bigint): bigint {
-    return this.isLong64 ? BigInt.asUintN(64, rip) : BigInt.asUintN(32, rip);
-  }
-
-  /** The operation's immediate, signed. */
-  get immediate(): bigint {
-    return this.data.getBigInt64(this.state.op + OP.immediate, true);
-  }
-
-  /** Where register operand `n` (0 or 1) of the operation lies in memory 0. */
-  registerAt(n: number): number {
-    return this.data.getUint16(this.state.op + (n === 0 ? OP.a : OP.b), true);
-  }
-
-  /** Value of the register at `at` in memory 0. */
-  readRegister(at: number, size: number): bigint {
-    const { data } = this;
-    switch (size) {
-      case 8:
-        return BigInt(data.getUint8(at));
-      case 16:
-        return BigInt(data.getUint16(at, true));
-      case 32:
-        return BigInt(data.getUint32(at, true));
-      default:
-        return data.getBigUint64(at, true);
-    }
-  }
-
-  writeRegister(at: number, size: number, value: bigint): void {
-    const { data } = this;
-    if (size === 8) data.setUint8(at, Number(value & 0xffn));
-    else if (size === 16) data.setUint16(at, Number(value & 0xffffn), true);
-    else data.setBigUint64(at, size === 32 ? value & 0xffff_ffffn : value, true);
-  }
-
-  /** General register `n` of `size` bits. */
-  general(n: number, size: number): bigint {
-    return this.readRegister(AT.general + n * 8, size);
-  }
-
-  setGeneral(n: number, size: number, value: bigint): void {
-    this.writeRegister(AT.general + n * 8, size, value);
-  }
-
-  /** An operand in a register (field a) or in memory. */
-  readOperand({ hasMemory }: ServiceCall, size: number): bigint {
-    return hasMemory
-      ? this.readData(this.operandLinear(size >> 3, false), size >> 3)
-      : this.readRegister(this.registerAt(0), size);
-  }
-
-  writeOperand({ hasMemory }: ServiceCall, size: number, value: bigint): void {
-    if (hasMemory) this.writeData(this.operandLinear(size >> 3, true), size >> 3, value);
-    else this.writeRegister(this.registerAt(0), size, value);
-  }
-
-  /** Linear address of the memory operand plus `distance`, checked for `bytes`. */
-  operandLinear(bytes: number, isWrite: boolean, distance = 0n): bigint {
-    return this.memoryLinear(this.operandOffset() + distance, bytes, isWrite);
-  }
-
-  /** Offset of the memory operand in its segment. */
-  operandOffset(): bigint {
-    const { data, state: { op } } = this;
-    const register = (field: number) => data.getBigUint64(data.getUint16(op + field, true), true);
-    const scale = BigInt(data.getUint8(op + OP.scale) & 3);
-    return register(OP.base) + (register(OP.index) << scale) +
-      BigInt(data.getInt32(op + OP.displacement, true));
-  }
-
-  /** As `memoryLinear`, without the bounds (INVLPG). */
-  memoryLinearUnchecked(offset: bigint): bigint {
-    const { data, state: { op } } = this;
-    const base = data.getBigUint64(data.getUint16(op + OP.segment, true) + SEGMENT.base, true);
-    const kind = data.getUint8(op + OP.kind);
-    if (kind <= AddressKind.based) {
-      return BigInt.asUintN(64, kind === AddressKind.based ? offset + base : offset);
-    }
-    const cut = offset & (kind === AddressKind.segment16 ? 0xffffn : 0xffff_ffffn);
-    return kind === AddressKind.based32
-      ? BigInt.asUintN(64, cut + base)
-      : cut + base & 0xffff_ffffn;
-  }
-
-  /** Linear address of `offset` by the operation's segment and address size. */
-  memoryLinear(offset: bigint, bytes: number, isWrite: boolean, segment?: number): bigint {
-    const { data, state: { op } } = this;
-    const kind = data.getUint8(op + OP.kind);
-    const at = segment ?? data.getUint16(op + OP.segment, true);
-    const base = () => data.getBigUint64(at + SEGMENT.base, true);
-    switch (kind) {
-      case AddressKind.plain:
-        return this.#canonical(offset, at === segmentAt(Seg.ss));
-      case AddressKind.based:
-        return this.#canonical(offset + base(), false);
-      case AddressKind.based32:
-        return this.#canonical((offset & 0xffff_ffffn) + base(), false);
-      case AddressKind.segment16:
-        return this.segmentLinear(at, offset & 0xffffn, bytes, isWrite);
-      default:
-        return this.segmentLinear(at, offset & 0xffff_ffffn, bytes, isWrite);
-    }
-  }
-
-  #canonical(address: bigint, stack: boolean): bigint {
-    const linear = BigInt.asUintN(64, address);
-    if (BigInt.asUintN(64, BigInt.asIntN(48, linear)) !== linear) {
-      fault(this.state, stack ? Vector.stackFault : Vector.generalProtection, 0);
-    }
-    return linear;
-  }
-
-  /** Linear address of `offset` in the segment whose record is at `at`, or #GP(0) or #SS(0). */
-  segmentLinear(at: number, offset: bigint, bytes: number, isWrite: boolean): bigint {
-    const { data } = this;
-    const low = data.getBigUint64(at + (isWrite ? SEGMENT.writeLow : SEGMENT.readLow), true);
-    const high = data.getBigUint64(at + (isWrite ? SEGMENT.writeHigh : SEGMENT.readHigh), true);
-    if (offset < low || offset + BigInt(bytes - 1) > high) {
-      const stack = at === segmentAt(Seg.ss);
-      fault(this.state, stack ? Vector.stackFault : Vector.generalProtection, 0);
-    }
-    return offset + data.getBigUint64(at + SEGMENT.base, true) & 0xffff_ffffn;
-  }
-
-  /** Is the operation's code other than 64-bit? */
-  get operationNotLong(): boolean {
-    return (this.data.getUint8(this.state.op + OP.scale) & NOT_LONG) !== 0;
-  }
-
-  /** Who reads and writes for the current instruction. */
-  get privilege(): Privilege {
-    return this.state.cpl === 3 ? Privilege.user : Privilege.supervisor;
-  }
-
-  readData(linear: bigint, bytes: number): bigint {
-    return this.memory.read(linear, bytes, this.privilege);
-  }
-
-  writeData(linear: bigint, bytes: number, value: bigint): void {
-    this.memory.write(linear, bytes, value, this.privilege);
-  }
-
-  // --- the stack ---
-
-  /** Linear address `distance` bytes from the stack pointer, checked for `bytes`. */
-  stackLinear(distance: number, bytes: number, isWrite: boolean): bigint {
-    const { state } = this;
-    const offset = state.general[4] + BigInt(distance) & state.stackMask;
-    if (this.isLong64) return offset;
-    return this.segmentLinear(segmentAt(Seg.ss), offset, bytes, isWrite);
-  }
-
-  /** Changes the part of RSP that the stack's size covers. */
-  moveStack(bytes: number): void {
-    const { state } = this;
-    const mask = state.stackMask;
-    const pointer = state.general[4];
-    state.general[4] = pointer & ~mask & ALL_ONES | pointer + BigInt(bytes) & mask;
-  }
-
-  push(value: bigint, bytes: number): void {
-    const linear = this.stackLinear(-bytes, bytes, true);
-    this.memory.write(linear, bytes, value, this.privilege, true);
-    this.moveStack(-bytes);
-  }
-
-  /** What is `distance` bytes above the stack pointer. */
-  peek(distance: number, bytes: number): bigint {
-    const linear = this.stackLinear(distance, bytes, false);
-    return this.memory.read(linear, bytes, this.privilege, true);
-  }
-
   // --- flags and modes ---
 
   get flags(): number {
@@ -464,7 +273,7 @@ export class Cpu {
 
   /** After a change of IF or AC; `before` is EFLAGS until then. */
   flagsChanged(before: number): void {
-    this.memory.selectTables();
+    this.memory.tlb.selectTables();
     const after = this.words[AT.eflags >> 2];
     // An interrupt may have come while IF was clear.
     if ((after & ~before & IF) !== 0) this.request(Pending.interrupt);
@@ -481,10 +290,6 @@ export class Cpu {
   /** Long mode, 64-bit or compatibility. */
   get isLongMode(): boolean {
     return (this.words[AT.efer >> 2] & EFER_LMA) !== 0;
-  }
-
-  get isLong64(): boolean {
-    return (this.state.modeKey & 3) === CodeSize.bits64;
   }
 
   /**
@@ -517,26 +322,26 @@ export class Cpu {
     state.ripLimit = ripLimit;
     const bigStack = (state.segments[Seg.ss].access & access.ACCESS_DB) !== 0;
     state.stackMask = long ? ALL_ONES : bigStack ? FOUR_GIB - 1n : 0xffffn;
-    this.memory.selectTables();
+    this.memory.tlb.selectTables();
   }
 
   /** Forgets translations but for those of global pages: CR3 was loaded (SDM volume 3, 4.10.4.1). */
   flushContext(): void {
-    this.memory.flushContext();
+    this.memory.tlb.flushContext();
     this.blocks.jumps.flushContext();
     this.state.link = 0;
   }
 
   /** Forgets the translation of the page at a linear address. */
   flushPage(linear: bigint): void {
-    if (this.memory.flushPage(linear)) this.blocks.jumps.forgetPage(linear);
+    if (this.memory.tlb.flushPage(linear)) this.blocks.jumps.forgetPage(linear);
     else this.blocks.jumps.flush();
     this.state.link = 0;
   }
 
   /** Forgets all translations. */
   flushTranslations(): void {
-    this.memory.flush();
+    this.memory.tlb.flush();
     this.blocks.flushJumps();
   }
 

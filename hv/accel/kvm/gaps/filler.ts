@@ -111,7 +111,7 @@ export class GapFiller {
       components: stateComponents(fd),
     });
     this.#cpu.reset();
-    this.#cpu.cpu.memory.keepsTranslations = false;
+    this.#cpu.cpu.memory.tlb.keepsTranslations = false;
     this.#transfer = new Transfer(fd, this.#cpu.cpu, sync);
     this.#counter = new FilledCounter(filled);
   }

@@ -5,7 +5,8 @@
 
 import * as a from "../../cpu_state.ts";
 import { Status } from "../codegen/operation.ts";
-import type { Cpu, Service, ServiceCall } from "../cpu.ts";
+import type { Cpu, Service } from "../cpu.ts";
+import type { ServiceCall } from "../operands.ts";
 import { fault, Vector } from "../events/faults.ts";
 import {
   AC,

@@ -1,7 +1,8 @@
 /** Ports (Intel SDM volume 1, chapter 19; volume 2: IN, INS, OUT, OUTS). */
 
 import { OP, Status } from "../codegen/operation.ts";
-import type { Cpu, Service, ServiceCall } from "../cpu.ts";
+import type { Cpu, Service } from "../cpu.ts";
+import type { ServiceCall } from "../operands.ts";
 import { awaitDevice, fault, Vector } from "../events/faults.ts";
 import { DF } from "../state/flags_word.ts";
 import { Privilege } from "../memory/paging.ts";

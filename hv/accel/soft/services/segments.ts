@@ -5,7 +5,8 @@
 
 import { Status } from "../codegen/operation.ts";
 import { CR4_UMIP } from "../state/control_bits.ts";
-import type { Cpu, Service, ServiceCall } from "../cpu.ts";
+import type { Cpu, Service } from "../cpu.ts";
+import type { ServiceCall } from "../operands.ts";
 import { fault, Vector } from "../events/faults.ts";
 import { ZF } from "../state/flags_word.ts";
 import {

@@ -49,7 +49,7 @@ const setAc = (value: boolean): Service => (cpu) => {
   if (cpu.state.cpl !== 0 || cpu.isVirtual8086) fault(cpu.state, Vector.undefinedOpcode);
   const { eflags } = cpu.state;
   cpu.state.eflags = value ? eflags | AC : eflags & ~AC;
-  cpu.memory.selectTables();
+  cpu.memory.tlb.selectTables();
   return Status.next;
 };
 
