@@ -5,7 +5,8 @@
  * packages that `hv boot` fetches; TAP interfaces need root.
  */
 
-import { closeDescriptor, openTap } from "../hv/sys/mod.ts";
+import { closeDescriptor } from "../hv/sys/descriptor.ts";
+import { openTap } from "../hv/sys/net/tap.ts";
 import type { NetworkOptions } from "../hv/mod.ts";
 import { Scratch } from "../tests/support/hv_process.ts";
 import { LinuxGuest } from "../tests/support/guest/linux_guest.ts";

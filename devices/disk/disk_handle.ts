@@ -1,6 +1,7 @@
 /** An open image on its way to the thread that serves it: descriptors, which are the process's. */
 
-import { closeDescriptor, FileHandle } from "../../hv/sys/mod.ts";
+import { closeDescriptor } from "../../hv/sys/descriptor.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
 import type { AioKind } from "./engine/aio_kind.ts";
 import type { DiskImage } from "./disk_image.ts";
 import type { ImageFormat } from "./formats/image_format.ts";

@@ -1,7 +1,8 @@
 /** The file of an image: what it is, opened and claimed, or in one line why that cannot be. */
 
 import { fileProblem } from "../../hv/core/file_problem.ts";
-import { FileHandle, SysError } from "../../hv/sys/mod.ts";
+import { SysError } from "../../hv/sys/errors.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
 import { DiskError, type DiskErrorCode } from "./disk_image.ts";
 import { imageHolders } from "./image_holders.ts";
 

@@ -1,7 +1,9 @@
 /** Opening the image that a user named, or saying in one line why that cannot be. */
 
 import { alignUp } from "../../hv/core/align.ts";
-import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../hv/sys/mod.ts";
+import { O_CREAT, O_EXCL, O_RDWR, openDescriptor } from "../../hv/sys/descriptor.ts";
+import { SysError } from "../../hv/sys/errors.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
 import { DiskError, type DiskImage } from "./disk_image.ts";
 import {
   exactFloppyFormat,
@@ -13,7 +15,8 @@ import {
 import { checkKind, claim, hostError, hostProblem, openFile } from "./image_access.ts";
 import { BackingChain } from "./formats/backing_chain.ts";
 import { attachDisk, closeDiskHandle, type DiskHandle, readMap } from "./disk_handle.ts";
-import { checkFormat, formatOf, IMAGE_FORMATS, type ImageFormat } from "./formats/image_format.ts";
+import { checkFormat, formatOf } from "./formats/detect_format.ts";
+import { IMAGE_FORMATS, type ImageFormat } from "./formats/image_format.ts";
 import { repairQcow2 } from "./qcow2/check.ts";
 import { createQcow2 } from "./qcow2/create.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "./qcow2/header.ts";

@@ -76,6 +76,7 @@ export class FwCfgContents {
   readonly #items = new Map<number, FwCfgItem>();
   readonly #files: FwCfgFile[] = [];
   #writableBytes = 0;
+  #addLater: ((contents: this) => void) | undefined;
 
   constructor() {
     this.item(FwCfgKey.signature, encode("QEMU"));
@@ -90,16 +91,24 @@ export class FwCfgContents {
 
   /** Every file, in the order of the directory. */
   get files(): readonly FwCfgFile[] {
+    this.#addFiles();
     return this.#files;
   }
 
   /** Every item with its number. */
   get items(): ReadonlyMap<number, FwCfgItem> {
+    this.#addFiles();
     return this.#items;
+  }
+
+  /** Those that the guest can write to. */
+  get writable(): Iterable<FwCfgItem> {
+    return this.#items.values().filter(({ writableOffset }) => writableOffset >= 0);
   }
 
   /** The item with this number, or undefined. */
   get(key: number): FwCfgItem | undefined {
+    if (key >= FwCfgKey.fileDirectory) this.#addFiles();
     return this.#items.get(key);
   }
 
@@ -130,6 +139,15 @@ export class FwCfgContents {
   }
 
   /**
+   * Has files added when the first is asked for: what few guests ask for costs no start its time.
+   *
+   * @param add Adds them, the same on every thread, none that the guest can write.
+   */
+  filesLater(add: (contents: this) => void): void {
+    this.#addLater = add;
+  }
+
+  /**
    * Adds a file that the guest can write, too.
    *
    * @param initial Its content after reset; its length never changes.
@@ -138,6 +156,12 @@ export class FwCfgContents {
   writableFile(name: string, initial: Uint8Array, onWrite?: FwCfgItem["onWrite"]): void {
     this.#add(name, { bytes: initial, writableOffset: this.#writableBytes, onWrite });
     this.#writableBytes += initial.length;
+  }
+
+  #addFiles(): void {
+    const add = this.#addLater;
+    this.#addLater = undefined;
+    add?.(this);
   }
 
   #add(name: string, item: FwCfgItem): void {

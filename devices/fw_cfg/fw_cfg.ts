@@ -93,9 +93,7 @@ export class FwCfg implements Device {
     state.offset = 0;
     state.addressHigh = 0;
     state.files.fill(0);
-    for (const item of this.#contents.items.values()) {
-      if (item.writableOffset >= 0) this.#content(item).set(item.bytes);
-    }
+    for (const item of this.#contents.writable) this.#content(item).set(item.bytes);
   }
 
   /** The content of a file or item, live if it is writable; undefined when there is no such number. */

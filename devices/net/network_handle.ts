@@ -1,7 +1,9 @@
 /** A host end on its way to the thread that serves it: descriptors, which are the process's. */
 
 import type { NetworkEnd } from "../../hv/core/net/network.ts";
-import { closeDescriptor, type DescriptorSet, FileHandle } from "../../hv/sys/mod.ts";
+import { closeDescriptor } from "../../hv/sys/descriptor.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
+import type { DescriptorSet } from "../../hv/sys/wait/descriptor_set.ts";
 import { PcapEnd } from "./pcap_end.ts";
 import { StreamEnd } from "./stream_end.ts";
 import { TapEnd } from "./tap_end.ts";

@@ -5,7 +5,7 @@
  */
 
 import type { Frame, NetworkCard, NetworkEnd, Offloads } from "../../hv/core/net/network.ts";
-import type { FileHandle } from "../../hv/sys/mod.ts";
+import type { FileHandle } from "../../hv/sys/file/file.ts";
 
 const MAGIC_NANOSECONDS = 0xa1b2_3c4d;
 const LINKTYPE_ETHERNET = 1;

@@ -16,7 +16,8 @@ import {
   NO_OFFLOADS,
   Unplugged,
 } from "../../hv/core/net/network.ts";
-import { type DescriptorSet, Socket, type Watched, wouldBlock } from "../../hv/sys/mod.ts";
+import { Socket, wouldBlock } from "../../hv/sys/net/socket.ts";
+import type { DescriptorSet, Watched } from "../../hv/sys/wait/descriptor_set.ts";
 import { finishFrame, MAX_CUT_BYTES, MAX_SEGMENTS, plainFrame } from "./segment.ts";
 
 const LENGTH_BYTES = 4;

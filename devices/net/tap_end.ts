@@ -14,7 +14,9 @@ import {
   encodeNetworkHeader,
   NETWORK_HEADER_BYTES,
 } from "../../hv/core/net/network_header.ts";
-import { type DescriptorSet, Tap, TapOffload, type Watched, wouldBlock } from "../../hv/sys/mod.ts";
+import { wouldBlock } from "../../hv/sys/net/socket.ts";
+import { Tap, TapOffload } from "../../hv/sys/net/tap.ts";
+import type { DescriptorSet, Watched } from "../../hv/sys/wait/descriptor_set.ts";
 
 /** Frames that one turn takes from the host. */
 const FRAMES_A_TURN = 128;

@@ -8,7 +8,7 @@ import {
   type FileTime,
 } from "../../hv/core/media/file_tree.ts";
 import { statAt } from "../../hv/sys/file/at.ts";
-import { O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } from "../../hv/sys/mod.ts";
+import { O_RDONLY, O_RDWR, O_TRUNC, O_WRONLY } from "../../hv/sys/descriptor.ts";
 
 /** Flags of `open` (asm-generic/fcntl.h) beyond those of hv/sys. */
 const O_APPEND = 0o2000;

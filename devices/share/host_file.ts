@@ -18,7 +18,8 @@ import {
   syncFile,
   writeAt,
 } from "../../hv/sys/file/at.ts";
-import { Descriptor, Errno } from "../../hv/sys/mod.ts";
+import { Descriptor } from "../../hv/sys/descriptor.ts";
+import { Errno } from "../../hv/sys/errors.ts";
 import {
   F_RDLCK,
   F_UNLCK,

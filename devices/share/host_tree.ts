@@ -47,7 +47,8 @@ import {
   removeAt,
   renameAt,
 } from "../../hv/sys/file/at.ts";
-import { closeDescriptor, Errno } from "../../hv/sys/mod.ts";
+import { closeDescriptor } from "../../hv/sys/descriptor.ts";
+import { Errno } from "../../hv/sys/errors.ts";
 import {
   getAttribute,
   listAttributes,

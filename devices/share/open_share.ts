@@ -1,7 +1,8 @@
 /** Opening the directory that a user wants to share, or saying in one line why that cannot be. */
 
 import { FilesBehind, O_DIRECTORY, O_PATH } from "../../hv/sys/file/at.ts";
-import { closeDescriptor, Errno, openDescriptor, SysError } from "../../hv/sys/mod.ts";
+import { closeDescriptor, openDescriptor } from "../../hv/sys/descriptor.ts";
+import { Errno, SysError } from "../../hv/sys/errors.ts";
 
 /** What to share. */
 export interface ShareOptions {

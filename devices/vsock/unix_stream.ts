@@ -1,7 +1,8 @@
 /** A Unix stream socket as the host's end of a guest's connection. */
 
 import type { StreamInput, VsockStream } from "../../hv/core/net/vsock.ts";
-import { type DescriptorSet, type Socket, type Watched, wouldBlock } from "../../hv/sys/mod.ts";
+import { type Socket, wouldBlock } from "../../hv/sys/net/socket.ts";
+import type { DescriptorSet, Watched } from "../../hv/sys/wait/descriptor_set.ts";
 
 const NOTHING = new Uint8Array(0);
 const one = new Uint8Array(1);

@@ -12,14 +12,9 @@
  */
 
 import type { VsockHost, VsockStream } from "../../hv/core/net/vsock.ts";
-import {
-  AF_UNIX,
-  type DescriptorSet,
-  SOCK_STREAM,
-  Socket,
-  type Watched,
-  wouldBlock,
-} from "../../hv/sys/mod.ts";
+import { SOCK_STREAM, Socket, wouldBlock } from "../../hv/sys/net/socket.ts";
+import { AF_UNIX } from "../../hv/sys/net/socket_address.ts";
+import type { DescriptorSet, Watched } from "../../hv/sys/wait/descriptor_set.ts";
 import { UnixStream } from "./unix_stream.ts";
 
 /** "CONNECT 4294967295\n". */

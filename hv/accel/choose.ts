@@ -6,7 +6,7 @@
  * where it does not and `/dev/kvm` is there all the same, KVM is measured (about 10 ms, 150 at most).
  */
 
-import { closeDescriptor } from "../sys/mod.ts";
+import { closeDescriptor } from "../sys/descriptor.ts";
 import type { VmHandle } from "./accelerator.ts";
 import { emulatesRealMode, openKvm } from "./kvm/host.ts";
 import type { Speed } from "./speed.ts";

@@ -4,7 +4,7 @@
  * natively (16-bit real mode is emulated on the oldest).
  */
 
-import { monotonicNs } from "../sys/mod.ts";
+import { monotonicNs } from "../sys/clock.ts";
 import { type AcceleratedVm, Exit, type Vcpu } from "./accelerator.ts";
 import * as cpu from "./cpu_state.ts";
 

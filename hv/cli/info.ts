@@ -5,7 +5,7 @@ import { measureKvm } from "../accel/kvm/probe.ts";
 import { checkCapability, KVM_PATH, openKvm } from "../accel/kvm/host.ts";
 import { showSpeed, type Speed } from "../accel/speed.ts";
 import { probeSoft } from "../accel/soft/probe.ts";
-import { closeDescriptor } from "../sys/mod.ts";
+import { closeDescriptor } from "../sys/descriptor.ts";
 import { VERSION } from "../version.ts";
 import { ExitCode } from "./words/option_table.ts";
 import { print } from "./say.ts";

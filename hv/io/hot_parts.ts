@@ -11,7 +11,7 @@ import type { DiskWriteback } from "./disk_writeback.ts";
 import type { NetworkLinks } from "./network_links.ts";
 import type { PcHotplug, PluggedDevice } from "../pc/hotplug.ts";
 import type { ServedShare } from "./serve_shares.ts";
-import type { DescriptorSet } from "../sys/mod.ts";
+import type { DescriptorSet } from "../sys/wait/descriptor_set.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
 
 /** What the worker has for its parts. */

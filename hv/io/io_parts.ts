@@ -8,10 +8,13 @@ import type { NetworkHandle } from "../../devices/net/network_handle.ts";
 import type { ShareHandle } from "../../devices/share/open_share.ts";
 import type { VsockHandle } from "../../devices/vsock/unix_vsock.ts";
 import type { ResolvedConfig } from "../options/config.ts";
-import { Media } from "./media.ts";
-import { Networks } from "./networks.ts";
-import { Shares, type ShareSessions } from "./shares.ts";
-import { listenForVsock } from "./vsock_listener.ts";
+import type { AioKind } from "../../devices/disk/engine/aio_kind.ts";
+import type { PortForward } from "../options/network_options.ts";
+import type { DriveConfig } from "../pc/board_config.ts";
+import type { Media } from "./media.ts";
+import type { Networks } from "./networks.ts";
+import type { Shares } from "./shares.ts";
+import { NO_SESSIONS, type ShareSessions } from "./share_sessions.ts";
 
 /** What crosses to the I/O worker. */
 export interface IoHandles {
@@ -36,13 +39,23 @@ export const needsIo = (
   },
 ): boolean => drives.length + networks.length + shares.length > 0 || vsock !== undefined;
 
+/** What is open of each kind; undefined where the machine has none, whose code is not loaded then. */
+interface Opened {
+  readonly media?: Media;
+  readonly networks?: Networks;
+  readonly shares?: Shares;
+  readonly vsock?: VsockHandle;
+}
+
 /** See above. */
 export class IoParts implements Disposable {
-  readonly media: Media;
-  readonly networks: Networks;
-  readonly #shares: Shares;
-  readonly #vsock: VsockHandle | undefined;
+  readonly #parts: Opened;
   readonly #opened: DisposableStack;
+
+  private constructor(parts: Opened, opened: DisposableStack) {
+    this.#parts = parts;
+    this.#opened = opened;
+  }
 
   /**
    * What was opened before one of these is closed.
@@ -51,36 +64,65 @@ export class IoParts implements Disposable {
    * @throws {HostError} When a network or the vsock's socket cannot be had.
    * @throws {ShareError} When a directory cannot be shared.
    */
-  constructor({ drives, networks, shares, vsock, onWarning }: ResolvedConfig) {
+  static async open(
+    { drives, networks, shares, vsock, onWarning }: ResolvedConfig,
+  ): Promise<IoParts> {
     using opened = new DisposableStack();
-    this.media = opened.use(new Media(drives));
-    this.networks = opened.use(new Networks(networks, onWarning));
-    this.#shares = opened.use(new Shares(shares));
-    if (vsock !== undefined) {
-      const { path, fd } = opened.use(listenForVsock(vsock));
-      this.#vsock = { path, fd };
+    const parts: { -readonly [name in keyof Opened]: Opened[name] } = {};
+    if (drives.length > 0) {
+      const { Media } = await import("./media.ts");
+      parts.media = opened.use(new Media(drives));
     }
-    this.#opened = opened.move();
+    if (networks.length > 0) {
+      const { Networks } = await import("./networks.ts");
+      parts.networks = opened.use(new Networks(networks, onWarning));
+    }
+    if (shares.length > 0) {
+      const { Shares } = await import("./shares.ts");
+      parts.shares = opened.use(new Shares(shares));
+    }
+    if (vsock !== undefined) {
+      const { listenForVsock } = await import("./vsock_listener.ts");
+      const { path, fd } = opened.use(listenForVsock(vsock));
+      parts.vsock = { path, fd };
+    }
+    return new IoParts(parts, opened.move());
+  }
+
+  /** The drives of the board with what is in them. */
+  get drives(): readonly DriveConfig[] {
+    return this.#parts.media?.drives ?? [];
+  }
+
+  /** How virtio disks transfer. */
+  get diskEngines(): readonly (AioKind | undefined)[] {
+    return this.#parts.media?.handles.map((handle) => handle?.aio) ?? [];
+  }
+
+  /** The host's ports that lead to the guest, with their numbers where the kernel has chosen them. */
+  get forwards(): readonly PortForward[] {
+    return this.#parts.networks?.forwards ?? [];
   }
 
   /** Has the board shares, whose sessions outlive a worker? */
   get hasSessions(): boolean {
-    return this.#shares.handles.length > 0;
+    return this.#parts.shares !== undefined;
   }
 
   /** Keeps what a worker has left for the next. */
   keep(sessions: ShareSessions): void {
-    this.#shares.keep(sessions);
+    this.#parts.shares?.keep(sessions);
   }
 
   /** What to post to a worker: once each, for what the one before has left goes along. */
   handOut(): IoHandles {
+    const { media, networks, shares, vsock } = this.#parts;
     return {
-      media: this.media.handles,
-      networks: this.networks.handles,
-      shares: this.#shares.handles,
-      shareSessions: this.#shares.takeSessions(),
-      vsock: this.#vsock,
+      media: media?.handles ?? [],
+      networks: networks?.handles ?? [],
+      shares: shares?.handles ?? [],
+      shareSessions: shares?.takeSessions() ?? NO_SESSIONS,
+      vsock,
     };
   }
 

@@ -6,9 +6,7 @@
 import { EndKind, Request, WorkerPhase } from "../core/control.ts";
 import {
   attachMachine,
-  loadInterrupts,
-  loadNetworks,
-  loadVirtio,
+  loadParts,
   type MachineSeed,
   type ThreadParts,
 } from "../threads/machine_thread.ts";
@@ -23,10 +21,11 @@ import { type IoService, serveAll } from "./io_service.ts";
 import { NetworkLinks } from "./network_links.ts";
 import { returnPages } from "./return_pages.ts";
 import type { IoHandles } from "./io_parts.ts";
-import type { ShareSessions } from "./shares.ts";
+import type { ShareSessions } from "./share_sessions.ts";
 import type * as ServeShares from "./serve_shares.ts";
 import type { serveVsock } from "./serve_vsock.ts";
-import { DescriptorSet, ignoreFileSizeSignal } from "../sys/mod.ts";
+import { ignoreFileSizeSignal } from "../sys/thread.ts";
+import { DescriptorSet } from "../sys/wait/descriptor_set.ts";
 import type { VirtioDisks } from "./virtio_disks.ts";
 
 /** What main posts to start the thread. */
@@ -184,7 +183,7 @@ function flush(image: DiskImage, path: string): void {
   }
 }
 
-async function loadParts({ seed: { config }, handles }: IoWorkerStart): Promise<LateParts> {
+async function loadLateParts({ seed: { config }, handles }: IoWorkerStart): Promise<LateParts> {
   const hasDisks = config.drives.some((drive) => drive.interface === "virtio");
   return {
     Disks: hasDisks ? (await import("./virtio_disks.ts")).VirtioDisks : undefined,
@@ -197,15 +196,9 @@ async function loadParts({ seed: { config }, handles }: IoWorkerStart): Promise<
 }
 
 self.onmessage = async ({ data }) => {
-  const { config } = data.seed;
-  const PcInterrupts = await loadInterrupts(config.accelerator);
-  const parts = {
-    PcInterrupts,
-    PcVirtio: await loadVirtio(config),
-    addNetworks: await loadNetworks(config),
-  };
+  const parts = await loadParts(data.seed.config);
   try {
-    await run(data, parts, await loadParts(data));
+    await run(data, parts, await loadLateParts(data));
   } catch (error) {
     const { control } = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

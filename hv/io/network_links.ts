@@ -2,7 +2,7 @@
 
 import type { NetworkLink } from "../../devices/net/network_link.ts";
 import type { IoService } from "./io_service.ts";
-import { monotonicNs } from "../sys/mod.ts";
+import { monotonicNs } from "../sys/clock.ts";
 
 /** See above. */
 export class NetworkLinks implements IoService, Disposable {

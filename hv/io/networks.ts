@@ -7,21 +7,12 @@ import { parseAddress } from "../core/net/ip_address.ts";
 import { HostError, UsageError } from "../errors.ts";
 import type { PortForward, ResolvedEnd, ResolvedNetwork } from "../options/network_options.ts";
 import { type Passt, startPasst } from "./passt.ts";
-import {
-  AF_INET,
-  AF_INET6,
-  AF_UNIX,
-  closeDescriptor,
-  Errno,
-  FileHandle,
-  openTap,
-  showAddress,
-  SOCK_DGRAM,
-  SOCK_STREAM,
-  Socket,
-  socketError,
-  SysError,
-} from "../sys/mod.ts";
+import { closeDescriptor } from "../sys/descriptor.ts";
+import { Errno, SysError } from "../sys/errors.ts";
+import { FileHandle } from "../sys/file/file.ts";
+import { showAddress, SOCK_DGRAM, SOCK_STREAM, Socket, socketError } from "../sys/net/socket.ts";
+import { AF_INET, AF_INET6, AF_UNIX } from "../sys/net/socket_address.ts";
+import { openTap } from "../sys/net/tap.ts";
 import { listenAt } from "./unix_listener.ts";
 
 /** See above. */

@@ -8,7 +8,7 @@
 
 import { HostError, UsageError } from "../errors.ts";
 import type { PortForward } from "../options/network_options.ts";
-import { type Socket, socketPair } from "../sys/mod.ts";
+import { type Socket, socketPair } from "../sys/net/socket.ts";
 
 /** The addresses of devices/net/user/addresses.ts. */
 const ADDRESSES = ["--address", "10.0.2.15", "--netmask", "24", "--gateway", "10.0.2.2"];

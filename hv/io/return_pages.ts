@@ -1,7 +1,7 @@
 /** Guest memory that goes back to the host while the guest runs. */
 
 import type { GuestMemory } from "../core/memory/guest_memory.ts";
-import { discardPages } from "../sys/mod.ts";
+import { discardPages } from "../sys/memory_map.ts";
 
 /**
  * Gives whole pages of guest RAM back to the host; the guest finds zeros there, in new pages, when it

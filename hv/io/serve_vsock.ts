@@ -2,7 +2,7 @@
 
 import { UnixVsock, type VsockHandle } from "../../devices/vsock/unix_vsock.ts";
 import type { PcVsock } from "../pc/virtio/virtio.ts";
-import type { DescriptorSet } from "../sys/mod.ts";
+import type { DescriptorSet } from "../sys/wait/descriptor_set.ts";
 
 /** Connects a vsock with the host; disposed of, all its connections are closed. */
 export function serveVsock(

@@ -1,19 +1,9 @@
 /** The shared directories of a machine, opened on main, served by the I/O worker. */
 
-import type { SavedSession } from "../../devices/9p/saved_session.ts";
+import { NO_SESSIONS, type ShareSessions } from "./share_sessions.ts";
 import { closeShare, openShare, type ShareHandle } from "../../devices/share/open_share.ts";
-import { closeDescriptor } from "../sys/mod.ts";
+import { closeDescriptor } from "../sys/descriptor.ts";
 import type { ResolvedShare } from "../options/share_options.ts";
-
-/** What a worker leaves for the next one of what guests have open. */
-export interface ShareSessions {
-  /** In the board's order. */
-  readonly board: readonly (SavedSession | undefined)[];
-  /** Of those that were attached, by their slots. */
-  readonly slots: ReadonlyMap<number, SavedSession>;
-}
-
-const NO_SESSIONS: ShareSessions = { board: [], slots: new Map() };
 
 /** See above. */
 export class Shares implements Disposable {

@@ -2,7 +2,9 @@
 
 import { fileProblem } from "../core/file_problem.ts";
 import { HostError } from "../errors.ts";
-import { AF_UNIX, Errno, SOCK_STREAM, Socket } from "../sys/mod.ts";
+import { Errno } from "../sys/errors.ts";
+import { SOCK_STREAM, Socket } from "../sys/net/socket.ts";
+import { AF_UNIX } from "../sys/net/socket_address.ts";
 
 /**
  * A socket that listens at `path`. One that nobody listens on any more, left by a process that was

@@ -9,7 +9,7 @@ import type { Transfers } from "../../devices/disk/engine/transfers.ts";
 import type { GuestMemory } from "../core/memory/guest_memory.ts";
 import type { VirtioBlk } from "../../devices/virtio/blk/virtio_blk.ts";
 import type { IoService } from "./io_service.ts";
-import type { DescriptorSet } from "../sys/mod.ts";
+import type { DescriptorSet } from "../sys/wait/descriptor_set.ts";
 
 /** See above. */
 export class VirtioDisks implements IoService, Disposable {

@@ -3,7 +3,7 @@
 import type { VsockHandle } from "../../devices/vsock/unix_vsock.ts";
 import { HostError, UsageError } from "../errors.ts";
 import { UnixListener } from "./unix_listener.ts";
-import { Errno, SysError } from "../sys/mod.ts";
+import { Errno, SysError } from "../sys/errors.ts";
 import type { ResolvedVsock } from "../options/vsock_options.ts";
 
 /** Programs that wait to be connected. */

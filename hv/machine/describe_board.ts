@@ -6,19 +6,18 @@ import type { BoardConfig } from "../pc/board_config.ts";
 import { BUILTIN_ROM_BYTES } from "../pc/firmware/firmware_memory.ts";
 
 /** What the options do not say. */
-export interface BoardFacts extends Pick<BoardConfig, "kernelEntry" | "drives" | "accelerator"> {
+export interface BoardFacts
+  extends Pick<BoardConfig, "kernelEntry" | "drives" | "accelerator" | "vgaRom"> {
   /** Of a firmware image; undefined: the built-in firmware. */
   readonly romBytes: number | undefined;
-  /** Files that a firmware image finds in fw_cfg on that board. */
-  readonly fwCfgFiles: (board: BoardConfig) => BoardConfig["fwCfgFiles"];
 }
 
 /** Puts both together. */
 export function describeBoard(
   config: ResolvedConfig,
-  { romBytes, kernelEntry, drives, accelerator, fwCfgFiles }: BoardFacts,
+  { romBytes, kernelEntry, drives, accelerator, vgaRom }: BoardFacts,
 ): BoardConfig {
-  const board: BoardConfig = {
+  return {
     ramBytes: config.ramBytes,
     cpus: config.cpus,
     romBytes: romBytes ?? BUILTIN_ROM_BYTES,
@@ -38,6 +37,6 @@ export function describeBoard(
     virtioPacked: config.virtioPacked,
     testDevices: config.testDevices,
     accelerator,
+    vgaRom,
   };
-  return { ...board, fwCfgFiles: fwCfgFiles(board) };
 }

@@ -7,18 +7,14 @@
  * time stops; resume is the reverse. End: as pause, and the workers close.
  */
 
-import {
-  type Attachment,
-  Attachments,
-  type AttachOptions,
-  type DetachOptions,
-} from "./attachments.ts";
+import { type Attachment, Attachments, type DetachOptions } from "./attachments.ts";
 import type { FilledInstructions, Vcpu } from "../accel/accelerator.ts";
 import { chooseAccelerator } from "../accel/mod.ts";
 import { describeBoard } from "./describe_board.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "../options/config.ts";
 import type { Kept } from "./accelerator_switch.ts";
+import type { AttachOptions } from "./attached_end.ts";
 import { CurrentVm } from "./current_vm.ts";
 import type { GuestConsole } from "../handles/console.ts";
 import { Consoles } from "../handles/consoles.ts";
@@ -37,25 +33,18 @@ import { Keyboard } from "../handles/keyboard.ts";
 import {
   attachMachine,
   clockIn,
-  loadInterrupts,
-  loadNetworks,
-  loadVirtio,
+  loadBuiltinFirmware,
+  loadParts,
   type MachineSeed,
   type MachineThread,
   mainInterrupts,
   newArena,
 } from "../threads/machine_thread.ts";
-import {
-  allocateMemory,
-  createMachine,
-  loadFirmware,
-  type MachineParts,
-  release,
-} from "./machine_parts.ts";
+import { allocateMemory, createMachine, type MachineParts, release } from "./machine_parts.ts";
 import type { PortForward } from "../options/network_options.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "../handles/screen.ts";
-import { createEventFd, EventFd } from "../sys/mod.ts";
+import { createEventFd, EventFd } from "../sys/wait/event_fd.ts";
 import { NetworkCable } from "../handles/network_cable.ts";
 import { ThreadGroup } from "./thread_group.ts";
 import { Waiter } from "../handles/waiter.ts";
@@ -144,13 +133,14 @@ export class Machine implements AsyncDisposable {
     try {
       const kernel = await DirectKernel.plan(config);
       const decision = await chooseAccelerator(config.accelerator);
-      const PcInterrupts = await loadInterrupts(decision.accelerator);
-      const PcVirtio = await loadVirtio(config);
-      const firmware = await loadFirmware(config);
-      const addNetworks = await loadNetworks(config);
-      const machine = new Machine(config, {
-        ...{ decision, PcInterrupts, PcVirtio, addNetworks, kernel, firmware, workers, undo },
-      });
+      const { accelerator } = decision;
+      const board = {
+        ...await loadParts({ ...config, accelerator }),
+        ...config.bios === "builtin" ? await loadBuiltinFirmware() : {},
+      };
+      const io = await IoParts.open(config);
+      undo.push(io);
+      const machine = new Machine(config, { decision, board, kernel, io, workers, undo });
       await machine.#threads.up(config.onStarting);
       machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
       return machine;
@@ -162,14 +152,13 @@ export class Machine implements AsyncDisposable {
 
   private constructor(
     config: ResolvedConfig,
-    { decision, PcInterrupts, PcVirtio, addNetworks, kernel, firmware, workers, undo }:
-      MachineParts,
+    { decision, board: parts, kernel, io, workers, undo }: MachineParts,
   ) {
     this.#config = config;
     this.#kernel = kernel;
-    this.#io = new IoParts(config);
-    undo.push(this.#io);
-    const image = config.bios === "builtin" ? undefined : readFirmware(config.bios);
+    this.#io = io;
+    const isBuiltin = config.bios === "builtin";
+    const image = isBuiltin ? undefined : readFirmware(config.bios);
     const memory = allocateMemory(config.ramBytes);
     undo.push({ [Symbol.dispose]: () => release(memory) });
     const arena = newArena();
@@ -183,9 +172,9 @@ export class Machine implements AsyncDisposable {
     const board = describeBoard(config, {
       romBytes: image?.length,
       kernelEntry: kernel?.entryFromFirmware,
-      drives: this.#io.media.drives,
+      drives: io.drives,
       accelerator: this.#vm.handle.accelerator,
-      fwCfgFiles: (described) => firmware.imageFiles?.(described, readVgaRom(config.bios)),
+      vgaRom: isBuiltin ? undefined : readVgaRom(config.bios),
     });
     const seed: MachineSeed = this.#seed = {
       config: board,
@@ -194,12 +183,10 @@ export class Machine implements AsyncDisposable {
       vm: this.#vm.handle,
       doorbell: doorbell.fd,
     };
-    this.#thread = attachMachine(seed, {
-      vm: this.#vm,
-      BuiltinFirmware: firmware.BuiltinFirmware,
-      PcVirtio,
-      addNetworks,
-    });
+    // They attach while main does: building writes nothing that another thread's building reads.
+    workers.start(seed);
+    this.#thread = attachMachine(seed, { ...parts, PcInterrupts: undefined }, this.#vm);
+    const { PcInterrupts } = parts;
     if (PcInterrupts !== undefined) {
       this.#vm.current = { vm, interrupts: mainInterrupts(PcInterrupts, seed, this.#thread, vm) };
     }
@@ -251,7 +238,7 @@ export class Machine implements AsyncDisposable {
 
   /** The host's ports that lead to the guest, with their numbers where the kernel has chosen them. */
   get forwards(): readonly PortForward[] {
-    return this.#io.networks.forwards;
+    return this.#io.forwards;
   }
 
   /** Which accelerator runs the guest, and why. */
@@ -261,8 +248,7 @@ export class Machine implements AsyncDisposable {
 
   /** How virtio disks transfer; nothing where there are none. */
   get diskEngines(): readonly AioKind[] {
-    const kinds = this.#io.media.handles.map((handle) => handle?.aio);
-    return AIO_KINDS.filter((kind) => kinds.includes(kind));
+    return AIO_KINDS.filter((kind) => this.#io.diskEngines.includes(kind));
   }
 
   /**
@@ -436,12 +422,14 @@ export class Machine implements AsyncDisposable {
     this.#kept = kept;
     this.#accelerator = (await chooseAccelerator(accelerator)).description;
     this.#thread.control.restart(seed.config.cpus);
+    const workers = new WorkerSet(seed.config.cpus, this.#config.onWarning);
+    workers.start(seed);
     this.#threads = new ThreadGroup({
       seed,
       thread: this.#thread,
       vm: this.#vm,
       io: this.#io,
-      workers: new WorkerSet(seed.config.cpus, this.#config.onWarning),
+      workers,
     });
     try {
       await this.#threads.up();

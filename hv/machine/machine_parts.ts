@@ -7,9 +7,9 @@ import type { Clock } from "../core/time/clock.ts";
 import { GuestMemory } from "../core/memory/guest_memory.ts";
 import type { DirectKernel } from "./direct_kernel.ts";
 import { HostError, UsageError } from "../errors.ts";
-import { loadBuiltinFirmware, type ThreadParts } from "../threads/machine_thread.ts";
-import type { imageFiles } from "../pc/firmware/image_files.ts";
-import { discardPages } from "../sys/mod.ts";
+import type { IoParts } from "../io/io_parts.ts";
+import type { ThreadParts } from "../threads/machine_thread.ts";
+import { discardPages } from "../sys/memory_map.ts";
 import type { WorkerSet } from "./worker_set.ts";
 
 /** Room for ROM images and video memory. */
@@ -18,23 +18,13 @@ const DEVICE_BYTES = 8 << 20;
 /** What is made ready before a machine is put together. */
 export interface MachineParts {
   readonly decision: AcceleratorDecision;
-  readonly PcInterrupts: ThreadParts["PcInterrupts"];
-  readonly PcVirtio: ThreadParts["PcVirtio"];
-  readonly addNetworks: ThreadParts["addNetworks"];
+  /** The code of what the board has; main serves no firmware but puts the built-in one into its ROM. */
+  readonly board: ThreadParts;
   readonly kernel: DirectKernel | undefined;
-  readonly firmware: Awaited<ReturnType<typeof loadFirmware>>;
+  readonly io: IoParts;
   readonly workers: WorkerSet;
   /** What is to be given back when that fails, the last first. */
   readonly undo: Disposable[];
-}
-
-/** The code of the firmware that the machine uses, and no other. */
-export async function loadFirmware({ bios }: ResolvedConfig): Promise<{
-  readonly BuiltinFirmware?: ThreadParts["BuiltinFirmware"];
-  readonly imageFiles?: typeof imageFiles;
-}> {
-  if (bios !== "builtin") return await import("../pc/firmware/image_files.ts");
-  return { BuiltinFirmware: await loadBuiltinFirmware("builtin") };
 }
 
 /** Gives guest memory back at once: the garbage collector may come much later, if at all. */

@@ -30,13 +30,16 @@ export class ThreadGroup {
   readonly #parts: ThreadGroupParts;
   readonly #cpus: readonly number[];
 
-  /** Has the workers attach; without anything to serve, the I/O worker only when somebody needs it. */
+  /**
+   * Has the I/O worker attach; without anything to serve, only when somebody needs it.
+   *
+   * @param parts Of its workers, those of the processors have been started.
+   */
   constructor(parts: ThreadGroupParts) {
     const { seed, thread, io, workers } = this.#parts = parts;
     this.#cpus = Array.from({ length: seed.config.cpus }, (_, index) => index);
     if (needsIo(seed.config)) workers.startIo(seed, io.handOut());
     else thread.control.withoutIo();
-    workers.start(seed);
   }
 
   /**

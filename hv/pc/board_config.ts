@@ -69,8 +69,8 @@ export interface BoardConfig {
   readonly romBytes: number;
   /** `builtin`: the firmware's services are ours (bios/); `image`: a ROM that does all by itself. */
   readonly firmware: "builtin" | "image";
-  /** What a firmware image finds in fw_cfg, by name. */
-  readonly fwCfgFiles?: ReadonlyMap<string, Uint8Array>;
+  /** The display's ROM, which a firmware image finds in fw_cfg. */
+  readonly vgaRom?: Uint8Array;
   /** Processor state with which the built-in firmware enters a kernel that the user gave. */
   readonly kernelEntry?: EntryState;
   readonly drives: readonly DriveConfig[];

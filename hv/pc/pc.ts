@@ -18,8 +18,7 @@ import type { Lock } from "../core/state/lock.ts";
 import type { NetworkCard } from "../core/net/network.ts";
 import type { Timers } from "../core/time/timer.ts";
 import { PcBuilder, type PcContext, type ResetKind } from "./builder.ts";
-import type { BuiltinFirmware } from "./firmware/builtin_firmware.ts";
-import { PcFirmware } from "./firmware/firmware.ts";
+import { type FirmwareParts, PcFirmware } from "./firmware/firmware.ts";
 import { PcHotplug } from "./hotplug.ts";
 import { addInterrupts, connectProcessor } from "./interrupts.ts";
 import { PcLegacy } from "./legacy.ts";
@@ -34,9 +33,7 @@ const VGA_WINDOW_BYTES = 0x2_0000;
 const RESUME_CODES = [0x05, 0x09, 0x0a];
 
 /** What is loaded for boards that have it. */
-interface LoadedParts {
-  /** On the threads that serve the firmware. */
-  readonly BuiltinFirmware?: typeof BuiltinFirmware;
+interface LoadedParts extends FirmwareParts {
   readonly PcVirtio?: typeof PcVirtio;
   readonly addNetworks?: typeof addNetworks;
 }
@@ -89,7 +86,7 @@ export class Pc {
     this.#memory.connect(() => pci.hostBridge.shadow, this.vga);
     this.#virtio = context.PcVirtio && new context.PcVirtio(b, pci, this.#storage);
     this.networks = context.addNetworks?.(b, pci, this.#virtio) ?? [];
-    this.firmware = new PcFirmware(b, this.#memory, this.#storage, context.BuiltinFirmware);
+    this.firmware = new PcFirmware(b, this.#memory, this.#storage, context);
     this.hotplug = new PcHotplug(b, {
       pci,
       storage: this.#storage,

@@ -6,19 +6,20 @@
 import type { AcceleratedVm, VmHandle } from "../accel/accelerator.ts";
 import { loadAccelerator } from "../accel/load.ts";
 import { openVm } from "../accel/open.ts";
-import { type BoardConfig, virtioCount } from "../pc/board_config.ts";
+import { type BoardConfig, type NetworkCardConfig, virtioCount } from "../pc/board_config.ts";
 import { Control } from "../core/control.ts";
 import { Arena } from "../core/state/arena.ts";
 import { ClockState, GuestClock } from "../core/time/clock.ts";
 import { GuestMemory } from "../core/memory/guest_memory.ts";
 import { Timers } from "../core/time/timer.ts";
 import type { PcInterrupts } from "../../devices/interrupts/pc_interrupts.ts";
-import type { BuiltinFirmware } from "../pc/firmware/builtin_firmware.ts";
+import type { FirmwareParts } from "../pc/firmware/firmware.ts";
 import { Pc } from "../pc/pc.ts";
 import { makeInterrupts } from "../pc/make_interrupts.ts";
 import type { addNetworks } from "../pc/networks.ts";
 import type { PcVirtio } from "../pc/virtio/virtio.ts";
-import { EventFd, monotonicNs } from "../sys/mod.ts";
+import { monotonicNs } from "../sys/clock.ts";
+import { EventFd } from "../sys/wait/event_fd.ts";
 
 /** Room for all state records of a board, in bytes; untouched pages cost nothing. */
 const ARENA_BYTES = 16 << 20;
@@ -55,52 +56,50 @@ export const clockIn = (arena: Arena): GuestClock =>
 export const chipArenaOf = ({ arena }: MachineSeed): Arena =>
   new Arena(arena, ARENA_BYTES - CHIP_ARENA_BYTES);
 
-/** What a thread has of a machine before it attaches. */
-export interface ThreadParts {
-  /** The virtual machine's object of this thread; default: opened, and closed with the rest. */
-  readonly vm?: AcceleratedVm;
-  /** What `loadBuiltinFirmware` gave; only main and the processors' threads need it. */
-  readonly BuiltinFirmware?: typeof BuiltinFirmware;
-  /** What `loadInterrupts` gave; every thread needs it. */
+/** The code of what a board has, beside what every board has: loaded before a thread attaches. */
+export interface ThreadParts extends FirmwareParts {
+  /** Interrupt controllers, for an accelerator that has none of its own. */
   readonly PcInterrupts?: typeof PcInterrupts;
-  /** What `loadVirtio` gave; every thread needs it. */
   readonly PcVirtio?: typeof PcVirtio;
-  /** What `loadNetworks` gave; every thread needs it. */
   readonly addNetworks?: typeof addNetworks;
 }
 
-/** Loads the built-in firmware for a machine that uses it: it is a quarter of all modules. */
-export async function loadBuiltinFirmware(
-  firmware: BoardConfig["firmware"],
-): Promise<typeof BuiltinFirmware | undefined> {
-  if (firmware !== "builtin") return undefined;
-  return (await import("../pc/firmware/builtin_firmware.ts")).BuiltinFirmware;
+/** What has to be known of a board to load its parts. */
+export type PartsNeeded =
+  & Pick<BoardConfig, "accelerator">
+  & Parameters<typeof virtioCount>[0]
+  & { readonly networks: readonly Pick<NetworkCardConfig, "model">[] };
+
+/** Loads the parts of a board that every thread needs, and what its accelerator consists of. */
+export async function loadParts(board: PartsNeeded): Promise<ThreadParts> {
+  const parts = { PcInterrupts: await loadInterrupts(board.accelerator) };
+  const { PcVirtio } = virtioCount(board) > 0
+    ? await import("../pc/virtio/virtio.ts")
+    : { PcVirtio: undefined };
+  const { addNetworks } = board.networks.length > 0
+    ? await import("../pc/networks.ts")
+    : { addNetworks: undefined };
+  return { ...parts, PcVirtio, addNetworks };
 }
 
-/**
- * Loads what an accelerator consists of, and gives the interrupt controllers that the board has to have
- * for it; undefined where the accelerator has its own.
- */
+/** Loads the built-in firmware: a quarter of all modules, for main and the processors' threads alone. */
+export async function loadBuiltinFirmware(): Promise<FirmwareParts> {
+  return await import("../pc/firmware/builtin_firmware.ts");
+}
+
+/** Loads what a processor's thread serves a board's firmware with. */
+export async function loadFirmware(firmware: BoardConfig["firmware"]): Promise<FirmwareParts> {
+  if (firmware === "builtin") return await loadBuiltinFirmware();
+  return await import("../pc/firmware/image_files.ts");
+}
+
+/** Loads what an accelerator consists of, and its interrupt controllers where the board has to have them. */
 export async function loadInterrupts(
   accelerator: BoardConfig["accelerator"],
 ): Promise<typeof PcInterrupts | undefined> {
   if (accelerator === "kvm") return undefined;
   await loadAccelerator(accelerator);
   return (await import("../../devices/interrupts/pc_interrupts.ts")).PcInterrupts;
-}
-
-/** Loads virtio devices for a board that has any. */
-export async function loadVirtio(
-  board: Parameters<typeof virtioCount>[0],
-): Promise<typeof PcVirtio | undefined> {
-  return virtioCount(board) > 0 ? (await import("../pc/virtio/virtio.ts")).PcVirtio : undefined;
-}
-
-/** Loads network cards for a board that has any. */
-export async function loadNetworks(
-  { networks }: { readonly networks: readonly unknown[] },
-): Promise<typeof addNetworks | undefined> {
-  return networks.length === 0 ? undefined : (await import("../pc/networks.ts")).addNetworks;
 }
 
 /** The interrupt controllers as main uses them: it gives them to the virtual machine of the moment. */
@@ -115,10 +114,15 @@ export function mainInterrupts(
   return makeInterrupts(Interrupts, { chipArena, timers, clock, cpus: seed.config.cpus, vm });
 }
 
-/** Attaches the calling thread to a machine. */
+/**
+ * Attaches the calling thread to a machine.
+ *
+ * @param vm The virtual machine's object of this thread; default: opened, and closed with the rest.
+ */
 export function attachMachine(
   seed: MachineSeed,
-  { vm, BuiltinFirmware, PcInterrupts, PcVirtio, addNetworks }: ThreadParts = {},
+  parts: ThreadParts,
+  vm?: AcceleratedVm,
 ): MachineThread {
   const arena = new Arena(seed.arena, 0, ARENA_BYTES - CHIP_ARENA_BYTES);
   const clock = clockIn(arena);
@@ -135,10 +139,7 @@ export function attachMachine(
     clock,
     control,
     doorbell: seed.doorbell,
-    BuiltinFirmware,
-    PcInterrupts,
-    PcVirtio,
-    addNetworks,
+    ...parts,
   });
   memory.onTouch = opened.hostWrote?.bind(opened);
   return {

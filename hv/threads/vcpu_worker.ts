@@ -8,14 +8,12 @@ import { EndKind, Request, WorkerPhase } from "../core/control.ts";
 import { serveMmio, servePort } from "./exits.ts";
 import {
   attachMachine,
-  loadBuiltinFirmware,
-  loadInterrupts,
-  loadNetworks,
-  loadVirtio,
+  loadFirmware,
+  loadParts,
   type MachineSeed,
   type ThreadParts,
 } from "./machine_thread.ts";
-import { currentThreadId } from "../sys/mod.ts";
+import { currentThreadId } from "../sys/thread.ts";
 
 /** What main posts to start the thread. */
 export interface VcpuWorkerStart {
@@ -74,15 +72,9 @@ async function run({ seed, index }: VcpuWorkerStart, parts: ThreadParts): Promis
 
 self.onmessage = async ({ data }) => {
   const { config } = data.seed;
-  const PcInterrupts = await loadInterrupts(config.accelerator);
-  const parts = {
-    PcInterrupts,
-    PcVirtio: await loadVirtio(config),
-    addNetworks: await loadNetworks(config),
-  };
+  const parts = await loadParts(config);
   try {
-    const BuiltinFirmware = await loadBuiltinFirmware(config.firmware);
-    await run(data, { ...parts, BuiltinFirmware });
+    await run(data, { ...parts, ...await loadFirmware(config.firmware) });
   } catch (error) {
     const thread = attachMachine(data.seed, parts);
     const what = error instanceof Error ? error.stack ?? error.message : String(error);

@@ -37,7 +37,7 @@ const PARTS = ["accel", "boot", "devices", "backend", "core", "sys", "base"];
 
 /** What each floor may import besides itself. */
 const ALLOWED: Readonly<Record<string, readonly string[]>> = {
-  cli: ["machine", "handles", "options", "board", "linux", ...PARTS],
+  cli: ["machine", "handles", "threads", "options", "board", "linux", ...PARTS],
   library: [
     "machine",
     "handles",

@@ -3,7 +3,7 @@ import type { DiskImage } from "../../devices/disk/disk_image.ts";
 import { openDisk } from "../../devices/disk/open_disk.ts";
 import { createQcow2 } from "../../devices/disk/qcow2/create.ts";
 import { DiskWriteback } from "../../hv/io/disk_writeback.ts";
-import { FileHandle } from "../../hv/sys/mod.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
 
 function setUp() {
   const path = Deno.makeTempFileSync({ prefix: "hv-test-" });

@@ -10,7 +10,7 @@ import { BlockPorts } from "../../hv/io/block_ports.ts";
 import { NetworkLinks } from "../../hv/io/network_links.ts";
 import { Unplugged } from "../../hv/core/net/network.ts";
 import { HotParts } from "../../hv/io/hot_parts.ts";
-import { DescriptorSet } from "../../hv/sys/mod.ts";
+import { DescriptorSet } from "../../hv/sys/wait/descriptor_set.ts";
 import { VirtioDisks } from "../../hv/io/virtio_disks.ts";
 import { FULL_BOARD, TestBoard } from "../support/test_board.ts";
 import { DiskWriteback } from "../../hv/io/disk_writeback.ts";

@@ -9,7 +9,7 @@ import { DiskError } from "../../devices/disk/disk_image.ts";
 import { openDisk } from "../../devices/disk/open_disk.ts";
 import { createQcow2 } from "../../devices/disk/qcow2/create.ts";
 import { type Attachment, HostError, Machine, UsageError } from "../../hv/mod.ts";
-import { FileHandle } from "../../hv/sys/mod.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
 import { noKvm } from "../accel/kvm/test_machine.ts";
 import { PATIENCE_MS } from "../support/guest/guests.ts";
 import { onEach, type Payload, rom, ROM_SEGMENT, type RomFile } from "../support/payload.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { byteString, descriptorLimit, openNameByName, openPath } from "../../hv/sys/file/at.ts";
-import { closeDescriptor, Errno, O_RDONLY, openDescriptor } from "../../hv/sys/mod.ts";
+import { closeDescriptor, O_RDONLY, openDescriptor } from "../../hv/sys/descriptor.ts";
+import { Errno } from "../../hv/sys/errors.ts";
 
 const O_PATH = 0o10000000;
 const O_NOFOLLOW = 0o400000;

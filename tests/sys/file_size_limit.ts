@@ -1,6 +1,7 @@
 /** Started with a limit of file sizes, by sys_test.ts: what a write beyond it comes to. */
 
-import { FileHandle, ignoreFileSizeSignal } from "../../hv/sys/mod.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
+import { ignoreFileSizeSignal } from "../../hv/sys/thread.ts";
 
 ignoreFileSizeSignal();
 using file = FileHandle.open(Deno.args[0], { write: true, create: true });

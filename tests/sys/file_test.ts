@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
-import { addressOf, FileHandle, mapFileOver, SysError } from "../../hv/sys/mod.ts";
+import { addressOf } from "../../hv/sys/address.ts";
+import { SysError } from "../../hv/sys/errors.ts";
+import { FileHandle } from "../../hv/sys/file/file.ts";
+import { mapFileOver } from "../../hv/sys/memory_map.ts";
 
 /** Runs `body` with the path of an image of `size` bytes that is removed afterwards. */
 function withImage(size: number, body: (path: string) => void): void {

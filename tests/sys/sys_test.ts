@@ -1,29 +1,16 @@
 import assert from "node:assert/strict";
-import {
-  addressOf,
-  asBuffer,
-  bytesAt,
-  createEventFd,
-  cString,
-  currentThreadId,
-  Descriptor,
-  DescriptorSet,
-  Epoll,
-  EPOLLET,
-  EPOLLIN,
-  Errno,
-  errno,
-  EventFd,
-  KICK_SIGNAL,
-  libc,
-  monotonicNs,
-  openDescriptor,
-  SharedMapping,
-  signalThread,
-  SysError,
-  ThreadTimer,
-  waitReadable,
-} from "../../hv/sys/mod.ts";
+import { addressOf, asBuffer, bytesAt, cString } from "../../hv/sys/address.ts";
+import { monotonicNs } from "../../hv/sys/clock.ts";
+import { Descriptor, openDescriptor } from "../../hv/sys/descriptor.ts";
+import { Errno, SysError } from "../../hv/sys/errors.ts";
+import { errno, libc } from "../../hv/sys/libc.ts";
+import { SharedMapping } from "../../hv/sys/memory_map.ts";
+import { currentThreadId, KICK_SIGNAL, signalThread } from "../../hv/sys/thread.ts";
+import { ThreadTimer } from "../../hv/sys/thread_timer.ts";
+import { DescriptorSet } from "../../hv/sys/wait/descriptor_set.ts";
+import { Epoll, EPOLLET, EPOLLIN } from "../../hv/sys/wait/epoll.ts";
+import { createEventFd, EventFd } from "../../hv/sys/wait/event_fd.ts";
+import { waitReadable } from "../../hv/sys/wait/poll.ts";
 import { consumeKicks } from "../../hv/sys/thread.ts";
 import { libcAdvice } from "../../hv/sys/libc.ts";
 

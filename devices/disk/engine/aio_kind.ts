@@ -1,6 +1,6 @@
 /** Ways of transferring between a disk's file and guest memory while other things are done. */
 
-import { ioUringIsThere } from "../../../hv/sys/mod.ts";
+import { ioUringIsThere } from "../../../hv/sys/file/io_uring.ts";
 
 /** By its name on the command line. */
 export type AioKind = "io_uring" | "threads";

@@ -15,7 +15,9 @@ import {
   slices,
 } from "../../../hv/core/media/block_engine.ts";
 import type { GuestMemory } from "../../../hv/core/memory/guest_memory.ts";
-import { addressOf, type MemoryRange, SysError } from "../../../hv/sys/mod.ts";
+import { addressOf } from "../../../hv/sys/address.ts";
+import { SysError } from "../../../hv/sys/errors.ts";
+import type { MemoryRange } from "../../../hv/sys/file/iovecs.ts";
 import type { DiskImage, HostRange } from "../disk_image.ts";
 import { SerialEngine } from "./serial_engine.ts";
 import { MAX_PIECES } from "./transfer_engine.ts";

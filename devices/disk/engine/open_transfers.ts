@@ -1,6 +1,6 @@
 /** What transfers between disks' files and guest memory. */
 
-import { IoUring } from "../../../hv/sys/mod.ts";
+import { IoUring } from "../../../hv/sys/file/io_uring.ts";
 import type { AioKind } from "./aio_kind.ts";
 import { PromptEngine } from "./prompt_engine.ts";
 import { TransferThreads } from "./transfer_threads.ts";

@@ -8,7 +8,8 @@
  * all of them, so that the thread stands still for one write and not for each.
  */
 
-import { Iovecs, type MemoryRange, transferNow, TransferOp } from "../../../hv/sys/mod.ts";
+import { Iovecs, type MemoryRange } from "../../../hv/sys/file/iovecs.ts";
+import { transferNow, TransferOp } from "../../../hv/sys/file/transfer.ts";
 import { MAX_PIECES, type TransferEngine } from "./transfer_engine.ts";
 
 /** A write that takes longer has waited for something, ms. */

@@ -3,7 +3,7 @@
  * threads of hv's own where the kernel has none to offer.
  */
 
-import type { MemoryRange } from "../../../hv/sys/mod.ts";
+import type { MemoryRange } from "../../../hv/sys/file/iovecs.ts";
 
 /** Most pieces of memory of one transfer. */
 export const MAX_PIECES = 256;

@@ -3,13 +3,8 @@
  * shared memory: one thread asks, several serve.
  */
 
-import {
-  IOVEC_BYTES,
-  Iovecs,
-  type MemoryRange,
-  type Transfer,
-  type TransferOp,
-} from "../../../hv/sys/mod.ts";
+import { IOVEC_BYTES, Iovecs, type MemoryRange } from "../../../hv/sys/file/iovecs.ts";
+import type { Transfer, TransferOp } from "../../../hv/sys/file/transfer.ts";
 import { MAX_PIECES } from "./transfer_engine.ts";
 
 /** Most requests at once. */

@@ -1,6 +1,9 @@
 /** Transfers by threads of hv's own, for hosts without io_uring: each makes calls that may block. */
 
-import { EventFd, type MemoryRange, TransferOp, waitReadable } from "../../../hv/sys/mod.ts";
+import type { MemoryRange } from "../../../hv/sys/file/iovecs.ts";
+import { TransferOp } from "../../../hv/sys/file/transfer.ts";
+import { EventFd } from "../../../hv/sys/wait/event_fd.ts";
+import { waitReadable } from "../../../hv/sys/wait/poll.ts";
 import { MAX_PIECES, type TransferEngine } from "./transfer_engine.ts";
 import { QUEUE_DEPTH, TransferQueue } from "./transfer_queue.ts";
 import type { TransferWorkerStart } from "./transfer_worker.ts";

@@ -1,6 +1,7 @@
 /** A thread that carries out transfers for `TransferThreads`, by calls that may block. */
 
-import { EventFd, transferNow } from "../../../hv/sys/mod.ts";
+import { transferNow } from "../../../hv/sys/file/transfer.ts";
+import { EventFd } from "../../../hv/sys/wait/event_fd.ts";
 import { TransferQueue } from "./transfer_queue.ts";
 
 /** What starts the thread. */

@@ -3,7 +3,7 @@
  * to a `TransferEngine`, those that follow one another as one, and their results back.
  */
 
-import type { MemoryRange } from "../../../hv/sys/mod.ts";
+import type { MemoryRange } from "../../../hv/sys/file/iovecs.ts";
 import { MAX_PIECES, type TransferEngine } from "./transfer_engine.ts";
 
 /** A transfer, or a flush of what transfers have written whose results are known. */

@@ -2,7 +2,8 @@
 
 import { readMap } from "../disk_handle.ts";
 import { checkKind, openFile } from "../image_access.ts";
-import { checkFormat, formatOf, IMAGE_FORMATS, type ImageFormat } from "./image_format.ts";
+import { checkFormat, formatOf } from "./detect_format.ts";
+import { IMAGE_FORMATS, type ImageFormat } from "./image_format.ts";
 import { Incompatible, type Qcow2Header, readHeader } from "../qcow2/header.ts";
 import { readSnapshots, type Snapshot } from "../qcow2/snapshots.ts";
 

@@ -1,6 +1,6 @@
 /** An image of a format that is only read: its bytes are where a map of its tables says. */
 
-import { Errno, SysError } from "../../../hv/sys/mod.ts";
+import { Errno, SysError } from "../../../hv/sys/errors.ts";
 import { DiskError, type DiskImage, type HostRange } from "../disk_image.ts";
 import { type ImageFile, readPadded } from "../image_file.ts";
 import { TableCache } from "../table_cache.ts";

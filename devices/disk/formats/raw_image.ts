@@ -7,10 +7,10 @@
  * format fail, as with QEMU; `format=raw` lifts that.
  */
 
-import { Errno, SysError } from "../../../hv/sys/mod.ts";
+import { Errno, SysError } from "../../../hv/sys/errors.ts";
 import type { DiskImage, HostRange } from "../disk_image.ts";
 import { type ImageFile, readPadded, writeZeros } from "../image_file.ts";
-import { detectFormat, MAGIC_BYTES } from "./image_format.ts";
+import { detectFormat, MAGIC_BYTES } from "./detect_format.ts";
 
 /** See above. */
 export class RawImage implements DiskImage {

@@ -13,7 +13,7 @@
 
 import { DiskError, type DiskImage, type HostRange } from "../disk_image.ts";
 import { type ImageFile, readPadded } from "../image_file.ts";
-import { Errno, SysError } from "../../../hv/sys/mod.ts";
+import { Errno, SysError } from "../../../hv/sys/errors.ts";
 import { ClusterMap } from "./cluster_map.ts";
 import { decompressCluster } from "./compressed_cluster.ts";
 import { GrowingFile } from "./growing_file.ts";

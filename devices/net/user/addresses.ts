@@ -5,7 +5,7 @@
  * gateway .2, the name server .3. IPv6 has a unique local prefix (RFC 4193) with the same last numbers.
  */
 
-import type { SocketAddress } from "../../../hv/sys/mod.ts";
+import type { SocketAddress } from "../../../hv/sys/net/socket_address.ts";
 
 /** What the gateway and the name server have as Ethernet address. */
 export const GATEWAY_MAC: Uint8Array = Uint8Array.of(0x52, 0x55, 10, 0, 2, 2);

@@ -1,14 +1,8 @@
 /** The guest's echo requests to hosts outside, where the host lets this process send them. */
 
-import {
-  AF_INET,
-  AF_INET6,
-  IPPROTO_ICMP,
-  IPPROTO_ICMPV6,
-  SOCK_DGRAM,
-  Socket,
-  SysError,
-} from "../../../hv/sys/mod.ts";
+import { SysError } from "../../../hv/sys/errors.ts";
+import { IPPROTO_ICMP, IPPROTO_ICMPV6, SOCK_DGRAM, Socket } from "../../../hv/sys/net/socket.ts";
+import { AF_INET, AF_INET6 } from "../../../hv/sys/net/socket_address.ts";
 import { hostAddress } from "./addresses.ts";
 import type { FlowContext } from "./flow.ts";
 import { flowKey, FlowTable } from "./flow_table.ts";

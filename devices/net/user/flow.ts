@@ -1,6 +1,6 @@
 /** What the guest's conversations with the outside have in common. */
 
-import type { DescriptorSet } from "../../../hv/sys/mod.ts";
+import type { DescriptorSet } from "../../../hv/sys/wait/descriptor_set.ts";
 import type { ReachOptions } from "./addresses.ts";
 import type { Output } from "./output.ts";
 

@@ -3,7 +3,8 @@
  * told when there is something to read, and end when nothing has gone through for a while.
  */
 
-import { type Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
+import { type Socket, wouldBlock } from "../../../hv/sys/net/socket.ts";
+import type { Watched } from "../../../hv/sys/wait/descriptor_set.ts";
 import type { Flow, FlowContext } from "./flow.ts";
 
 /** Datagrams that one turn takes of a socket. */

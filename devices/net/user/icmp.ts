@@ -5,7 +5,7 @@
  * References: RFC 792, RFC 4443; icmp(7) for ping sockets (net.ipv4.ping_group_range).
  */
 
-import type { Socket } from "../../../hv/sys/mod.ts";
+import type { Socket } from "../../../hv/sys/net/socket.ts";
 import type { Flow, FlowContext } from "./flow.ts";
 import { FlowSocket } from "./flow_socket.ts";
 import { get16, ICMP, ICMPV6, put16, put32 } from "./ip.ts";

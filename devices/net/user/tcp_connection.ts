@@ -13,7 +13,9 @@
  */
 
 import { VALID } from "../../../hv/core/net/network.ts";
-import { Errno, type Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
+import { Errno } from "../../../hv/sys/errors.ts";
+import { type Socket, wouldBlock } from "../../../hv/sys/net/socket.ts";
+import type { Watched } from "../../../hv/sys/wait/descriptor_set.ts";
 import { type BufferBudget, ByteQueue } from "./byte_queue.ts";
 import type { Flow, FlowContext } from "./flow.ts";
 import { put16, put32, TCP } from "./ip.ts";

@@ -1,14 +1,9 @@
 /** The guest's TCP connections, and those that the host's forwards begin. */
 
-import {
-  AF_INET,
-  AF_INET6,
-  type Peer,
-  SOCK_STREAM,
-  Socket,
-  SysError,
-  type Watched,
-} from "../../../hv/sys/mod.ts";
+import { SysError } from "../../../hv/sys/errors.ts";
+import { type Peer, SOCK_STREAM, Socket } from "../../../hv/sys/net/socket.ts";
+import { AF_INET, AF_INET6 } from "../../../hv/sys/net/socket_address.ts";
+import type { Watched } from "../../../hv/sys/wait/descriptor_set.ts";
 import { GATEWAY4, GUEST4, guestView, hostAddress, same } from "./addresses.ts";
 import { BufferBudget } from "./byte_queue.ts";
 import type { FlowContext } from "./flow.ts";

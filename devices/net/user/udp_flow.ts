@@ -3,7 +3,9 @@
  * connected there: nobody else can answer.
  */
 
-import { Errno, type Peer, Socket, type Watched, wouldBlock } from "../../../hv/sys/mod.ts";
+import { Errno } from "../../../hv/sys/errors.ts";
+import { type Peer, Socket, wouldBlock } from "../../../hv/sys/net/socket.ts";
+import type { Watched } from "../../../hv/sys/wait/descriptor_set.ts";
 import type { Flow, FlowContext } from "./flow.ts";
 import { DATAGRAMS_A_TURN, FlowSocket } from "./flow_socket.ts";
 import { postUnreachable, Unreachable } from "./icmp.ts";

@@ -1,6 +1,8 @@
 /** The guest's datagrams, and those that come by the host's forwards. */
 
-import { AF_INET, AF_INET6, type Peer, SOCK_DGRAM, Socket, SysError } from "../../../hv/sys/mod.ts";
+import { SysError } from "../../../hv/sys/errors.ts";
+import { type Peer, SOCK_DGRAM, Socket } from "../../../hv/sys/net/socket.ts";
+import { AF_INET, AF_INET6 } from "../../../hv/sys/net/socket_address.ts";
 import { GATEWAY4, GUEST4, guestView, hostAddress, same } from "./addresses.ts";
 import type { FlowContext } from "./flow.ts";
 import { flowKey, FlowTable } from "./flow_table.ts";

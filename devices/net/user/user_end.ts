@@ -15,7 +15,7 @@ import {
   type NetworkCard,
   type NetworkEnd,
 } from "../../../hv/core/net/network.ts";
-import type { DescriptorSet } from "../../../hv/sys/mod.ts";
+import type { DescriptorSet } from "../../../hv/sys/wait/descriptor_set.ts";
 import { GATEWAY4, isDns, isGateway, isInside, type ReachOptions, same } from "./addresses.ts";
 import { DHCP_CLIENT_PORT, DHCP_SERVER_PORT, DhcpServer } from "./dhcp.ts";
 import { EchoFlows } from "./echo_flows.ts";

@@ -1,6 +1,7 @@
 /** Tables of CPUID leaves in KVM's form. */
 
-import { errno, libc, SysError } from "../../sys/mod.ts";
+import { SysError } from "../../sys/errors.ts";
+import { errno, libc } from "../../sys/libc.ts";
 import {
   call,
   type Ioctl,

@@ -1,7 +1,10 @@
 /** Makes a virtual machine on KVM. */
 
 import { bytesOf } from "../../core/state/record.ts";
-import { addressOf, closeDescriptor, Errno, ignoreKicks, SysError } from "../../sys/mod.ts";
+import { addressOf } from "../../sys/address.ts";
+import { closeDescriptor } from "../../sys/descriptor.ts";
+import { Errno, SysError } from "../../sys/errors.ts";
+import { ignoreKicks } from "../../sys/thread.ts";
 import { Chips } from "./state/chips.ts";
 import { buildCpuid } from "./cpuid.ts";
 import { supportedCpuid, writeCpuid } from "./cpuid_table.ts";

@@ -18,7 +18,8 @@
  */
 
 import { bytesOf } from "../../core/state/record.ts";
-import { currentThreadId, ThreadTimer } from "../../sys/mod.ts";
+import { currentThreadId } from "../../sys/thread.ts";
+import { ThreadTimer } from "../../sys/thread_timer.ts";
 import { call, KVM_SET_GUEST_DEBUG } from "./api/ioctl.ts";
 import type { KvmRegisters } from "./state/registers.ts";
 import { kvm_guest_debug } from "./api/structs.ts";

@@ -1,6 +1,9 @@
 /** The host's KVM: opening it, with clear errors, and what it offers. */
 
-import { Errno, FileHandle, libc, O_RDWR, openDescriptor } from "../../sys/mod.ts";
+import { O_RDWR, openDescriptor } from "../../sys/descriptor.ts";
+import { Errno } from "../../sys/errors.ts";
+import { FileHandle } from "../../sys/file/file.ts";
+import { libc } from "../../sys/libc.ts";
 import {
   callValue,
   Cap,

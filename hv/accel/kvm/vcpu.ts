@@ -5,15 +5,10 @@
  * allocation and no bigint. The kick signal is unblocked only inside KVM_RUN (see hv/sys/thread.ts).
  */
 
-import {
-  consumeKicks,
-  currentThreadId,
-  Errno,
-  errno,
-  errnoName,
-  libc,
-  SharedMapping,
-} from "../../sys/mod.ts";
+import { Errno, errnoName } from "../../sys/errors.ts";
+import { errno, libc } from "../../sys/libc.ts";
+import { SharedMapping } from "../../sys/memory_map.ts";
+import { consumeKicks, currentThreadId } from "../../sys/thread.ts";
 import { type Access, Exit, type Vcpu } from "../accelerator.ts";
 import type { CpuState } from "../cpu_state.ts";
 import type { GapFiller, SoftCpuParts } from "./gaps/filler.ts";

@@ -1,14 +1,11 @@
 /** A virtual machine on KVM, with interrupt controllers and timer (8254) in the kernel. */
 
 import { bytesOf } from "../../core/state/record.ts";
-import {
-  addressOf,
-  closeDescriptor,
-  Errno,
-  PAGE_BYTES,
-  signalThread,
-  SysError,
-} from "../../sys/mod.ts";
+import { addressOf } from "../../sys/address.ts";
+import { closeDescriptor } from "../../sys/descriptor.ts";
+import { Errno, SysError } from "../../sys/errors.ts";
+import { PAGE_BYTES } from "../../sys/memory_map.ts";
+import { signalThread } from "../../sys/thread.ts";
 import type {
   AcceleratedVm,
   Doorbell,

@@ -20,7 +20,7 @@ import { writeCompressed } from "../../../devices/disk/qcow2/write_compressed.ts
 import { RawImage } from "../../../devices/disk/formats/raw_image.ts";
 import { UsageError } from "../../errors.ts";
 import { parseBytes, showBytes } from "../../options/sizes.ts";
-import { FileHandle } from "../../sys/mod.ts";
+import { FileHandle } from "../../sys/file/file.ts";
 import { checkImage } from "./check.ts";
 import { showInfo } from "./info.ts";
 import { DISK_COMMANDS, diskHelp } from "./options.ts";

@@ -3,7 +3,9 @@
 import { openClaimed } from "../../../devices/disk/image_access.ts";
 import { HostError, UsageError } from "../../errors.ts";
 import { fileProblem } from "../../core/file_problem.ts";
-import { FileHandle, O_CREAT, O_EXCL, O_RDWR, openDescriptor, SysError } from "../../sys/mod.ts";
+import { O_CREAT, O_EXCL, O_RDWR, openDescriptor } from "../../sys/descriptor.ts";
+import { SysError } from "../../sys/errors.ts";
+import { FileHandle } from "../../sys/file/file.ts";
 
 const SIGNALS: readonly Deno.Signal[] = ["SIGINT", "SIGTERM", "SIGHUP"];
 

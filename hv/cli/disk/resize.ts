@@ -6,7 +6,7 @@ import { attachDisk, closeDiskHandle } from "../../../devices/disk/disk_handle.t
 import { resizeQcow2 } from "../../../devices/disk/qcow2/resize.ts";
 import { UsageError } from "../../errors.ts";
 import { parseBytes, showBytes } from "../../options/sizes.ts";
-import { FileHandle } from "../../sys/mod.ts";
+import { FileHandle } from "../../sys/file/file.ts";
 import { ExitCode } from "../words/option_table.ts";
 import { print } from "../say.ts";
 

@@ -9,24 +9,31 @@ import type { Vcpu } from "../../accel/accelerator.ts";
 import type { BoardConfig } from "../board_config.ts";
 import type { PcBuilder } from "../builder.ts";
 import type { BuiltinFirmware } from "./builtin_firmware.ts";
+import type { imageFiles } from "./image_files.ts";
 import type { PcMemory } from "../memory.ts";
 import type { PcStorage } from "../storage.ts";
+
+/** What the threads that serve firmware, the processors', have of it; main has `BuiltinFirmware`, too. */
+export interface FirmwareParts {
+  readonly BuiltinFirmware?: typeof BuiltinFirmware;
+  /** What an image asks fw_cfg for. */
+  readonly imageFiles?: typeof imageFiles;
+}
 
 /** See above. */
 export class PcFirmware {
   readonly #memory: PcMemory;
   readonly #builtin: BuiltinFirmware | undefined;
 
-  /** @param Builtin The built-in firmware, on threads that need it. */
   constructor(
     builder: PcBuilder,
     memory: PcMemory,
     storage: PcStorage,
-    Builtin?: typeof BuiltinFirmware,
+    { BuiltinFirmware: Builtin, imageFiles }: FirmwareParts,
   ) {
     this.#memory = memory;
     this.#builtin = Builtin && new Builtin(builder, memory, storage);
-    const contents = fwCfgContents(builder.config);
+    const contents = fwCfgContents(builder.config, imageFiles);
     const b = builder;
     const lock = b.lock("fw_cfg");
     const fwCfg = b.device(new FwCfg(b.state(fwCfgState(contents)), contents, b.memory));
@@ -72,13 +79,21 @@ export class PcFirmware {
   }
 }
 
-function fwCfgContents({ firmware, fwCfgFiles, ramBytes, cpus }: BoardConfig): FwCfgContents {
+function fwCfgContents(
+  config: BoardConfig,
+  files: FirmwareParts["imageFiles"],
+): FwCfgContents {
+  const { firmware, ramBytes, cpus } = config;
   const contents = new FwCfgContents();
   if (firmware === "builtin") return contents;
   contents.number(FwCfgKey.ramSize, ramBytes, 8);
   contents.number(FwCfgKey.nbCpus, cpus, 2);
   contents.number(FwCfgKey.maxCpus, cpus, 2);
   contents.number(FwCfgKey.noGraphic, 0, 2);
-  for (const [name, bytes] of fwCfgFiles ?? []) contents.file(name, bytes);
+  if (files !== undefined) {
+    contents.filesLater(() => {
+      for (const [name, bytes] of files(config)) contents.file(name, bytes);
+    });
+  }
   return contents;
 }

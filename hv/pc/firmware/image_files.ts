@@ -12,8 +12,8 @@ import { e820Bytes, ramRanges } from "../../core/memory/e820.ts";
 import type { BoardConfig } from "../board_config.ts";
 import { boardOf, IDENTITY } from "./firmware_tables.ts";
 
-/** The files by name, for `BoardConfig.fwCfgFiles`. */
-export function imageFiles(config: BoardConfig, vgaRom?: Uint8Array): Map<string, Uint8Array> {
+/** The files by name. */
+export function imageFiles(config: BoardConfig): Map<string, Uint8Array> {
   const board = boardOf(config);
   const { lowRamBytes: lowBytes, highRamBytes: highBytes } = board;
   const acpi = buildAcpi(board);
@@ -26,6 +26,6 @@ export function imageFiles(config: BoardConfig, vgaRom?: Uint8Array): Map<string
     ["etc/smbios/smbios-anchor", entryPoint],
     ["etc/smbios/smbios-tables", structures],
   ]);
-  if (vgaRom !== undefined) files.set("vgaroms/vgabios.bin", vgaRom);
+  if (config.vgaRom !== undefined) files.set("vgaroms/vgabios.bin", config.vgaRom);
   return files;
 }

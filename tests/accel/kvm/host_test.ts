@@ -5,7 +5,8 @@ import { createKvmVm } from "../../../hv/accel/kvm/create.ts";
 import { openKvm } from "../../../hv/accel/kvm/host.ts";
 import { describeProbe, probeKvm } from "../../../hv/accel/kvm/probe.ts";
 import { createVm } from "../../../hv/accel/mod.ts";
-import { closeDescriptor, createEventFd } from "../../../hv/sys/mod.ts";
+import { closeDescriptor } from "../../../hv/sys/descriptor.ts";
+import { createEventFd } from "../../../hv/sys/wait/event_fd.ts";
 import { kvmTest, noKvm, TestMachine } from "./test_machine.ts";
 
 Deno.test("a host without KVM is told how to get it", () => {

@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { CpuState, Exit } from "../../../hv/accel/mod.ts";
 import { emulatesRealMode } from "../../../hv/accel/kvm/host.ts";
 import { pcRoutes } from "../../../hv/accel/kvm/routing.ts";
-import { EventFd, waitReadable } from "../../../hv/sys/mod.ts";
+import { EventFd } from "../../../hv/sys/wait/event_fd.ts";
+import { waitReadable } from "../../../hv/sys/wait/poll.ts";
 import { accessValue, kvmTest, runToExit, START, TestMachine } from "./test_machine.ts";
 
 const out = (port: number, value: number) => [0xb0, value, 0xe6, port]; // mov al, value; out port, al

@@ -6,7 +6,7 @@ import { hasFeature } from "../../../hv/accel/kvm/cpuid.ts";
 import { supportedCpuid } from "../../../hv/accel/kvm/cpuid_table.ts";
 import { openKvm } from "../../../hv/accel/kvm/host.ts";
 import { Activity, CpuState, Exit } from "../../../hv/accel/mod.ts";
-import { closeDescriptor } from "../../../hv/sys/mod.ts";
+import { closeDescriptor } from "../../../hv/sys/descriptor.ts";
 import { answer, kvmTest, runToExit, START, TestMachine } from "./test_machine.ts";
 
 const newState = () => new CpuState(new ArrayBuffer(CpuState.byteLength));

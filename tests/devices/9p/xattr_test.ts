@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { byteString, O_PATH } from "../../../hv/sys/file/at.ts";
-import { closeDescriptor, openDescriptor } from "../../../hv/sys/mod.ts";
+import { closeDescriptor, openDescriptor } from "../../../hv/sys/descriptor.ts";
 import { getAttribute, setAttribute } from "../../../hv/sys/file/xattr.ts";
 import { type Client, E, refused, withShare } from "./client.ts";
 

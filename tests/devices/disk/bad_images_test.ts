@@ -5,7 +5,7 @@ import { DiskError, type DiskErrorCode } from "../../../devices/disk/disk_image.
 import { type DiskOptions, openDisk } from "../../../devices/disk/open_disk.ts";
 import { createQcow2, type NewQcow2 } from "../../../devices/disk/qcow2/create.ts";
 import { Field } from "../../../devices/disk/qcow2/header.ts";
-import { FileHandle } from "../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../hv/sys/file/file.ts";
 import { HAS_QEMU_IMG, qemuCheck, qemuImg } from "../../support/guest/qemu_img.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 import { content, inDirectory } from "./conformance.ts";

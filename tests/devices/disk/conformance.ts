@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import type { DiskImage } from "../../../devices/disk/disk_image.ts";
 import { readPadded } from "../../../devices/disk/image_file.ts";
-import { FileHandle } from "../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../hv/sys/file/file.ts";
 import { type Random, seeded } from "../../support/random.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 

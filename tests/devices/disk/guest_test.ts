@@ -7,7 +7,7 @@ import { openDisk } from "../../../devices/disk/open_disk.ts";
 import { RawImage } from "../../../devices/disk/formats/raw_image.ts";
 import { serveBlockPort } from "../../../devices/disk/engine/serve_block_port.ts";
 import { BlockPort, BlockPortState } from "../../../hv/core/media/block.ts";
-import { FileHandle } from "../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../hv/sys/file/file.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 import { TestBench } from "../../support/test_bench.ts";
 import { DRQ, ERROR, IdeHost, IDENTITY, READY } from "../ata/ide_bench.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { openDisk } from "../../../devices/disk/open_disk.ts";
 import { CLUSTER_BYTES, OverlayImage } from "../../../devices/disk/formats/overlay_image.ts";
 import { RawImage } from "../../../devices/disk/formats/raw_image.ts";
-import { FileHandle } from "../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../hv/sys/file/file.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 import { content, imageConformance, inDirectory } from "./conformance.ts";
 

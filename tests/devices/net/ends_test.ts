@@ -7,19 +7,18 @@ import { StreamEnd } from "../../../devices/net/stream_end.ts";
 import { TapEnd } from "../../../devices/net/tap_end.ts";
 import type { NetworkCard, NetworkEnd } from "../../../hv/core/net/network.ts";
 import { NO_OFFLOADS } from "../../../hv/core/net/network.ts";
+import { Descriptor } from "../../../hv/sys/descriptor.ts";
+import { FileHandle } from "../../../hv/sys/file/file.ts";
 import {
-  AF_INET,
-  AF_UNIX,
-  Descriptor,
-  DescriptorSet,
-  FileHandle,
   IPPROTO_ICMP,
-  openTap,
   SOCK_DGRAM,
   SOCK_STREAM,
   Socket,
   socketPair,
-} from "../../../hv/sys/mod.ts";
+} from "../../../hv/sys/net/socket.ts";
+import { AF_INET, AF_UNIX } from "../../../hv/sys/net/socket_address.ts";
+import { openTap } from "../../../hv/sys/net/tap.ts";
+import { DescriptorSet } from "../../../hv/sys/wait/descriptor_set.ts";
 import { Scratch } from "../../support/hv_process.ts";
 import { seeded } from "../../support/random.ts";
 import { noTap, TAP } from "../../support/guest/tap.ts";

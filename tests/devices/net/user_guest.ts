@@ -15,7 +15,7 @@ import {
 import { readSegment, type Segment } from "../../../devices/net/user/tcp_segment.ts";
 import { type Forward, UserEnd } from "../../../devices/net/user/user_end.ts";
 import { addToSum, checksumOf } from "../../../hv/core/net/checksum.ts";
-import { DescriptorSet } from "../../../hv/sys/mod.ts";
+import { DescriptorSet } from "../../../hv/sys/wait/descriptor_set.ts";
 import { TestCard } from "./card.ts";
 
 export const MAC = Uint8Array.of(0x52, 0x54, 0, 0x68, 0x76, 0);

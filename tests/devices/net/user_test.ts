@@ -3,14 +3,13 @@
 import assert from "node:assert/strict";
 import { ICMP, ICMPV6, UDP } from "../../../devices/net/user/ip.ts";
 import {
-  AF_INET,
-  AF_INET6,
   IPPROTO_ICMP,
   type Peer,
   SOCK_DGRAM,
   SOCK_STREAM,
   Socket,
-} from "../../../hv/sys/mod.ts";
+} from "../../../hv/sys/net/socket.ts";
+import { AF_INET, AF_INET6 } from "../../../hv/sys/net/socket_address.ts";
 import { ALL_OFFLOADS } from "../../../hv/core/net/network.ts";
 import { addToSum, checksumOf } from "../../../hv/core/net/checksum.ts";
 import { seeded } from "../../support/random.ts";

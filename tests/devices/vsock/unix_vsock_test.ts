@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { UnixVsock } from "../../../devices/vsock/unix_vsock.ts";
 import type { VsockStream } from "../../../hv/core/net/vsock.ts";
-import { AF_UNIX, DescriptorSet, SOCK_STREAM, Socket } from "../../../hv/sys/mod.ts";
+import { SOCK_STREAM, Socket } from "../../../hv/sys/net/socket.ts";
+import { AF_UNIX } from "../../../hv/sys/net/socket_address.ts";
+import { DescriptorSet } from "../../../hv/sys/wait/descriptor_set.ts";
 import { UnixListener } from "../../../hv/io/unix_listener.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { AIO_KINDS } from "../../../devices/disk/engine/aio_kind.ts";
-import { ioUringIsThere } from "../../../hv/sys/mod.ts";
+import { ioUringIsThere } from "../../../hv/sys/file/io_uring.ts";
 import { onEach } from "../../support/payload.ts";
 import { drivesDisk } from "../../support/guest/virtio_disk_program.ts";
 import { initialise, interruptHandler, VECTOR } from "../../support/guest/virtio_program.ts";

@@ -1,6 +1,8 @@
 /** TAP interfaces of a test's own: other tests have theirs at the same time. */
 
-import { closeDescriptor, openTap, SysError } from "../../../hv/sys/mod.ts";
+import { closeDescriptor } from "../../../hv/sys/descriptor.ts";
+import { SysError } from "../../../hv/sys/errors.ts";
+import { openTap } from "../../../hv/sys/net/tap.ts";
 
 /** The interface of this process: its name, and two addresses in a network of its own (RFC 2544). */
 export const TAP = {

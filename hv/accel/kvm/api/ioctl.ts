@@ -4,7 +4,9 @@
  * <asm-generic/ioctl.h> does, and checked against <linux/kvm.h> in tests/accel/kvm.
  */
 
-import { asBuffer, errno, libc, SysError } from "../../../sys/mod.ts";
+import { asBuffer } from "../../../sys/address.ts";
+import { SysError } from "../../../sys/errors.ts";
+import { errno, libc } from "../../../sys/libc.ts";
 import * as s from "./structs.ts";
 
 /** Capabilities by the names and numbers of <linux/kvm.h>. */

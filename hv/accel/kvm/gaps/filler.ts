@@ -9,7 +9,7 @@
  * are; a plain write that another processor makes on KVM at the same time may fall in between.
  */
 
-import { monotonicNs } from "../../../sys/mod.ts";
+import { monotonicNs } from "../../../sys/clock.ts";
 import { Exit } from "../../accelerator.ts";
 import type { StateComponent } from "../../soft/cpu.ts";
 import { FEATURES } from "../../soft/model/cpuid.ts";

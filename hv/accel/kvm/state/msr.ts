@@ -1,6 +1,7 @@
 /** Model-specific registers of a virtual processor on KVM. */
 
-import { Errno, errno, libc, SysError } from "../../../sys/mod.ts";
+import { Errno, SysError } from "../../../sys/errors.ts";
+import { errno, libc } from "../../../sys/libc.ts";
 import { MAX_MSRS } from "../../cpu_state.ts";
 import { KVM_GET_MSR_INDEX_LIST, KVM_GET_MSRS, KVM_SET_MSRS } from "../api/ioctl.ts";
 

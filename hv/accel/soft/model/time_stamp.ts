@@ -4,7 +4,7 @@
  */
 
 import type { Clock } from "../../../core/time/clock.ts";
-import { monotonicNs } from "../../../sys/mod.ts";
+import { monotonicNs } from "../../../sys/clock.ts";
 import type { SoftState } from "../state/state.ts";
 
 /** Ticks a second. */

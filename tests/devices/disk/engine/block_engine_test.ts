@@ -14,7 +14,8 @@ import type {
   GuestRange,
 } from "../../../../hv/core/media/block_engine.ts";
 import { GuestMemory } from "../../../../hv/core/memory/guest_memory.ts";
-import { FileHandle, ioUringIsThere } from "../../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
+import { ioUringIsThere } from "../../../../hv/sys/file/io_uring.ts";
 import { Random } from "../../../support/random.ts";
 
 const RAM_BYTES = 1 << 20;

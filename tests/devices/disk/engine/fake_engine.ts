@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import type { TransferEngine } from "../../../../devices/disk/engine/transfer_engine.ts";
-import type { MemoryRange } from "../../../../hv/sys/mod.ts";
+import type { MemoryRange } from "../../../../hv/sys/file/iovecs.ts";
 
 interface Asked {
   readonly what: string;

@@ -12,7 +12,8 @@ import { Transfers } from "../../../../devices/disk/engine/transfers.ts";
 import { BlockResult } from "../../../../hv/core/media/block.ts";
 import type { BlockRequest } from "../../../../hv/core/media/block_engine.ts";
 import { GuestMemory } from "../../../../hv/core/memory/guest_memory.ts";
-import { Errno, FileHandle } from "../../../../hv/sys/mod.ts";
+import { Errno } from "../../../../hv/sys/errors.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
 import { RecordedFile } from "../qcow2/crash.ts";
 import { FakeEngine } from "./fake_engine.ts";
 

@@ -3,7 +3,9 @@
 import assert from "node:assert/strict";
 import { PromptEngine } from "../../../../devices/disk/engine/prompt_engine.ts";
 import { MAX_PIECES } from "../../../../devices/disk/engine/transfer_engine.ts";
-import { addressOf, Errno, FileHandle } from "../../../../hv/sys/mod.ts";
+import { addressOf } from "../../../../hv/sys/address.ts";
+import { Errno } from "../../../../hv/sys/errors.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
 import { FakeEngine } from "./fake_engine.ts";
 
 const MIB = 1 << 20;

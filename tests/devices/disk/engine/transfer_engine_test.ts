@@ -7,7 +7,11 @@ import {
   type TransferEngine,
 } from "../../../../devices/disk/engine/transfer_engine.ts";
 import { TransferThreads } from "../../../../devices/disk/engine/transfer_threads.ts";
-import { addressOf, Errno, FileHandle, IoUring, type MemoryRange } from "../../../../hv/sys/mod.ts";
+import { addressOf } from "../../../../hv/sys/address.ts";
+import { Errno } from "../../../../hv/sys/errors.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
+import { IoUring } from "../../../../hv/sys/file/io_uring.ts";
+import type { MemoryRange } from "../../../../hv/sys/file/iovecs.ts";
 import { waitReadable } from "../../../../hv/sys/wait/poll.ts";
 import { Random } from "../../../support/random.ts";
 

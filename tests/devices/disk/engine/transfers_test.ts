@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Transfers } from "../../../../devices/disk/engine/transfers.ts";
-import { Errno } from "../../../../hv/sys/mod.ts";
+import { Errno } from "../../../../hv/sys/errors.ts";
 import { Random } from "../../../support/random.ts";
 import { FakeEngine } from "./fake_engine.ts";
 

@@ -5,7 +5,7 @@ import { openDisk } from "../../../../devices/disk/open_disk.ts";
 import { checkQcow2, repairQcow2 } from "../../../../devices/disk/qcow2/check.ts";
 import { readHeader } from "../../../../devices/disk/qcow2/header.ts";
 import { resizeQcow2 } from "../../../../devices/disk/qcow2/resize.ts";
-import { FileHandle } from "../../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
 import {
   HAS_QEMU_IMG,
   qemuCheck,

@@ -13,7 +13,7 @@ import { checkQcow2 } from "../../../../devices/disk/qcow2/check.ts";
 import { readHeader } from "../../../../devices/disk/qcow2/header.ts";
 import { Qcow2Image } from "../../../../devices/disk/qcow2/qcow2_image.ts";
 import { openDisk } from "../../../../devices/disk/open_disk.ts";
-import { FileHandle } from "../../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
 import { qemuCheck, qemuImg } from "../../../support/guest/qemu_img.ts";
 import type { Random } from "../../../support/random.ts";
 import { assertSameBytes } from "../../../support/same_bytes.ts";

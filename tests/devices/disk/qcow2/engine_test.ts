@@ -10,7 +10,8 @@ import { createQcow2 } from "../../../../devices/disk/qcow2/create.ts";
 import { BlockResult } from "../../../../hv/core/media/block.ts";
 import type { BlockRequest } from "../../../../hv/core/media/block_engine.ts";
 import { GuestMemory } from "../../../../hv/core/memory/guest_memory.ts";
-import { FileHandle, ioUringIsThere } from "../../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
+import { ioUringIsThere } from "../../../../hv/sys/file/io_uring.ts";
 import { seeded } from "../../../support/random.ts";
 import { content, DiskModel, inDirectory } from "../conformance.ts";
 

@@ -6,7 +6,7 @@
 import { readHeader } from "../../../../devices/disk/qcow2/header.ts";
 import { GrowingFile } from "../../../../devices/disk/qcow2/growing_file.ts";
 import { Qcow2Image } from "../../../../devices/disk/qcow2/qcow2_image.ts";
-import { FileHandle } from "../../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
 import { Random } from "../../../support/random.ts";
 
 /** What the process does, one after the other, for whoever wants to know what should be there. */

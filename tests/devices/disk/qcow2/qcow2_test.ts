@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { openDisk } from "../../../../devices/disk/open_disk.ts";
 import { createQcow2 } from "../../../../devices/disk/qcow2/create.ts";
 import { writeCompressed } from "../../../../devices/disk/qcow2/write_compressed.ts";
-import { FileHandle } from "../../../../hv/sys/mod.ts";
+import { FileHandle } from "../../../../hv/sys/file/file.ts";
 import {
   HAS_QEMU_IMG,
   qemuCheck,
