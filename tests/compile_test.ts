@@ -4,7 +4,8 @@
  */
 
 import assert from "node:assert/strict";
-import { ASSETS, bundle, bundledMain, pack, WORKERS } from "../hv/compile.ts";
+import { bundle, bundledMain, WORKERS } from "../hv/bundle.ts";
+import { ASSETS, pack } from "../hv/compile.ts";
 import { rom } from "./support/payload.ts";
 import { VERSION } from "../hv/version.ts";
 
@@ -45,6 +46,19 @@ const filesIn = (folder: string): string[] =>
     isDirectory ? filesIn(`${folder}/${name}`) : [`${folder}/${name}`]
   );
 
+/** What a bundled module names: imported, or loaded later. */
+const addresses = (path: string, pattern = /(?:from|import|import\(|URL\()\s*"(\.[^"]+\.js)"/g) =>
+  [...Deno.readTextFileSync(path).matchAll(pattern)]
+    .map(([, target]) => new URL(target, `file://${path}`).pathname);
+
+/** What is loaded with a bundled module. */
+function closure(path: string, seen = new Set<string>()): Set<string> {
+  if (seen.has(path)) return seen;
+  seen.add(path);
+  for (const other of addresses(path, /\b(?:from|import)\s*"(\.[^"]+\.js)"/g)) closure(other, seen);
+  return seen;
+}
+
 /** Does something with a folder that the tree has been bundled into. */
 async function withBundle(body: (folder: string) => Promise<void> | void): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "hv-test-" });
@@ -56,22 +70,33 @@ async function withBundle(body: (folder: string) => Promise<void> | void): Promi
   }
 }
 
-Deno.test("the bundled program has every module, in a few files for each thread", async () => {
+Deno.test("the bundled program has every module, in few files, of which a start loads six", async () => {
   await withBundle((folder) => {
-    const files = filesIn(folder);
+    const files = filesIn(folder).filter((path) => path.endsWith(".js"));
     const text = files.map((path) => Deno.readTextFileSync(path)).join("");
-    // The bundler names each module's file where the module begins.
-    const missing = [...loaded()].filter((path) => !text.includes(`// ${path}\n`));
-    // Modules of types alone, and those that only pass on what others have, leave nothing.
-    const real = missing.filter((path) =>
-      /^export (?:default |async )?(?:const|function|class) /m.test(
-        Deno.readTextFileSync(new URL(path, ROOT)),
-      )
-    );
-    assert.deepEqual(real, []);
-    assert.ok(loaded().size > 100 && missing.length < loaded().size / 2, "the modules were found");
-    assert.match(text, /fflate/, "the npm package is in it");
+    // Classes keep their names.
+    const missing = [...loaded()].filter((path) => {
+      const source = Deno.readTextFileSync(new URL(path, ROOT));
+      const names = [...source.matchAll(/^export (?:abstract )?class (\w+)/gm)];
+      return names.length > 0 && !names.some(([, name]) => text.includes(`"${name}"`));
+    });
+    assert.deepEqual(missing, []);
+    assert.ok(loaded().size > 100, "the modules were found");
+    assert.match(text, /IHDR/, "the npm package is in it");
     assert.ok(files.length < loaded().size / 2, `${files.length} files`);
+    for (const [module, most] of [["main/main.js", 2], ["main/hv/cli/run.js", 3]] as const) {
+      const start = closure(`${folder}/${module}`);
+      assert.ok(start.size <= most, `${module} loads ${[...start]}`);
+    }
+    for (const worker of WORKERS) {
+      const name = worker.slice(worker.lastIndexOf("/") + 1, -".ts".length);
+      assert.equal(closure(`${folder}/${name}/${name}.js`).size, 1, name);
+    }
+    const broken = files.flatMap((path) =>
+      addresses(path).filter((other) => !files.includes(other))
+    );
+    assert.deepEqual(broken, [], "every address leads somewhere");
+    assert.ok(!text.includes(folder), "the program can be moved");
   });
 });
 
@@ -85,7 +110,7 @@ Deno.test("the bundled program runs guests and takes screenshots", async () => {
       }).output();
       assert.equal(code, 43, new TextDecoder().decode(stderr));
     }
-    const { encode } = await import(`file://${folder}/fast_png.ts`);
+    const { encode } = await import(`file://${folder}/fast_png/fast_png.js`);
     assert.equal(encode({ width: 1, height: 1, data: new Uint8Array(4), channels: 4 })[1], 0x50);
   });
 });

@@ -14,7 +14,7 @@ import type { DriveConfig } from "../pc/board_config.ts";
 import type { Media } from "./media.ts";
 import type { Networks } from "./networks.ts";
 import type { Shares } from "./shares.ts";
-import { NO_SESSIONS, type ShareSessions } from "./share_sessions.ts";
+import { KeptSessions, type ShareSessions } from "./share_sessions.ts";
 
 /** What crosses to the I/O worker. */
 export interface IoHandles {
@@ -51,10 +51,13 @@ interface Opened {
 export class IoParts implements Disposable {
   readonly #parts: Opened;
   readonly #opened: DisposableStack;
+  /** Also of directories that came while the machine ran. */
+  readonly #sessions: KeptSessions;
 
   private constructor(parts: Opened, opened: DisposableStack) {
     this.#parts = parts;
     this.#opened = opened;
+    this.#sessions = opened.use(new KeptSessions());
   }
 
   /**
@@ -111,7 +114,7 @@ export class IoParts implements Disposable {
 
   /** Keeps what a worker has left for the next. */
   keep(sessions: ShareSessions): void {
-    this.#parts.shares?.keep(sessions);
+    this.#sessions.keep(sessions);
   }
 
   /** What to post to a worker: once each, for what the one before has left goes along. */
@@ -121,7 +124,7 @@ export class IoParts implements Disposable {
       media: media?.handles ?? [],
       networks: networks?.handles ?? [],
       shares: shares?.handles ?? [],
-      shareSessions: shares?.takeSessions() ?? NO_SESSIONS,
+      shareSessions: this.#sessions.take(),
       vsock,
     };
   }
