@@ -3,7 +3,7 @@
  * blocks of others were made of.
  *
  * A page of which anybody has blocks is in no write table of anybody's soft TLB, so that every write to
- * it comes by in memory.ts, and its writer tells the owners before it goes on. They drop their blocks
+ * it comes by in physical_bytes.ts, and its writer tells the owners before it goes on. They drop their blocks
  * at their next branch: before that, code that was changed by another processor may not be executed
  * without a serialising instruction (SDM volume 3, 8.1.3), and those end a block. When a page gets its
  * first block, the others' write tables are looked through, and only where one has the page do the

@@ -1,6 +1,6 @@
 /**
  * The soft TLB in memory 0: which pages generated code reads and writes without asking, and what goes from
- * it when page tables, breakpoints or the privilege change. memory.ts and generated_access.ts fill it.
+ * it when page tables, breakpoints or the privilege change. generated_access.ts fills it.
  */
 
 import type { Breakpoints } from "../events/breakpoints.ts";
