@@ -109,6 +109,13 @@ Deno.test("what is piped into the ROM monitor is carried out before nobody is th
   }
 });
 
+Deno.test("what is piped in with --display text is typed once there is a keyboard, all of it", async () => {
+  const args = ["run", "--memory", "2M", "--timeout", "280", "--display", "text"];
+  const { code, stdout, stderr } = await hv(args, { stdin: "time\noff\n" });
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /> time\n +\d{4}-[^]*> off\n/);
+});
+
 Deno.test("a pipe that is open, and a socket, are somebody: the ROM monitor waits for them", async () => {
   using scratch = new Scratch();
   const args = ["run", "--memory", "2M"];

@@ -19,6 +19,8 @@ import { TERMINAL_ENTER, TERMINAL_LEAVE, TerminalScreen } from "./screen.ts";
 const FRAME_MS = 33;
 /** How long an escape sequence may take to arrive, ms. */
 const SEQUENCE_MS = 50;
+/** How long keys of a pipe wait for the first text on the screen, which may never come, ms. */
+const FIRST_TEXT_MS = 10_000;
 const DEFAULT_SIZE = { columns: 80, rows: 25 };
 const encoder = new TextEncoder();
 
@@ -182,9 +184,16 @@ export class TerminalSession {
 
   /** Waits until the guest takes input; false when it has ended. */
   async #ready(): Promise<boolean> {
+    if (this.#hasDisplay) await this.#firstText();
     if (this.#inputAfter === undefined) return true;
     const shown = this.#consoles[0]?.expect(this.#inputAfter, { timeoutMs: Infinity });
     return await shown?.then(() => true, () => false) ?? true;
+  }
+
+  /** A firmware that shows something has its keyboard: keys before that are lost. */
+  async #firstText(): Promise<void> {
+    const options = { timeoutMs: FIRST_TEXT_MS };
+    await this.#machine.screen.waitFor(/\S/, options).catch(() => {});
   }
 
   /** Waits until the guest can take more; false when it has ended. */
