@@ -5,7 +5,7 @@
  */
 
 import { exitRom } from "./support/payload.ts";
-import { bundle, bundledMain } from "../hv/bundle.ts";
+import { bundle, bundledMain } from "../hv/release/bundle.ts";
 import { HV, hvBundled, qemu } from "./support/programs.ts";
 import { type Measured, median, medianRatio, timeInTurn } from "./support/measure.ts";
 import { figure, machineLine, showTable } from "./support/report.ts";

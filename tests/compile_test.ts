@@ -4,8 +4,8 @@
  */
 
 import assert from "node:assert/strict";
-import { bundle, bundledMain, WORKERS } from "../hv/bundle.ts";
-import { ASSETS, pack } from "../hv/compile.ts";
+import { bundle, bundledMain, WORKERS } from "../hv/release/bundle.ts";
+import { ASSETS, pack } from "../hv/release/compile.ts";
 import { rom } from "./support/payload.ts";
 import { VERSION } from "../hv/version.ts";
 

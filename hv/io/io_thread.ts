@@ -1,4 +1,4 @@
-/** Makes an I/O thread; beside its module, where a bundled program has it, too (hv/compile.ts). */
+/** Makes an I/O thread; beside its module, where a bundled program has it, too (hv/release/bundle.ts). */
 
 /** A new one, which loads its modules and waits for what it is to serve. */
 export const newIoThread = (): Worker =>

@@ -1,4 +1,4 @@
-/** Makes a processor's thread; beside its module, where a bundled program has it, too (hv/compile.ts). */
+/** Makes a processor's thread; beside its module, where a bundled program has it, too (hv/release/bundle.ts). */
 
 const make = (): Worker =>
   new Worker(new URL("./vcpu_worker.ts", import.meta.url), { type: "module" });

@@ -1,7 +1,7 @@
 /** How the tree is built (ARCHITECTURE.md, "Layers"): this holds it to that. */
 
 import assert from "node:assert/strict";
-import { LATE_MODULES } from "../../hv/bundle.ts";
+import { LATE_MODULES } from "../../hv/release/bundle.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -10,8 +10,7 @@ const LAYERS: readonly [prefix: string, layer: string][] = [
   ["main.ts", "cli"],
   ["hv/cli/", "cli"],
   ["hv/mod.ts", "library"],
-  ["hv/bundle.ts", "release"],
-  ["hv/compile.ts", "release"],
+  ["hv/release/", "release"],
   ["hv/errors.ts", "base"],
   ["hv/version.ts", "base"],
   ["hv/machine/", "machine"],
@@ -62,7 +61,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   bios: ["devices", "accel", "core"],
   backend: ["core", "sys"],
   devices: ["core"],
-  release: [],
+  release: ["base"],
   sys: [],
   core: [],
   base: [],

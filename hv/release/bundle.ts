@@ -30,7 +30,7 @@ export const WORKERS: readonly string[] = THREADS.slice(1).map(({ entry }) => en
 /** Modules that are loaded by their addresses so that a start from a checkout fetches no package. */
 export const LATE_MODULES: readonly string[] = ["devices/display/fast_png.ts"];
 
-const ROOT = new URL("..", import.meta.url);
+const ROOT = new URL("../..", import.meta.url);
 
 /** The program's first module within a folder that `bundle` has filled. */
 export const bundledMain = (folder: string): string => `${folder}/main/main.js`;

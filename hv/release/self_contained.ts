@@ -1,0 +1,156 @@
+/**
+ * Builds the single file that needs nothing on the system it runs on: the launcher (launcher.c), Deno,
+ * and hv's bundled modules, compressed.
+ */
+
+import { createHash } from "node:crypto";
+import { constants, zstdCompressSync } from "node:zlib";
+
+/** What the launcher finds below its version's directory. */
+const PROGRAM = "deno";
+const MODULES = "modules";
+
+/**
+ * How Deno is started: with the permissions that the README names, with nothing of what lies around it,
+ * and never to ask or to fetch.
+ */
+const OPTIONS: readonly string[] = [
+  "run",
+  "--quiet",
+  "--no-config",
+  "--no-lock",
+  "--cached-only",
+  "--no-prompt",
+  "--unstable-lazy-dynamic-imports",
+  "--allow-ffi",
+  "--allow-read",
+  "--allow-write",
+  "--allow-env",
+  "--allow-sys",
+  "--allow-net",
+  "--allow-run",
+];
+
+/** What a compiled launcher consists of besides the C library. */
+const LIBRARIES: readonly string[] = ["-lzstd", "-lmd"];
+const MAGIC = "hvfile1\n";
+const FOOTER_BYTES = 8 + 4 * 8 + 32;
+
+/** What to put into the file. */
+export interface SelfContained {
+  /** The folder of the bundled modules, and the first of them. */
+  readonly folder: string;
+  readonly main: string;
+  /** The file to make. */
+  readonly output: string;
+  /** Other files that go along, by the names that they get. */
+  readonly assets?: ReadonlyMap<string, string>;
+  /** The Deno program; default: the one that runs. */
+  readonly deno?: string;
+  /** zstd's level, 1 to 19: 19, the default, takes a minute, 3 a second. */
+  readonly level?: number;
+}
+
+/** A file that the launcher unpacks. */
+interface Part {
+  readonly name: string;
+  readonly mode: number;
+  readonly bytes: Uint8Array;
+}
+
+/**
+ * Makes the file, which is there when it is complete.
+ *
+ * @throws {Error} When there is no C compiler, or it lacks a library.
+ */
+export async function buildSelfContained(
+  { folder, main, output, assets = new Map(), deno = Deno.execPath(), level = 19 }: SelfContained,
+): Promise<void> {
+  const parts: Part[] = [{ name: PROGRAM, mode: 0o500, bytes: Deno.readFileSync(deno) }];
+  for (const path of [...filesIn(folder)].sort()) {
+    const name = `${MODULES}${path.slice(folder.length)}`;
+    parts.push({ name, mode: 0o400, bytes: Deno.readFileSync(path) });
+  }
+  for (const [name, path] of assets) {
+    parts.push({ name, mode: 0o400, bytes: Deno.readFileSync(path) });
+  }
+  const launcher = await compileLauncher(`${MODULES}${main.slice(folder.length)}`);
+  const manifest = new TextEncoder().encode(parts.map(lineOf).join(""));
+  const files = zstdCompressSync(joined(parts.map(({ bytes }) => bytes)), {
+    params: {
+      [constants.ZSTD_c_compressionLevel]: level,
+      [constants.ZSTD_c_checksumFlag]: 1,
+    },
+  });
+  const footer = new Uint8Array(FOOTER_BYTES);
+  const view = new DataView(footer.buffer);
+  footer.set(new TextEncoder().encode(MAGIC));
+  const numbers = [
+    launcher.length,
+    manifest.length,
+    launcher.length + manifest.length,
+    files.length,
+  ];
+  numbers.forEach((number, i) => view.setBigUint64(8 + 8 * i, BigInt(number), true));
+  footer.set(createHash("sha256").update(manifest).digest(), 8 + 4 * 8);
+  const begun = `${output}.new`;
+  Deno.writeFileSync(begun, joined([launcher, manifest, files, footer]), { mode: 0o755 });
+  Deno.chmodSync(begun, 0o755);
+  Deno.renameSync(begun, output);
+}
+
+const lineOf = ({ name, mode, bytes }: Part): string =>
+  `${createHash("sha256").update(bytes).digest("hex")} ${bytes.length} ${
+    mode.toString(8)
+  } ${name}\n`;
+
+function joined(pieces: readonly Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(pieces.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    all.set(piece, at);
+    at += piece.length;
+  }
+  return all;
+}
+
+function* filesIn(folder: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    if (isDirectory) yield* filesIn(`${folder}/${name}`);
+    else yield `${folder}/${name}`;
+  }
+}
+
+/** The launcher as a program that needs no library of the host. */
+async function compileLauncher(module: string): Promise<Uint8Array> {
+  const directory = await Deno.makeTempDir({ prefix: "hv-launcher-" });
+  try {
+    const options = OPTIONS.map((option) => JSON.stringify(option)).join(", ");
+    const header = `#define HV_MODULE ${JSON.stringify(module)}\n#define HV_OPTIONS ${options}\n`;
+    await Deno.writeTextFile(`${directory}/launcher.h`, header);
+    const output = `${directory}/launcher`;
+    const source = new URL("./launcher.c", import.meta.url).pathname;
+    await compile([
+      ...["-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s"],
+      ...[`-I${directory}`, "-o", output, source, ...LIBRARIES],
+    ]);
+    return await Deno.readFile(output);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
+async function compile(args: readonly string[]): Promise<void> {
+  const advice = "a C compiler and the static libraries of zstd and libmd are needed " +
+    "(Debian: gcc libc6-dev libzstd-dev libmd-dev)";
+  let result: Deno.CommandOutput;
+  try {
+    result = await new Deno.Command("cc", { args: [...args], stdin: "null" }).output();
+  } catch (error) {
+    throw new Error(`cannot run cc: ${(error as Error).message}; ${advice}`);
+  }
+  if (result.success) return;
+  const said = new TextDecoder().decode(result.stderr).trim();
+  const reason = said.split("\n").find((line) => /error|cannot find/.test(line)) ?? said;
+  throw new Error(`cc has failed: ${reason}; ${advice}`);
+}
