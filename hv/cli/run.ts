@@ -12,6 +12,7 @@ import type { CharacterEnd, RunRequest } from "./words/parse.ts";
 import { Progress } from "./progress_line.ts";
 import { HeldGuest } from "./queued_output.ts";
 import { say } from "./say.ts";
+import { checkScreenshot, saveScreenshot } from "./screenshot.ts";
 import { onEndSignals } from "./signals.ts";
 import { VIRTIO_CONSOLE } from "../pc/board_config.ts";
 import { TerminalSession } from "./terminal/session.ts";
@@ -24,6 +25,7 @@ const NOTE_MS = 1000;
 /** Runs a machine until it ends, time is up or the user ends it; gives the exit code. */
 export async function run(request: RunRequest): Promise<number> {
   const options = await optionsOf(request);
+  if (request.screenshot !== undefined) checkScreenshot(request.screenshot);
   const { display, ends } = endsOf(request, options);
   const onWarning = (line: string) => say(`hv: ${line}`);
   const machine = await create({ ...options, onWarning });
@@ -169,6 +171,7 @@ async function live(
     });
     const flushed = Promise.all([session.flush(), ...connected.map((end) => end.flush?.())]);
     await Promise.race([flushed, patient, interrupted.promise]);
+    if (request.screenshot !== undefined) await saveScreenshot(machine, request.screenshot);
     sayFilled(machine);
     return isCut ? ended : ending(ended);
   } finally {

@@ -120,6 +120,7 @@ export const RUN: CommandSpec = {
       help: "show the guest's text screen in this terminal (default text; none with --kernel, " +
         "with a console on stdio, and where the output is no terminal)",
     },
+    { name: "screenshot", value: "FILE", help: "save the screen as PNG when the machine ends" },
     { name: "timeout", value: "SECONDS", help: "end the machine after this time, exit code 124" },
     { name: "no-reboot", help: "end the machine when the guest asks for a reset" },
     {

@@ -36,6 +36,8 @@ export interface RunRequest {
   readonly ports: ReadonlyMap<string, CharacterEnd>;
   readonly debugConsole: CharacterEnd;
   readonly display: "none" | "text" | undefined;
+  /** Where a picture of the screen goes at the end. */
+  readonly screenshot: string | undefined;
   readonly timeoutMs: number | undefined;
   /** What the console shows when the guest takes input from a pipe, where that is known. */
   readonly inputAfter?: string;
@@ -147,6 +149,7 @@ export function parseRun(
     ports: new Map(ports.map(({ name, end }) => [name, end])),
     debugConsole: parseEnd("debugcon", text("debugcon") ?? "null"),
     display: oneOf("display", text("display"), ["none", "text"]),
+    screenshot: text("screenshot"),
     timeoutMs: seconds === undefined ? undefined : seconds * 1000,
   };
 }

@@ -4,12 +4,12 @@
  */
 
 import assert from "node:assert/strict";
-import { bundle, bundledMain, WORKERS } from "../hv/release/bundle.ts";
-import { ASSETS, pack } from "../hv/release/compile.ts";
-import { rom } from "./support/payload.ts";
-import { VERSION } from "../hv/version.ts";
+import { bundle, bundledMain, WORKERS } from "../../hv/release/bundle.ts";
+import { ASSETS, BaseError, checkProgram, pack } from "../../hv/release/compile.ts";
+import { rom } from "../support/payload.ts";
+import { VERSION } from "../../hv/version.ts";
 
-const ROOT = new URL("../", import.meta.url);
+const ROOT = new URL("../../", import.meta.url);
 
 function* sources(folder: string): Generator<string> {
   for (const entry of Deno.readDirSync(new URL(folder, ROOT))) {
@@ -131,6 +131,35 @@ Deno.test("the packed program has every bundled module, every worker and every a
     const isPacked = (path: string) => packed.includes(`"n":"${path.split("/").at(-1)}"`);
     const missing = [...filesIn(folder), ...ASSETS].filter((path) => !isPacked(path));
     assert.deepEqual(missing, []);
+  });
+});
+
+Deno.test("a base that is none is refused, whatever it is, and its product does not stay", async () => {
+  await withBundle(async (folder) => {
+    const directory = `${folder}/..`;
+    Deno.writeTextFileSync(`${directory}/empty`, "", { mode: 0o755 });
+    Deno.writeTextFileSync(`${directory}/other`, "#!/bin/sh\necho other 1.0\n", { mode: 0o755 });
+    const bases = [Deno.execPath(), "/bin/true", "empty", "other", "missing"]
+      .map((name) => name.startsWith("/") ? name : `${directory}/${name}`);
+    for (const base of bases) {
+      const output = `${directory}/hv`;
+      Deno.env.set("DENORT_BIN", base);
+      try {
+        await assert.rejects(async () => {
+          await pack(folder, output);
+          await checkProgram(output);
+        }, (error) => {
+          assert.ok(error instanceof BaseError, `${error}`);
+          assert.ok(error.message.startsWith(`${base} is no run-time base of deno compile: `));
+          assert.match(error.message, /--self-contained$/);
+          assert.ok(!error.message.includes("\n"));
+          return true;
+        });
+      } finally {
+        Deno.env.delete("DENORT_BIN");
+      }
+      assert.throws(() => Deno.statSync(output), Deno.errors.NotFound, base);
+    }
   });
 });
 

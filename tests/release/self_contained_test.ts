@@ -1,0 +1,492 @@
+/**
+ * The single file: what its launcher does with the cache, tried with a script in Deno's place, and the
+ * real one in a root directory where there is nothing but /proc, /dev, /tmp, the C library and a shell.
+ */
+
+import assert from "node:assert/strict";
+import { bundle, bundledMain } from "../../hv/release/bundle.ts";
+import { buildSelfContained } from "../../hv/release/self_contained.ts";
+import { KERNEL } from "../../hv/linux/packages.ts";
+import { VERSION } from "../../hv/version.ts";
+import { sharedImage } from "../support/guest/guests.ts";
+import { archive, COMMAND_LINE, kernelFile, LINUX_GUEST } from "../support/guest/linux_guest.ts";
+import { type Outcome, outcome, Scratch } from "../support/hv_process.ts";
+import { rom } from "../support/payload.ts";
+import { Random, seed } from "../support/random.ts";
+
+const HOST_ERROR = 4;
+
+async function lacks(): Promise<string | undefined> {
+  const test =
+    "cc -static -x c -o /dev/null - -lzstd -lmd << END\nint main(void) { return 0; }\nEND";
+  const { success } = await new Deno.Command("sh", { args: ["-c", test], stderr: "null" }).output();
+  return success ? undefined : "a C compiler, libzstd-dev or libmd-dev";
+}
+const missing = await lacks();
+
+function fileTest(name: string, body: () => Promise<void>, needs: readonly string[] = []): void {
+  const absent = missing ?? needs.find((path) => {
+    try {
+      Deno.statSync(path);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  Deno.test(name, async () => {
+    if (absent !== undefined) return console.log(`skipped: without ${absent}`);
+    await body();
+  });
+}
+
+const isRoot = Deno.uid() === 0;
+
+/** A file whose "Deno" is a script, with a module so that it unpacks folders, too. */
+async function scriptFile(scratch: Scratch, script = 'shift 15; echo "$@"', output = "hv") {
+  const modules = `${scratch.path}/modules-${output}`;
+  Deno.mkdirSync(`${modules}/main`, { recursive: true });
+  Deno.writeTextFileSync(`${modules}/main/main.js`, "// a module\n".repeat(1000));
+  const deno = `${scratch.path}/deno-${output}`;
+  Deno.writeTextFileSync(deno, `#!/bin/sh\n${script}\n`);
+  await buildSelfContained({
+    folder: modules,
+    main: `${modules}/main/main.js`,
+    output: `${scratch.path}/${output}`,
+    deno,
+    level: 1,
+  });
+  return `${scratch.path}/${output}`;
+}
+
+interface Started {
+  readonly env?: Record<string, string>;
+  readonly clearEnv?: boolean;
+  readonly prefix?: readonly string[];
+}
+
+function start(file: string, args: readonly string[], options: Started = {}): Deno.ChildProcess {
+  const { prefix = [], env, clearEnv } = options;
+  const [program, ...words] = [...prefix, file, ...args];
+  return new Deno.Command(program, {
+    ...{ args: words, env, clearEnv },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+const run = (file: string, args: readonly string[], options: Started = {}): Promise<Outcome> =>
+  outcome(start(file, args, options));
+
+/** Everything is there and in order: what is said comes from the script, and nothing else is said. */
+function assertRuns({ code, stdout, stderr }: Outcome, said = "--version"): void {
+  assert.deepEqual([code, stderr], [0, ""]);
+  assert.equal(stdout, `${said}\n`);
+}
+
+function assertRefuses({ code, stdout, stderr }: Outcome, line: RegExp): void {
+  assert.deepEqual([code, stdout], [HOST_ERROR, ""], stderr);
+  assert.match(stderr, line);
+  assert.equal(stderr.trim().split("\n").length, 1, stderr);
+}
+
+/** The version's directory below a cache. */
+function versionIn(cache: string): string {
+  const names = [...Deno.readDirSync(`${cache}/hv`)].map(({ name }) => name);
+  const [name] = names.filter((one) => /^[0-9a-f]{32}$/.test(one));
+  return `${cache}/hv/${name}`;
+}
+
+fileTest(
+  "the first start unpacks, later ones do not, and words come through as they are",
+  async () => {
+    using scratch = new Scratch();
+    const file = await scriptFile(scratch, 'shift 15; for word; do echo "[$word]"; done; exit 33');
+    const cache = `${scratch.path}/cache`;
+    const env = { XDG_CACHE_HOME: cache };
+    const words = ["run", "a b", "", "--x=*", "ü"];
+    const first = await run(file, words, { env });
+    assert.deepEqual(first, { code: 33, stdout: "[run]\n[a b]\n[]\n[--x=*]\n[ü]\n", stderr: "" });
+    const version = versionIn(cache);
+    const { ino, mode } = Deno.statSync(version);
+    assert.equal(mode! & 0o777, 0o700, "it is the user's alone");
+    assert.deepEqual(await run(file, words, { env }), first);
+    assert.equal(Deno.statSync(version).ino, ino);
+    Deno.symlinkSync(file, `${scratch.path}/link`);
+    assert.deepEqual(await run(`${scratch.path}/link`, words, { env }), first, "by a link");
+    const path = { ...env, PATH: `${scratch.path}:${Deno.env.get("PATH")}` };
+    assert.deepEqual(await run("hv", words, { env: path, prefix: ["env"] }), first, "by PATH");
+  },
+);
+
+fileTest("where it unpacks: XDG_CACHE_HOME, HOME, and /tmp where neither says", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch);
+  const env = { PATH: "/usr/bin:/bin" };
+  const home = `${scratch.path}/home`;
+  const args = ["--version"];
+  assertRuns(await run(file, args, { env: { ...env, HOME: home }, clearEnv: true }));
+  versionIn(`${home}/.cache`);
+  const relative = { ...env, HOME: home, XDG_CACHE_HOME: "relative" };
+  assertRuns(await run(file, args, { env: relative, clearEnv: true }));
+  assert.throws(() => Deno.statSync("relative"));
+  const own = `/tmp/hv-${Deno.uid()}`;
+  const before = existsAt(own);
+  assertRuns(await run(file, args, { env, clearEnv: true }));
+  assert.equal(Deno.statSync(own).mode! & 0o777, 0o700);
+  if (!before) Deno.removeSync(own, { recursive: true });
+});
+
+const existsAt = (path: string) => {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
+};
+
+fileTest(
+  "what users have set for their own Deno does not reach it; its own cache does",
+  async () => {
+    using scratch = new Scratch();
+    const file = await scriptFile(scratch, 'echo "$DENO_DIR|$DENO_V8_FLAGS|$DENO_JOBS|$OTHER"');
+    const cache = `${scratch.path}/cache`;
+    const env = { XDG_CACHE_HOME: cache, DENO_V8_FLAGS: "--x", DENO_JOBS: "3", OTHER: "DENO_" };
+    const { stdout } = await run(file, [], { env });
+    assert.equal(stdout, `${versionIn(cache)}/cache|||DENO_\n`);
+  },
+);
+
+fileTest("two first starts at once, many times, and both run", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch);
+  for (let round = 0; round < 20; round++) {
+    const env = { XDG_CACHE_HOME: `${scratch.path}/cache${round}` };
+    const both = await Promise.all([1, 2].map(() => run(file, ["--version"], { env })));
+    both.forEach((one) => assertRuns(one));
+    assert.deepEqual(
+      [...Deno.readDirSync(`${env.XDG_CACHE_HOME}/hv`)].filter(({ name }) => name !== ".lock")
+        .length,
+      1,
+    );
+  }
+});
+
+/** What may have become of a copy. Deno's place and a module's. */
+const DAMAGES: readonly (readonly [name: string, damage: (version: string) => void])[] = [
+  ["the program cut off", (at) => Deno.truncateSync(`${at}/deno`, 5)],
+  ["the program empty", (at) => Deno.truncateSync(`${at}/deno`, 0)],
+  ["a byte of the program changed", (at) => changeByte(`${at}/deno`)],
+  ["a byte of a module changed", (at) => changeByte(`${at}/modules/main/main.js`)],
+  ["the program missing", (at) => Deno.removeSync(`${at}/deno`)],
+  ["a module missing", (at) => Deno.removeSync(`${at}/modules/main/main.js`)],
+  ["a folder missing", (at) => Deno.removeSync(`${at}/modules`, { recursive: true })],
+  ["another program", (at) => {
+    Deno.removeSync(`${at}/deno`);
+    Deno.writeTextFileSync(`${at}/deno`, "#!/bin/sh\necho wrong\n", { mode: 0o755 });
+  }],
+  ["a link to another program", (at) => {
+    Deno.removeSync(`${at}/deno`);
+    Deno.symlinkSync("/bin/echo", `${at}/deno`);
+  }],
+  ["a directory in the program's place", (at) => {
+    Deno.removeSync(`${at}/deno`);
+    Deno.mkdirSync(`${at}/deno`);
+  }],
+];
+
+function changeByte(path: string): void {
+  Deno.chmodSync(path, 0o700);
+  using file = Deno.openSync(path, { read: true, write: true });
+  file.seekSync(20, Deno.SeekMode.Start);
+  file.writeSync(new Uint8Array([0x40]));
+}
+
+fileTest("a damaged copy is told of and made anew, however it was damaged", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch);
+  const cache = `${scratch.path}/cache`;
+  const env = { XDG_CACHE_HOME: cache };
+  assertRuns(await run(file, ["--version"], { env }));
+  const version = versionIn(cache);
+  for (const [name, damage] of DAMAGES) {
+    Deno.chmodSync(`${version}/deno`, 0o700);
+    damage(version);
+    const { code, stdout, stderr } = await run(file, ["--version"], { env });
+    assert.deepEqual([code, stdout], [0, "--version\n"], `${name}: ${stderr}`);
+    assert.match(stderr, /^hv: the copy in \S+ is damaged \(\S+\): unpacking it anew\n$/, name);
+    assertRuns(await run(file, ["--version"], { env }));
+  }
+});
+
+fileTest("a copy that was moved with its home is looked through once and used", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch);
+  assertRuns(await run(file, ["--version"], { env: { XDG_CACHE_HOME: `${scratch.path}/a` } }));
+  const { success } = await new Deno.Command("cp", {
+    args: ["-r", `${scratch.path}/a`, `${scratch.path}/b`],
+  }).output();
+  assert.ok(success);
+  const env = { XDG_CACHE_HOME: `${scratch.path}/b` };
+  Deno.chmodSync(versionIn(env.XDG_CACHE_HOME), 0o700);
+  assertRuns(await run(file, ["--version"], { env }));
+  const { ino } = Deno.statSync(versionIn(env.XDG_CACHE_HOME));
+  assertRuns(await run(file, ["--version"], { env }));
+  assert.equal(Deno.statSync(versionIn(env.XDG_CACHE_HOME)).ino, ino);
+});
+
+fileTest(
+  "a start that is killed while it unpacks leaves nothing that the next one minds",
+  async () => {
+    using scratch = new Scratch();
+    const file = await scriptFile(scratch);
+    const env = { XDG_CACHE_HOME: `${scratch.path}/cache` };
+    assertRuns(await run(file, ["--version"], { env }));
+    const version = versionIn(env.XDG_CACHE_HOME);
+    // As it is then: a part of it under the name that it has meanwhile.
+    const begun = version.replace(/([^/]+)$/, ".$1");
+    Deno.renameSync(version, begun);
+    Deno.removeSync(`${begun}/hv.stamp`);
+    Deno.chmodSync(`${begun}/deno`, 0o700);
+    Deno.truncateSync(`${begun}/deno`, 7);
+    assertRuns(await run(file, ["--version"], { env }));
+    assert.ok(!existsAt(begun));
+  },
+);
+
+fileTest(
+  "a new version removes old ones, but neither one that runs nor what is not its own",
+  async () => {
+    using scratch = new Scratch();
+    const fifo = `${scratch.path}/fifo`;
+    await new Deno.Command("mkfifo", { args: [fifo] }).output();
+    const [old, running, next] = [
+      await scriptFile(scratch, 'shift 15; echo "$@"', "old"),
+      await scriptFile(scratch, `echo runs; read line < ${fifo}; echo "$line"`, "running"),
+      await scriptFile(scratch, 'shift 15; : new; echo "$@"', "next"),
+    ];
+    const cache = `${scratch.path}/cache`;
+    const env = { XDG_CACHE_HOME: cache };
+    assertRuns(await run(old, ["--version"], { env }));
+    const oldVersion = versionIn(cache);
+    Deno.mkdirSync(`${cache}/hv/linux-image`);
+    const process = start(running, [], { env });
+    const reader = process.stdout.getReader();
+    assert.equal(new TextDecoder().decode((await reader.read()).value), "runs\n");
+    assert.ok(!existsAt(oldVersion), "nobody ran it");
+    const runningVersion = versionIn(cache);
+    assertRuns(await run(next, ["--version"], { env }));
+    assert.ok(existsAt(runningVersion), "somebody runs it");
+    assert.ok(existsAt(`${cache}/hv/linux-image`), "packages of hv boot are in the same place");
+    Deno.writeTextFileSync(fifo, "goes on\n");
+    assert.equal(new TextDecoder().decode((await reader.read()).value), "goes on\n");
+    reader.releaseLock();
+    await process.stdout.cancel();
+    await process.stderr.cancel();
+    assert.equal((await process.status).code, 0);
+    assertRuns(await run(old, ["--version"], { env }));
+    assert.ok(!existsAt(runningVersion), "now nobody does");
+  },
+);
+
+fileTest("a directory that is not the user's alone is refused in a line", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch);
+  const cache = `${scratch.path}/cache`;
+  const env = { XDG_CACHE_HOME: cache };
+  assertRuns(await run(file, ["--version"], { env }));
+  const version = versionIn(cache);
+  for (const mode of [0o777, 0o770, 0o702]) {
+    Deno.chmodSync(version, mode);
+    assertRefuses(
+      await run(file, ["--version"], { env }),
+      /^hv: will not run what is in \S+: other users can write there; chmod go-w it, or set XDG_/,
+    );
+  }
+  Deno.chmodSync(version, 0o700);
+  // That of all versions may have been made where users share their group: it is made private.
+  Deno.chmodSync(`${cache}/hv`, 0o775);
+  assertRuns(await run(file, ["--version"], { env }));
+  assert.equal(Deno.statSync(`${cache}/hv`).mode! & 0o777, 0o755);
+  if (!isRoot) return console.log("not tried: directories of other users, as only root makes them");
+  for (const path of [version, `${cache}/hv`]) {
+    Deno.chownSync(path, 65534, 65534);
+    assertRefuses(
+      await run(file, ["--version"], { env }),
+      /^hv: will not run what is in \S+: it belongs to user 65534; remove it, or set XDG_CACHE_HOME/,
+    );
+    Deno.chownSync(path, 0, 0);
+  }
+});
+
+/** Runs with a file system of its own at `at`. */
+const mounted = (at: string, options: string): readonly string[] => [
+  ...["unshare", "-m", "sh", "-c", `mount -t tmpfs -o ${options} none ${at} && exec "$@"`, "sh"],
+];
+
+fileTest(
+  "a cache that is full, read-only, noexec or no directory is told of in a line",
+  async () => {
+    using scratch = new Scratch();
+    const file = await scriptFile(scratch, `# ${"x".repeat(300_000)}`);
+    const cache = `${scratch.path}/cache`;
+    Deno.mkdirSync(cache);
+    const env = { XDG_CACHE_HOME: cache };
+    const refused = async (options: string, line: RegExp) => {
+      const result = await run(file, ["--version"], { env, prefix: mounted(cache, options) });
+      if (/unshare|mount:/.test(result.stderr)) {
+        return console.log(
+          `skipped: ${result.stderr.trim()}`,
+        );
+      }
+      assertRefuses(result, line);
+    };
+    await refused(
+      "size=64k",
+      /^hv: cannot unpack \S+ into \S+: No space left on device; 1 MiB are needed/,
+    );
+    await refused(
+      "ro",
+      /^hv: cannot make the directory \S+: Read-only file system; set XDG_CACHE_HOME/,
+    );
+    await refused(
+      "noexec",
+      /^hv: cannot run \S+: permission denied; its file system may be mounted noexec: set XDG_/,
+    );
+    Deno.writeTextFileSync(`${scratch.path}/plain`, "");
+    for (const place of [`${scratch.path}/plain`, `${scratch.path}/plain/below`, "/proc/none"]) {
+      assertRefuses(
+        await run(file, ["--version"], { env: { XDG_CACHE_HOME: place } }),
+        /^hv: cannot make the directory \S+: \S.*; set XDG_CACHE_HOME to a directory that will do$/m,
+      );
+    }
+  },
+);
+
+fileTest(
+  "a file that was cut off or damaged on its way says so, and never runs anything else",
+  async () => {
+    using scratch = new Scratch();
+    const file = await scriptFile(scratch);
+    const bytes = Deno.readFileSync(file);
+    // Behind the launcher: manifest, files, footer.
+    const from = new TextDecoder("latin1").decode(bytes).lastIndexOf(" 500 deno\n") - 80;
+    const broken = `${scratch.path}/broken`;
+    const tryIt = (content: Uint8Array) => {
+      Deno.writeFileSync(broken, content, { mode: 0o755 });
+      const env = { XDG_CACHE_HOME: `${scratch.path}/${crypto.randomUUID()}` };
+      return run(broken, ["--version"], { env });
+    };
+    const line =
+      /^hv: its own file is (cut off|damaged|cut off or damaged)( \(\S+\))?: fetch it again\n$/;
+    const random = new Random(seed());
+    for (let i = 0; i < 40; i++) {
+      const length = from + random.below(bytes.length - from);
+      assertRefuses(await tryIt(bytes.subarray(0, length)), line);
+    }
+    for (let i = 0; i < 80; i++) {
+      const changed = bytes.slice();
+      changed[from + random.below(bytes.length - from)] ^= 1 << random.below(8);
+      const result = await tryIt(changed);
+      // A bit of what tells of damage alone changes nothing.
+      if (result.code === 0) assertRuns(result);
+      else assertRefuses(result, line);
+    }
+  },
+);
+
+// --- the real one --------------------------------------------------------------------------------
+
+/** An empty root directory with the program in it, and what Deno is linked with. */
+class EmptyRoot implements AsyncDisposable {
+  readonly #scratch = new Scratch();
+  readonly path = `${this.#scratch.path}/root`;
+
+  static async make(): Promise<EmptyRoot> {
+    const root = new EmptyRoot();
+    const modules = `${root.#scratch.path}/modules`;
+    for (const folder of ["proc", "dev", "tmp", "bin"]) {
+      Deno.mkdirSync(`${root.path}/${folder}`, { recursive: true });
+    }
+    await bundle(modules);
+    const output = `${root.path}/hv`;
+    await buildSelfContained({ folder: modules, main: bundledMain(modules), output, level: 1 });
+    const shell = Deno.realPathSync("/bin/sh");
+    Deno.copyFileSync(shell, `${root.path}/bin/sh`);
+    for (const program of [Deno.execPath(), shell]) {
+      const { stdout } = await new Deno.Command("ldd", { args: [program] }).output();
+      for (const [, library] of new TextDecoder().decode(stdout).matchAll(/(\/\S+) \(/g)) {
+        const to = `${root.path}${library}`;
+        Deno.mkdirSync(to.replace(/[^/]*$/, ""), { recursive: true });
+        Deno.copyFileSync(library, to);
+      }
+    }
+    return root;
+  }
+
+  /** Runs it in there, with nothing in its environment but where home is. */
+  run(...args: readonly string[]): Promise<Outcome> {
+    const { path } = this;
+    const script = `mount --bind /dev ${path}/dev && mount -t proc proc ${path}/proc && ` +
+      `exec chroot ${path} /hv "$@"`;
+    const prefix = ["unshare", "-m", "sh", "-c", script];
+    return run("sh", args, {
+      prefix,
+      env: { PATH: Deno.env.get("PATH") ?? "", HOME: "/tmp/home" },
+      clearEnv: true,
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.resolve();
+    this.#scratch[Symbol.dispose]();
+  }
+}
+
+const FREEDOS = sharedImage("freedos-1.44.img");
+
+fileTest(
+  "in an empty root directory it runs FreeDOS and Linux, takes pictures and converts disks",
+  async () => {
+    if (!isRoot) return console.log("skipped: only root has a root directory of its own");
+    await using root = await EmptyRoot.make();
+    const version = await root.run("--version");
+    if (/unshare|mount:|chroot/.test(version.stderr)) {
+      return console.log(`skipped: ${version.stderr.trim()}`);
+    }
+    assert.deepEqual(version, { code: 0, stdout: `hv ${VERSION}\n`, stderr: "" });
+    {
+      using image = rom((p) => p.exit(21));
+      Deno.copyFileSync(image.path, `${root.path}/exit.rom`);
+      const { code, stderr } = await root.run("run", "--bios", "/exit.rom", "--memory", "2M");
+      assert.equal(code, 43, stderr);
+    }
+    const info = await root.run("info");
+    assert.match(info.stdout, /--accel auto takes /);
+
+    Deno.copyFileSync(FREEDOS, `${root.path}/freedos.img`);
+    const dos = await root.run(
+      ...["run", "--floppy", "/freedos.img,readonly", "--accel", "soft", "--display", "none"],
+      ...["--serial", "null", "--screenshot", "/tmp/screen.png", "--timeout", "20"],
+    );
+    assert.equal(dos.code, 124, dos.stderr);
+    assert.match(dos.stderr, /--- screen ---[^]*A:\\>/);
+    const png = Deno.readFileSync(`${root.path}/tmp/screen.png`);
+    assert.equal(new TextDecoder("latin1").decode(png.subarray(1, 4)), "PNG");
+
+    assert.equal((await root.run("disk", "create", "/tmp/a.img", "8M")).code, 0);
+    const converted = await root.run("disk", "convert", "/tmp/a.img", "/tmp/a.qcow2");
+    assert.deepEqual([converted.code, converted.stderr], [0, ""]);
+    assert.match((await root.run("disk", "info", "/tmp/a.qcow2")).stdout, /qcow2/);
+
+    Deno.copyFileSync(kernelFile(KERNEL), `${root.path}/vmlinuz`);
+    Deno.writeFileSync(`${root.path}/initrd`, archive(KERNEL, [], []));
+    const linux = await root.run(
+      ...["run", "--kernel", "/vmlinuz", "--initrd", "/initrd", "--accel", "soft", "--append"],
+      `console=ttyS0 ${COMMAND_LINE} rdinit=/bin/busybox -- poweroff -f`,
+    );
+    assert.equal(linux.code, 0, linux.stderr);
+    assert.match(linux.stdout, /Linux version 6\.[^]*reboot: Power down/);
+  },
+  [FREEDOS, ...LINUX_GUEST],
+);
