@@ -1,32 +1,36 @@
 /**
  * Runs the tests: those of each folder in a process of their own, and those that start machines file by
- * file, several processes side by side. What a process printed comes when it has ended; at the end come
- * the failures again, and a last line as that of `deno test`.
+ * file, several processes side by side. What a process printed comes when it has ended. What failed is
+ * run once more, alone, when all the rest is done: what passes then is unsteady, and named at the end. At
+ * the end come the failures again, and a last line as that of `deno test`.
  *
- *     deno task test [PATH...] [OPTIONS OF deno test]
+ *     deno task test [--quick] [PATH...] [OPTIONS OF deno test]
  *
+ * `--quick` leaves out whole guests, and shortens what is long (support/test_processes.ts).
  * `DENO_JOBS` says how many processes; default: as many as the host has processors and memory for.
  */
 
-import {
-  countsOf,
-  failuresOf,
-  type GroupResult,
-  summaryLine,
-  takeLines,
-  testFiles,
-  type TestGroup,
-  testGroups,
-} from "./support/test_processes.ts";
+import { isQuick, testFiles, testGroups } from "./support/test_processes.ts";
+import { type Counts, DIED, failuresOf, summaryLine, sumOf } from "./support/test_results.ts";
+import { type Failure, isUnsteady, TestRunner } from "./support/test_runner.ts";
 
 /** The most that the tests of a process have been seen to need, with room. */
 const BYTES_PER_JOB = 2 * 2 ** 30;
+const TESTS = new URL("./", import.meta.url).pathname;
 
-const options = Deno.args.filter((word) => word.startsWith("-"));
+const quick = Deno.args.includes("--quick");
+const options = Deno.args.filter((word) => word.startsWith("-") && word !== "--quick");
 const paths = Deno.args.filter((word) => !word.startsWith("-"));
-const waiting = testGroups(testFiles(paths.length > 0 ? paths : ["tests"]));
-const running = new Map<Deno.ChildProcess, { group: TestGroup; output: string; begun: string }>();
-const results: GroupResult[] = [];
+const all = [...testFiles(paths.length > 0 ? paths : ["tests"])];
+const files = quick ? all.filter((file) => isQuick(belowTests(file))) : all;
+const waiting = testGroups(files);
+const runner = new TestRunner(options, quick ? { HV_QUICK: "1" } : {});
+const start = performance.now();
+
+function belowTests(file: string): string {
+  const path = Deno.realPathSync(file);
+  return path.startsWith(TESTS) ? path.slice(TESTS.length) : path;
+}
 
 function jobs(): number {
   const wanted = Number(Deno.env.get("DENO_JOBS") ?? 0);
@@ -35,57 +39,51 @@ function jobs(): number {
   return Math.max(1, Math.min(navigator.hardwareConcurrency, room));
 }
 
-const LOCK = `--lock=${new URL("./deno.lock", import.meta.url).pathname}`;
-
-async function run(group: TestGroup): Promise<GroupResult> {
-  const process = new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-check", LOCK, "--frozen", ...options, ...group.files],
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const state = { group, output: "", begun: "" };
-  running.set(process, state);
-  const take = (lines: string) => void (state.output += lines);
-  const takeOutput = (lines: string, begun: string) => {
-    take(lines);
-    state.begun = begun;
-  };
-  const [{ success }] = await Promise.all([
-    process.status,
-    takeLines(process.stdout, takeOutput),
-    takeLines(process.stderr, take),
-  ]);
-  running.delete(process);
-  return { group, success, output: state.output, counts: countsOf(state.output) };
-}
-
 async function worker(): Promise<void> {
   for (let group = waiting.shift(); group !== undefined; group = waiting.shift()) {
-    const begun = performance.now();
-    const result = await run(group);
-    results.push(result);
-    const seconds = Math.round((performance.now() - begun) / 1000);
-    console.log(`\n== ${group.name}, ${seconds} s\n${result.output.trim()}`);
+    await runner.run(group);
   }
+}
+
+/** How what failed in a process failed, and how each of it went alone. */
+function tell(failures: readonly Failure[]): void {
+  const [{ group, first }] = failures;
+  console.log(`\n== ${group.name} failed\n${failuresOf(first.output).trim()}`);
+  for (const failure of failures) {
+    const { name, again } = failure;
+    if (again === undefined) continue;
+    console.log(`\n-- ${name}, alone: ${again.success ? "passed" : "failed again"}`);
+    if (!again.success) console.log(failuresOf(again.output).trim());
+  }
+}
+
+/** The failures, the names, the last line; ends with how it went. */
+function end(cutOff: readonly Counts[] = []): never {
+  const { failures } = runner;
+  for (const ofGroup of Map.groupBy(failures, ({ group }) => group).values()) tell(ofGroup);
+  const unsteady = failures.filter(isUnsteady);
+  const left = all.length - files.length;
+  console.log(left > 0 ? `\n--quick left out ${left} of ${all.length} files` : "");
+  const line = (name: string) => name.replaceAll("\n", " ");
+  for (const { name } of unsteady) console.log(`unsteady: ${line(name)}`);
+  for (const failure of failures) {
+    if (!isUnsteady(failure)) console.log(`failed: ${line(failure.name)}`);
+  }
+  const counts = sumOf([runner.counts, ...cutOff]);
+  console.log(summaryLine(counts, unsteady.length, (performance.now() - start) / 1000));
+  runner[Symbol.dispose]();
+  Deno.exit(counts.failed.tests > 0 ? 1 : 0);
 }
 
 /** Whoever ends the tests, as after a time limit, sees how far they had come. */
 function giveUp(): never {
-  waiting.length = 0;
-  for (const [process, { group, output, begun }] of running) {
-    process.kill("SIGTERM");
-    console.log(`\n== ${group.name}, cut off\n${(output + begun).trim()}`);
-  }
-  Deno.exit(1);
+  const cut = runner.stop();
+  for (const [name, output] of cut) console.log(`\n== ${name}, cut off\n${output.trim()}`);
+  // What has failed before and is cut off alone counts once.
+  end(runner.isAgain ? [] : cut.map(() => DIED));
 }
 
 for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, giveUp);
-const start = performance.now();
 await Promise.all(Array.from({ length: jobs() }, worker));
-const failed = results.filter(({ success }) => !success);
-for (const { group, output } of failed) {
-  console.log(`\n== ${group.name} failed\n${failuresOf(output).trim()}`);
-}
-console.log(`\n${summaryLine(results, (performance.now() - start) / 1000)}`);
-Deno.exit(failed.length > 0 ? 1 : 0);
+if (!await runner.runAgain()) console.log("\nso much has failed that nothing is run again");
+end();
