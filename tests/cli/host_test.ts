@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { rom } from "../support/payload.ts";
 import { allRefused, hv, type Refusal, Scratch } from "../support/hv_process.ts";
+import { Reachable } from "../support/reachable.ts";
 
 const HOST = 4;
 const USAGE = 2;
@@ -39,7 +40,8 @@ const mounted = (mount: string, ...more: string[]) => [
 ];
 
 hostTest("files that may not be read are refused, with what to do", async () => {
-  using scratch = new Scratch();
+  using copy = new Reachable();
+  using scratch = new Scratch(copy.path);
   const { path: cwd } = scratch;
   Deno.chmodSync(scratch.file("secret.img", 1 << 20), 0);
   Deno.chmodSync(scratch.file("fixed.img", 1 << 20), 0o444);
@@ -59,14 +61,15 @@ hostTest("files that may not be read are refused, with what to do", async () => 
     ["run --serial file:fixed.img", HOST, /fixed\.img: permission denied/],
     ["run --serial unix:closed/s", HOST, /closed\/s: permission denied/],
   ];
-  await allRefused(denied, { cwd, prefix: OBEDIENT });
+  await allRefused(denied, { cwd, prefix: OBEDIENT, copy });
   assert.equal(Deno.statSync(`${cwd}/fixed.img`).size, 1 << 20);
 });
 
 hostTest(
   "without KVM, with another file there, or without permission, hv says what to do",
   async () => {
-    using scratch = new Scratch();
+    using copy = new Reachable();
+    using scratch = new Scratch(copy.path);
     const file = scratch.file("kvm", 0);
     const closed = scratch.file("closed", 0);
     Deno.chmodSync(closed, 0);
@@ -85,6 +88,8 @@ hostTest(
       }],
       ["run --accel kvm --memory 2M", HOST, /permission denied.*add your user to the kvm group/, {
         prefix: mounted(bind(closed), ...OBEDIENT),
+        copy,
+        cwd: copy.path,
       }],
     ]);
     const { code, stdout } = await hv(["info"], { prefix: mounted("mount -t tmpfs none /dev") });

@@ -1,6 +1,7 @@
 /** hv as a user runs it: a process with arguments, whose output and exit code are looked at. */
 
 import assert from "node:assert/strict";
+import type { Reachable } from "./reachable.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
 /** No command here takes longer, unless it hangs, ms: guests of Linux among them, on the busiest host. */
@@ -23,21 +24,26 @@ export interface StartOptions {
   readonly env?: Record<string, string>;
   /** Bytes for its standard input; default: none. */
   readonly stdin?: string;
+  /** Runs this copy of Deno and hv, with its caches; default: the checkout's own. */
+  readonly copy?: Reachable;
 }
 
-/** The words of a command that runs hv with `args`. */
-export function hvCommand(args: readonly string[]): string[] {
-  return [Deno.execPath(), "run", "--no-check", "--allow-all", MAIN, ...args];
+/** The words of a command that runs hv, or a copy of it, with `args`. */
+export function hvCommand(args: readonly string[], copy?: Reachable): string[] {
+  const [deno, main] = copy === undefined
+    ? [Deno.execPath(), MAIN]
+    : [copy.deno, `${copy.root}/main.ts`];
+  return [deno, "run", "--no-check", "--allow-all", main, ...args];
 }
 
 /** Starts hv; the caller waits for it. */
 export function startHv(args: readonly string[], options: StartOptions = {}): Deno.ChildProcess {
-  const { prefix = [], cwd, env, stdin } = options;
-  const [program, ...words] = [...prefix, ...hvCommand(args)];
+  const { prefix = [], cwd, env, stdin, copy } = options;
+  const [program, ...words] = [...prefix, ...hvCommand(args, copy)];
   return new Deno.Command(program, {
     args: words,
     cwd,
-    env,
+    env: { ...copy?.env, ...env },
     stdin: stdin === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
@@ -116,7 +122,12 @@ export async function allRefused(refusals: readonly Refusal[], common?: StartOpt
 
 /** A directory that goes with this object. */
 export class Scratch implements Disposable {
-  readonly path: string = Deno.makeTempDirSync({ prefix: "hv-test-" });
+  readonly path: string;
+
+  /** @param dir Where it is; default: where temporary files are. */
+  constructor(dir?: string) {
+    this.path = Deno.makeTempDirSync({ dir, prefix: "hv-test-" });
+  }
 
   /** A file of `size` bytes, sparse, beginning with `head`; gives its path. */
   file(name: string, size: number, head: Uint8Array | string = ""): string {

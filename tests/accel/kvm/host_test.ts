@@ -7,7 +7,8 @@ import { describeProbe, probeKvm } from "../../../hv/accel/kvm/probe.ts";
 import { createVm } from "../../../hv/accel/mod.ts";
 import { closeDescriptor } from "../../../hv/sys/descriptor.ts";
 import { createEventFd } from "../../../hv/sys/wait/event_fd.ts";
-import { kvmTest, noKvm, TestMachine } from "./test_machine.ts";
+import { NOBODY, otherUserProblem, Reachable } from "../../support/reachable.ts";
+import { kvmTest, TestMachine } from "./test_machine.ts";
 
 Deno.test("a host without KVM is told how to get it", () => {
   assert.throws(
@@ -21,42 +22,32 @@ Deno.test("a device that is not KVM is refused", () => {
 });
 
 Deno.test("a user without permission is told of the kvm group", async () => {
-  if (noKvm !== "") return console.log(`skipped: ${noKvm}`);
-  if (Deno.uid() !== 0) return console.log("skipped: only root can become another user");
-  const script = `import { openKvm } from "${new URL(
-    "../../../hv/accel/kvm/host.ts",
-    import.meta.url,
-  )}";
-    try { openKvm(Deno.args[0]); console.log("opened"); } catch (error) { console.log(error.message); }`;
-  const directory = Deno.makeTempDirSync();
-  try {
-    Deno.chmodSync(directory, 0o755);
-    const device = `${directory}/kvm`;
-    Deno.writeTextFileSync(device, "");
-    Deno.chmodSync(device, 0);
-    const main = `${directory}/main.ts`;
-    Deno.writeTextFileSync(main, script);
-    const cache = `${directory}/cache`;
-    Deno.mkdirSync(cache);
-    Deno.chownSync(cache, 65534, 65534);
-    const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "--quiet", "--no-lock", "--no-config", main, device],
-      uid: 65534,
-      gid: 65534,
-      env: { DENO_DIR: cache, HOME: cache },
-    }).output();
-    const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
-    if (/NotCapable|PermissionDenied|Permission denied|os error 13/.test(text)) {
-      return console.log("skipped: another user cannot read this checkout or run deno");
-    }
-    assert.equal(
-      text.trim(),
-      `Cannot open ${device}: permission denied (EACCES); ` +
-        "add your user to the kvm group",
-    );
-  } finally {
-    Deno.removeSync(directory, { recursive: true });
-  }
+  const problem = otherUserProblem();
+  if (problem !== "") return console.log(`skipped: ${problem}`);
+  using copy = new Reachable();
+  const device = `${copy.path}/kvm`;
+  Deno.writeTextFileSync(device, "");
+  Deno.chmodSync(device, 0);
+  const main = `${copy.path}/main.ts`;
+  Deno.writeTextFileSync(
+    main,
+    `import { openKvm } from "${copy.root}/hv/accel/kvm/host.ts";
+    try { openKvm(Deno.args[0]); console.log("opened"); } catch (error) { console.log(error.message); }`,
+  );
+  Deno.chmodSync(main, 0o644);
+  const { stdout, stderr } = await new Deno.Command(copy.deno, {
+    args: ["run", "-A", "--quiet", "--no-lock", "--no-config", main, device],
+    cwd: copy.path,
+    uid: NOBODY,
+    gid: NOBODY,
+    env: copy.env,
+  }).output();
+  const text = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  assert.equal(
+    text.trim(),
+    `Cannot open ${device}: permission denied (EACCES); ` +
+      "add your user to the kvm group",
+  );
 });
 
 kvmTest("a process without descriptors left is told of the limit, and loses none by it", () => {
