@@ -19,7 +19,7 @@ export const NOT_QUICK: readonly string[] = [
   // Debian, FreeDOS, ELKS, boot loaders: every test of a whole guest goes there.
   "guest/",
   // All of tests/accel/soft a second time.
-  "accel/soft/translated_test.ts",
+  "accel/soft/translator/translated_test.ts",
 ];
 
 /** What one process is given. */
