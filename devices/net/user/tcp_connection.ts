@@ -110,7 +110,8 @@ export class TcpConnection implements Flow {
     const { context } = this.#options;
     if ((flags & RST) !== 0) return this.#guestReset(segment);
     if ((flags & SYN) !== 0) return this.#synAgain(segment);
-    if ((flags & ACK) === 0 || !this.#hasGuestSyn) return;
+    if ((flags & ACK) === 0) return;
+    if (!this.#hasGuestSyn) return this.#oldAcknowledgment(segment);
     const window = this.#peerScale === undefined
       ? segment.window
       : segment.window * 2 ** this.#peerScale;
@@ -188,6 +189,16 @@ export class TcpConnection implements Flow {
     this.#sender.acknowledge(segment.acknowledged, false, context.nowNs);
     this.#owesAck = true;
     context.ready(this);
+  }
+
+  /**
+   * What the guest knows of an earlier connection, in TIME-WAIT for a minute, is in the way of ours: a reset
+   * ends it, and the SYN that is sent again gets through (RFC 9293, 3.10.7.3).
+   */
+  #oldAcknowledgment({ acknowledged }: Segment): void {
+    const { context: { output }, addresses } = this.#options;
+    const isOurs = distance(this.#sender.una, acknowledged) === 1;
+    if (!isOurs) postReset(output, addresses, acknowledged, undefined);
   }
 
   /** RFC 5961, 3.2: a reset counts at the very place, and calls for an answer within the window. */

@@ -516,6 +516,31 @@ Deno.test("a guest that refuses a forward ends the host's connection; one that i
   socket[Symbol.dispose]();
 });
 
+Deno.test("what a guest still knows of an earlier forward is reset, and the SYN comes again (RFC 9293, 3.10.7.3)", () => {
+  const { socket, port } = hostSocket(SOCK_STREAM);
+  const client = Socket.open(AF_INET, SOCK_STREAM);
+  {
+    const forward = { protocol: "tcp", fd: socket.fd, guestPort: 80 } as const;
+    using guest = new UserGuest({ forwards: [forward] });
+    client.connect({ address: LOOPBACK, port });
+    const syn = guest.until(() => guest.segments(80)[0], "SYN");
+    // As Linux answers in TIME-WAIT: with what it has last acknowledged.
+    const last = (syn.sequence + 0x1234_5678) >>> 0;
+    guest.tcp(GATEWAY, {
+      ...{ from: 80, to: syn.sourcePort, sequence: 77, acknowledged: last },
+      flags: ACK,
+    });
+    const reset = guest.until(() => guest.segments(80).find(({ flags }) => (flags & RST) !== 0));
+    assert.deepEqual([reset.flags, reset.sequence], [RST, last]);
+    assert.equal(guest.end.flows.tcp, 1, "ours goes on");
+    guest.now += 60e9;
+    const again = guest.until(() => guest.segments(80).filter(({ flags }) => flags === SYN)[1]);
+    assert.equal(again.sequence, syn.sequence);
+  }
+  client[Symbol.dispose]();
+  socket[Symbol.dispose]();
+});
+
 /** A datagram that the guest has received. */
 function datagrams(guest: UserGuest, port: number) {
   return guest.packets.filter(({ protocol, payload, fragment }) =>
