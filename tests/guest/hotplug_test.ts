@@ -5,6 +5,7 @@ import { openDisk } from "../../devices/disk/open_disk.ts";
 import type { Attachment } from "../../hv/mod.ts";
 import { guestTest, inTurn, PATIENCE_MS } from "../support/guest/guests.ts";
 import { LINUX_GUEST, LinuxGuest } from "../support/guest/linux_guest.ts";
+import { comeAndGo, compilerProblem, withProgram } from "./virtio/bodies/vsock.ts";
 
 const MKFS = "/usr/sbin/mkfs.ext4";
 const FSCK = "/usr/sbin/e2fsck";
@@ -91,73 +92,74 @@ async function disks(guest: LinuxGuest, path: string): Promise<void> {
   }
 }
 
+/** A disk that is filled, and let go when it is asked for, or of the guest's own accord. */
+async function fileSystems(guest: LinuxGuest, path: string): Promise<void> {
+  const m = guest.machine;
+  assert.equal(await guest.run("ls /sys/bus/pci/slots | wc -l"), "8");
+  let disk: Attachment = await m.attach({ disk: { path, serial: "HOT" } });
+  await guest.run(comes);
+  assert.equal(await guest.run("cat /sys/block/vda/serial"), "HOT");
+  assert.match(await guest.run("ls -l /sys/block/vda"), /0000:00:18\.0/);
+  assert.match(await guest.run("cat /proc/interrupts"), /PCI-MSI.*virtio0-req\.1/);
+  await guest.run("mkfs.ext4 -q /dev/vda && mount -t ext4 /dev/vda /mnt");
+  await guest.run("echo first > /mnt/file && umount /mnt");
+  await m.detach(disk, { timeoutMs });
+  await guest.run(goes);
+  await isClean(path, "first");
+
+  // The guest's own user takes it out, and then it is asked for.
+  disk = await m.attach({ disk: path });
+  await guest.run(comes);
+  await guest.run("mount -t ext4 /dev/vda /mnt && echo second > /mnt/file && umount /mnt");
+  await guest.run("echo 1 > /sys/bus/pci/devices/0000:00:18.0/remove");
+  await m.detach(disk, { timeoutMs });
+  await isClean(path, "second");
+
+  // The guest's own user switches the slot off: that is all it takes.
+  disk = await m.attach({ disk: path });
+  await guest.run(comes);
+  await guest.run("mount -t ext4 /dev/vda /mnt && echo third > /mnt/file && umount /mnt");
+  await guest.run("echo 0 > /sys/bus/pci/slots/24/power");
+  await disk.left;
+  await isClean(path, "third");
+
+  // What is attached across a reset is there from the start.
+  disk = await m.attach({ disk: path });
+  await guest.run(comes);
+  await m.reset();
+  await guest.isUp();
+  assert.equal(await guest.run("mount -t ext4 /dev/vda /mnt && cat /mnt/file"), "third");
+  await guest.run("umount /mnt");
+  await m.detach(disk, { timeoutMs });
+}
+
 guestTest("a stock Linux kernel when devices come and go", [
   {
-    name: "it finds a disk by itself, fills it, and lets it go, when asked or of its own accord",
+    name: "it finds what comes by itself, uses it, and lets it go",
     needs: [...LINUX_GUEST, MKFS, FSCK, DEBUGFS],
     accelerator: "soft",
-    body: () =>
-      withImage(async (path) => {
-        await using guest = await LinuxGuest.start({
-          cpus: 2,
-          modules: ["virtio_pci", "virtio_blk", "ext4"],
-          programs: [MKFS],
-        });
-        const m = guest.machine;
-        assert.equal(await guest.run("ls /sys/bus/pci/slots | wc -l"), "8");
-        let disk: Attachment = await m.attach({ disk: { path, serial: "HOT" } });
-        await guest.run(comes);
-        assert.equal(await guest.run("cat /sys/block/vda/serial"), "HOT");
-        assert.match(await guest.run("ls -l /sys/block/vda"), /0000:00:18\.0/);
-        assert.match(await guest.run("cat /proc/interrupts"), /PCI-MSI.*virtio0-req\.1/);
-        await guest.run("mkfs.ext4 -q /dev/vda && mount -t ext4 /dev/vda /mnt");
-        await guest.run("echo first > /mnt/file && umount /mnt");
-        await m.detach(disk, { timeoutMs });
-        await guest.run(goes);
-        await isClean(path, "first");
-
-        // The guest's own user takes it out, and then it is asked for.
-        disk = await m.attach({ disk: path });
-        await guest.run(comes);
-        await guest.run("mount -t ext4 /dev/vda /mnt && echo second > /mnt/file && umount /mnt");
-        await guest.run("echo 1 > /sys/bus/pci/devices/0000:00:18.0/remove");
-        await m.detach(disk, { timeoutMs });
-        await isClean(path, "second");
-
-        // The guest's own user switches the slot off: that is all it takes.
-        disk = await m.attach({ disk: path });
-        await guest.run(comes);
-        await guest.run("mount -t ext4 /dev/vda /mnt && echo third > /mnt/file && umount /mnt");
-        await guest.run("echo 0 > /sys/bus/pci/slots/24/power");
-        await disk.left;
-        await isClean(path, "third");
-
-        // What is attached across a reset is there from the start.
-        disk = await m.attach({ disk: path });
-        await guest.run(comes);
-        await m.reset();
-        await guest.isUp();
-        assert.equal(await guest.run("mount -t ext4 /dev/vda /mnt && cat /mnt/file"), "third");
-        await guest.run("umount /mnt");
-        await m.detach(disk, { timeoutMs });
-        await guest.powerOff();
-      }),
-  },
-  {
-    name: "it finds what comes by itself, uses it, and lets it go",
-    needs: LINUX_GUEST,
-    accelerator: "soft",
     body: (t) =>
-      withImage(async (path) => {
-        await using guest = await LinuxGuest.start({
-          cpus: 2,
-          modules: ["virtio_pci", "virtio_blk", "virtio_net"],
-        });
-        await inTurn(t, {
-          "network cards": () => cards(guest),
-          [`${ROUNDS} disks, each of which is on the image afterwards`]: () => disks(guest, path),
-          "it powers off": () => guest.powerOff(),
-        });
-      }),
+      withImage((path) =>
+        withProgram(async (directory, program) => {
+          await using guest = await LinuxGuest.start({
+            cpus: 2,
+            modules: [
+              ...["virtio_pci", "virtio_blk", "virtio_net", "virtio_rng", "ext4"],
+              "vmw_vsock_virtio_transport",
+            ],
+            programs: [MKFS, ...program === undefined ? [] : [program]],
+          });
+          await inTurn(t, {
+            "a disk is filled, and goes when it is asked for or of the guest's own accord": () =>
+              fileSystems(guest, path),
+            "network cards": () => cards(guest),
+            [`${ROUNDS} disks, each of which is on the image afterwards`]: () => disks(guest, path),
+            "a vsock and an entropy device": program === undefined
+              ? compilerProblem()!
+              : () => comeAndGo(guest, directory, program),
+            "it powers off": () => guest.powerOff(),
+          });
+        })
+      ),
   },
 ]);

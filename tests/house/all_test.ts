@@ -159,6 +159,23 @@ Deno.test("tests of any name are run again, and no others", async () => {
   assert.equal(code, 0);
 });
 
+Deno.test("a test that another module declares is run again, and is of the file that imports it", async () => {
+  using scratch = new Scratch();
+  const helper = `export const declare = (name: string, fn: () => void) => Deno.test(name, fn);`;
+  const path = scratch.file("helper.ts", helper.length, helper);
+  const from = `import { declare } from "${path}";`;
+  const { code, lines } = await ended(start(scratch, [
+    `${from} declare("shaky", () => { ${once(fails("by chance"))} });
+     declare("steady", () => { console.log("so often"); });`,
+    `${from} declare("bad", () => { ${fails("always")} });`,
+  ]));
+  assert.match(lines.at(-1)!, /^FAILED \| 2 passed, 1 unsteady \| 1 failed \| 0 ignored \(/);
+  assert.deepEqual(said(lines, "unsteady"), ["0: shaky"]);
+  assert.deepEqual(said(lines, "failed"), ["1: bad"]);
+  assert.equal(count(lines, "so often"), 1);
+  assert.equal(code, 1);
+});
+
 Deno.test("a filter of the user's is not in the way of what is run again", async () => {
   const { code, lines } = await all([
     `Deno.test("shaky one", () => { ${once(fails("once"))} }); Deno.test("other", () => {});`,

@@ -7,7 +7,7 @@ import { type Counts, sumOf } from "./test_results.ts";
 
 /** A test that failed. */
 export interface FailedTest {
-  /** As `deno test` is to be given it: an absolute path. */
+  /** Absolute path of the module that declares it: the test's file, or one of those that it imports. */
   readonly file: string;
   /** As `--filter` sees it. */
   readonly name: string;

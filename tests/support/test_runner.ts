@@ -78,8 +78,12 @@ export class TestRunner implements Disposable {
     if (first.success) return;
     if (first.failed === undefined) this.failures.push({ name: group.name, group, first });
     for (const test of first.failed ?? []) {
-      const file = group.files.find((file) => absolute(file) === test.file) ?? test.file;
-      this.failures.push({ name: `${file}: ${test.name}`, group, first, test });
+      this.failures.push({
+        name: `${filesOf(group, test).name}: ${test.name}`,
+        group,
+        first,
+        test,
+      });
     }
   }
 
@@ -88,19 +92,21 @@ export class TestRunner implements Disposable {
     if (this.failures.length > MOST_AGAIN) return false;
     this.#isAgain = true;
     for (const failure of this.failures) {
-      const { name, group, test } = failure;
+      const { name, group, first, test } = failure;
       if (test === undefined) {
         failure.again = await this.#start(`${name}, alone`, group.files, this.#options);
         continue;
       }
       const options = this.#options.filter((option) => !option.startsWith("--filter"));
-      const filter = [...options, filterOf(test.name)];
-      const again = await this.#start(`${name}, alone`, [test.file], filter);
-      // A name that no filter matches: the whole file has it.
+      const { files } = filesOf(group, test);
+      const again = await this.#start(`${name}, alone`, files, [...options, filterOf(test.name)]);
       const { passed, failed } = again.counts;
-      failure.again = passed.tests + failed.tests > 0
-        ? again
-        : await this.#start(`${name}, alone`, [test.file], options);
+      // A name that no filter matches: all of them, with the counts that the first run had of all.
+      if (passed.tests + failed.tests > 0) failure.again = again;
+      else {
+        const whole = await this.#start(`${name}, alone`, group.files, options);
+        failure.again = { ...whole, counts: sumOf([whole.counts, test.counts], [first.counts]) };
+      }
     }
     return true;
   }
@@ -164,6 +170,12 @@ export class TestRunner implements Disposable {
   [Symbol.dispose](): void {
     Deno.removeSync(this.#reports, { recursive: true });
   }
+}
+
+/** Where a test is: a test that another module declares is in any of the group's files. */
+function filesOf(group: TestGroup, { file }: FailedTest): TestGroup {
+  const own = group.files.find((one) => absolute(one) === file);
+  return own === undefined ? group : { name: own, files: [own] };
 }
 
 const absolute = (path: string) => path.startsWith("/") ? path : `${Deno.cwd()}/${path}`;

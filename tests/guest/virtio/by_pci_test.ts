@@ -1,57 +1,54 @@
-/** Debian's kernel with its own drivers on a virtio console and virtio entropy by PCI. */
+/** Debian's kernel with its own drivers on virtio devices by PCI, one after the other, and all at once. */
 
 import assert from "node:assert/strict";
-import { guestTest, inTurn, PATIENCE_MS } from "../../support/guest/guests.ts";
+import { guestTest, inTurn } from "../../support/guest/guests.ts";
 import { LINUX_GUEST, LinuxGuest } from "../../support/guest/linux_guest.ts";
-
-const PATIENCE = { timeoutMs: PATIENCE_MS };
-const RNG = "/sys/devices/virtual/misc/hw_random";
-/** More than a ring has places. */
-const LINES = 1000;
-
-async function hasConsole(guest: LinuxGuest): Promise<void> {
-  const { machine } = guest;
-  assert.equal(machine.console.name, "hvc0");
-  assert.equal(await guest.run("tty"), "/dev/hvc0");
-  assert.equal(await guest.run("cat /sys/class/tty/ttyS0/type"), "0", "there is no UART");
-  assert.equal(await guest.run("stty size"), "25 80");
-  machine.port("hvc0").resize({ columns: 132, rows: 43 });
-  assert.equal(await guest.run("until stty size | grep -x '43 132'; do :; done"), "43 132");
-  // The kernel's log goes there, too.
-  assert.match(await guest.run("cat /proc/consoles"), /^hvc0 .*EC/m);
-  machine.console.send("dmesg -n 8; echo '<1>seen' > /dev/kmsg\n");
-  await machine.console.expect(/\] seen/, PATIENCE);
-  await guest.run("dmesg -n 1");
-  const lines = await guest.run(`seq 1 ${LINES}`);
-  assert.equal(lines.split("\n").length, LINES);
-  assert.equal(lines, Array.from({ length: LINES }, (_, i) => i + 1).join("\n"));
-}
-
-async function hasEntropy(guest: LinuxGuest): Promise<void> {
-  assert.equal(await guest.run(`cat ${RNG}/rng_current`), "virtio_rng.0");
-  const bytes = await guest.run("dd if=/dev/hwrng bs=4096 count=4 2>/dev/null | tee /r | wc -c");
-  assert.equal(bytes, "16384");
-  // Neither zeros nor a pattern: compressed, random bytes become more.
-  assert.ok(Number(await guest.run("gzip -c /r | wc -c")) > 16384);
-}
+import { givesMemory, RAM_MIB } from "./bodies/balloon.ts";
+import { hasConsole, hasEntropy } from "./bodies/console.ts";
+import { ext4, FSCK, MKFS, withImage } from "./bodies/disk.ts";
+import { compilerProblem, connects, withProgram } from "./bodies/vsock.ts";
 
 guestTest("a stock Linux kernel on virtio devices by PCI", [
   {
     name: "finds what is there by itself",
-    needs: LINUX_GUEST,
+    needs: [...LINUX_GUEST, MKFS, FSCK],
     accelerator: "soft",
-    async body(t) {
-      await using guest = await LinuxGuest.start({
-        console: "virtio",
-        rng: true,
-        modules: ["virtio_pci", "virtio_console", "virtio_rng"],
-      });
-      await inTurn(t, {
-        "hvc0 is the console instead of a serial port, with a shell and the terminal's size": () =>
-          hasConsole(guest),
-        "random bytes come from the entropy device": () => hasEntropy(guest),
-        "it powers off": () => guest.powerOff(),
-      });
-    },
+    body: (t) =>
+      withImage((disk) =>
+        withProgram(async (directory, program) => {
+          const path = `${directory}/v`;
+          await using guest = await LinuxGuest.start({
+            cpus: 2,
+            memory: `${RAM_MIB}M`,
+            console: "virtio",
+            rng: true,
+            balloon: true,
+            disk: { path: disk, interface: "virtio", serial: "DATA-1" },
+            vsock: { path, cid: 42 },
+            modules: [
+              ...["virtio_pci", "virtio_console", "virtio_rng", "virtio_balloon", "virtio_blk"],
+              ...["ext4", "vmw_vsock_virtio_transport"],
+            ],
+            programs: [MKFS, FSCK, ...program === undefined ? [] : [program]],
+          });
+          await inTurn(t, {
+            "hvc0 is the console instead of a serial port, with a shell and the terminal's size":
+              () => hasConsole(guest),
+            "random bytes come from the entropy device": () => hasEntropy(guest),
+            "by vsock, guest and host connect to each other, send much, half-close, and refuse":
+              program === undefined ? compilerProblem()! : () => connects(guest, path, program),
+            "ext4 is made, filled and read back with equal checksums, and fsck is clean": () =>
+              ext4(guest, disk),
+            "by a balloon it gives up half of its memory and takes it back while a memory test goes on, and what is free goes to the host":
+              () => givesMemory(guest),
+            "it powers off": () => guest.powerOff(),
+            "the host's fsck is clean, too": async () => {
+              const { success, stdout } = await new Deno.Command(FSCK, { args: ["-fn", disk] })
+                .output();
+              assert.ok(success, new TextDecoder().decode(stdout));
+            },
+          });
+        })
+      ),
   },
 ]);
