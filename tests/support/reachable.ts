@@ -29,7 +29,8 @@ const PLACES: readonly string[] = [
 export function otherUserProblem(): string {
   if (Deno.uid() !== 0) return "only root can become another user";
   try {
-    new Deno.Command("true", { uid: NOBODY, gid: NOBODY }).outputSync();
+    // Not here: that user may not be let into the checkout.
+    new Deno.Command("true", { cwd: "/", uid: NOBODY, gid: NOBODY }).outputSync();
     return "";
   } catch (error) {
     return `no other user can be become here: ${(error as Error).message}`;
