@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { Machine } from "../../hv/mod.ts";
-import { type GuestCase, guestTest, PATIENCE_MS } from "../support/guest/guests.ts";
+import { guestTest, inTurn, PATIENCE_MS } from "../support/guest/guests.ts";
 import { LINUX_GUEST, LinuxGuest } from "../support/guest/linux_guest.ts";
 import { HAS_QEMU_IMG, qemuCheck, qemuImg } from "../support/guest/qemu_img.ts";
 
@@ -20,16 +20,8 @@ async function inDirectory(body: (directory: string) => Promise<void>): Promise<
   }
 }
 
-/** ext4 on the disk at `path`, over virtio or IDE, made, filled, and good for everybody. */
-async function fileSystem(path: string, behind: "virtio" | "ide", directory: string) {
-  const [device, modules] = behind === "virtio"
-    ? ["/dev/vda", ["virtio_pci", "virtio_blk", "ext4"]]
-    : ["/dev/sda", ["ata_piix", "sd_mod", "ext4"]];
-  await using guest = await LinuxGuest.start({
-    disk: { path, interface: behind },
-    modules,
-    programs: [MKFS, FSCK],
-  });
+/** ext4 on a disk, made, filled and read back. */
+async function fileSystem(guest: LinuxGuest, device: string): Promise<void> {
   await guest.run(`mkfs.ext4 -q ${device} && mount -t ext4 ${device} /mnt`);
   await guest.run("dd if=/dev/urandom of=/mnt/data bs=64k count=100 2>/dev/null");
   await guest.run("mkdir /mnt/d && for i in $(seq 200); do echo $i > /mnt/d/$i; done");
@@ -38,33 +30,18 @@ async function fileSystem(path: string, behind: "virtio" | "ide", directory: str
   await guest.run(`umount /mnt && mount -t ext4 ${device} /mnt`);
   assert.equal(await guest.run("md5sum < /mnt/data"), sum);
   await guest.run(`umount /mnt && e2fsck -fn ${device}`);
-  await guest.powerOff();
-  await guest[Symbol.asyncDispose]();
+}
+
+/** The image at `path` is good for QEMU, and what is on it for the host's e2fsck. */
+async function isGood(path: string): Promise<void> {
   qemuCheck(path);
-  const raw = `${directory}/as-qemu-reads-it.raw`;
+  const raw = `${path}.raw`;
   qemuImg("convert", "-O", "raw", path, raw);
   const { success, stdout } = await new Deno.Command(FSCK, { args: ["-fn", raw] }).output();
   assert.ok(success, new TextDecoder().decode(stdout));
 }
 
 const skip = HAS_QEMU_IMG ? undefined : "qemu-img is not installed";
-
-const linux = (
-  name: string,
-  behind: "virtio" | "ide",
-  make: (path: string, directory: string) => void,
-): GuestCase => ({
-  name,
-  needs: [...LINUX_GUEST, MKFS, FSCK],
-  accelerator: "soft",
-  skip,
-  body: () =>
-    inDirectory(async (directory) => {
-      const path = `${directory}/disk.qcow2`;
-      make(path, directory);
-      await fileSystem(path, behind, directory);
-    }),
-});
 
 guestTest("guests on qcow2 images", [
   {
@@ -91,16 +68,32 @@ guestTest("guests on qcow2 images", [
         qemuCheck(overlay);
       }),
   },
-  linux("Linux makes, fills and checks ext4 on virtio", "virtio", (path) => {
-    qemuImg("create", "-f", "qcow2", path, "64M");
-  }),
-  linux(
-    "Linux makes, fills and checks ext4 on IDE over a backing file",
-    "ide",
-    (path, directory) => {
-      qemuImg("create", "-f", "qcow2", `${directory}/base.qcow2`, "64M");
-      const behind = ["-b", "base.qcow2", "-F", "qcow2", "-o", "cluster_size=4096"];
-      qemuImg("create", "-f", "qcow2", ...behind, path);
-    },
-  ),
+  {
+    name: "Linux makes, fills and checks ext4",
+    needs: [...LINUX_GUEST, MKFS, FSCK],
+    accelerator: "soft",
+    skip,
+    body: (t) =>
+      inDirectory(async (directory) => {
+        const [virtio, ide] = [`${directory}/virtio.qcow2`, `${directory}/ide.qcow2`];
+        qemuImg("create", "-f", "qcow2", virtio, "64M");
+        qemuImg("create", "-f", "qcow2", `${directory}/base.qcow2`, "64M");
+        const behind = ["-b", "base.qcow2", "-F", "qcow2", "-o", "cluster_size=4096"];
+        qemuImg("create", "-f", "qcow2", ...behind, ide);
+        await using guest = await LinuxGuest.start({
+          disk: [{ path: virtio, interface: "virtio" }, { path: ide, interface: "ide" }],
+          modules: ["virtio_pci", "virtio_blk", "ata_piix", "sd_mod", "ext4"],
+          programs: [MKFS, FSCK],
+        });
+        await inTurn(t, {
+          "on virtio": () => fileSystem(guest, "/dev/vda"),
+          "on IDE over a backing file": () => fileSystem(guest, "/dev/sda"),
+          "both are good for QEMU when it has powered off": async () => {
+            await guest.powerOff();
+            await guest[Symbol.asyncDispose]();
+            for (const path of [virtio, ide]) await isGood(path);
+          },
+        });
+      }),
+  },
 ]);

@@ -1,4 +1,4 @@
-/** ISOLINUX, SYSLINUX, memdisk and iPXE, and what is booted through them. */
+/** ISOLINUX, memdisk and iPXE, and what is booted through them. */
 
 import { Machine } from "../../hv/mod.ts";
 import { bootableIso } from "../support/guest/iso9660.ts";
@@ -8,7 +8,6 @@ const ISOLINUX = fetched("isolinux/usr/lib/ISOLINUX/isolinux.bin");
 const LDLINUX = fetched("syslinux-common/usr/lib/syslinux/modules/bios/ldlinux.c32");
 const MEMDISK = fetched("syslinux-common/usr/lib/syslinux/memdisk");
 const FREEDOS = sharedImage("freedos-1.44.img");
-const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
 const IPXE_ISO = "/usr/lib/ipxe/ipxe.iso";
 const IPXE = "/boot/ipxe.lkrn";
 const timeoutMs = 3 * PATIENCE_MS;
@@ -52,21 +51,6 @@ guestTest("boot loaders of the SYSLINUX family, and iPXE, run", [
     async body({ accelerator, cpus }) {
       await using m = await Machine.start({ cdrom: IPXE_ISO, memory: "64M", accelerator, cpus });
       await m.screen.waitFor(/ISOLINUX 6\S+ .*Copyright/, { timeoutMs });
-    },
-  }),
-  ...onBoth({
-    name: "SYSLINUX starts on FLOPPINUX's floppy",
-    needs: [FLOPPINUX],
-    async body({ accelerator, cpus, slow }) {
-      await using m = await Machine.start({
-        floppy: { path: FLOPPINUX, overlay: true },
-        memory: "64M",
-        accelerator,
-        cpus,
-      });
-      await m.screen.waitFor(/SYSLINUX 6\S+ .*Copyright/, { timeoutMs });
-      // Its kernel unpacks itself and has more than 350 million instructions to run.
-      if (!slow) await m.screen.waitFor(/PRESS ENTER|CHOOSE:/i, { timeoutMs });
     },
   }),
   ...onBoth({
