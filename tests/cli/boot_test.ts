@@ -1,10 +1,9 @@
-/** `hv boot` without an image: a Linux to try, or the ROM monitor and why. */
+/** `hv boot` where it finds no Linux: the ROM monitor and why. tests/guest/hv_boot_test.ts has the Linux. */
 
 import assert from "node:assert/strict";
-import { BUSYBOX, KERNEL, packageCache, packageFolder } from "../../hv/linux/packages.ts";
+import { packageCache } from "../../hv/linux/packages.ts";
 import {
   allRefused,
-  hv,
   outcome,
   Scratch,
   startHv,
@@ -19,26 +18,6 @@ const exists = (path: string) => {
     return false;
   }
 };
-
-/** A script finds drivers and the network's address there, without waiting. */
-const COMMANDS = "modprobe -D virtio_blk; lsmod | grep ata_piix; " +
-  "ifconfig | grep 10.0.2.15; poweroff\n";
-
-Deno.test("hv boot comes to a shell in Debian's Linux, which answers and powers off", async () => {
-  if (![KERNEL, BUSYBOX].every((one) => exists(packageFolder(one)))) {
-    return console.log("skipped: run tests/fetch_guests.ts first");
-  }
-  // All of it is in the pipe before the guest has a serial driver.
-  const { code, stdout: text, stderr } = await hv(["boot", "--timeout", "580"], {
-    stdin: COMMANDS,
-  });
-  assert.equal(code, 0, `${text}\n${stderr}`);
-  assert.match(text, /Linux 6\.\S+ with busybox[^]*1 x .*MiB free for use/);
-  assert.match(
-    text,
-    /insmod \S*virtio_ring\.ko[^]*insmod \S*virtio_blk\.ko[^]*\nata_piix +\d[^]*inet addr:10\.0\.2\.15/,
-  );
-});
 
 /** Programs in place of apt's, a cache of its own, and Deno's own where it is: it downloads nothing. */
 function hostWith(scratch: Scratch, programs: Record<string, string>): StartOptions {

@@ -6,6 +6,7 @@ import { runInNewContext } from "node:vm";
 import { Machine, type MachineOptions } from "../../hv/mod.ts";
 import { PATIENCE_MS } from "../support/guest/guests.ts";
 import { exitCode, kvmTest, rom, type RomFile } from "../support/payload.ts";
+import { inFull } from "../support/quick.ts";
 
 const FLOPPY_BYTES = 1440 * 1024;
 
@@ -101,10 +102,12 @@ async function leavesNothing(rounds: number, round: (i: number) => Promise<void>
   assert.ok(grownMib < mostMib, `memory has grown by ${grownMib} MiB in ${rounds} rounds`);
 }
 
-kvmTest("fifty starts and stops, 2 processors, three drives: nothing is left", async () => {
+const STARTS = inFull(50, 10);
+
+kvmTest(`${STARTS} starts and stops, 2 processors, three drives: nothing is left`, async () => {
   using image = busy();
   using images = new Images(image, 2);
-  await leavesNothing(50, async () => {
+  await leavesNothing(STARTS, async () => {
     await using machine = await Machine.start(images.options);
     await machine.console.expect("up\n", { timeoutMs: PATIENCE_MS });
   });

@@ -15,6 +15,7 @@ import {
   u8,
   withShare,
 } from "./client.ts";
+import { inFull } from "../../support/quick.ts";
 
 const NAMES = ["a", "b", "c", "link", "up"];
 const BAD_NAMES = ["..", ".", "", "a/b", "/etc", "x\0y", "y".repeat(300)];
@@ -156,7 +157,7 @@ Deno.test("random messages are answered within bounds, and never leave the share
       // Sizes that a file could be set to are large, holes only, and gone with the directory.
       const answered = new Set<number | undefined>();
       const bounds = { fids: 10, openFiles: 4 };
-      for (let round = 0; round < 1600; round++) {
+      for (let round = 0; round < inFull(1600, 200); round++) {
         client.version(8192);
         client.attach(0);
         restore(client, outside);

@@ -6,6 +6,7 @@ import { readPadded } from "../../../devices/disk/image_file.ts";
 import { FileHandle } from "../../../hv/sys/file/file.ts";
 import { type Random, seeded } from "../../support/random.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
+import { inFull } from "../../support/quick.ts";
 
 /** A kind of image. */
 export interface ImageKind {
@@ -155,7 +156,7 @@ export function imageConformance(kind: ImageKind): void {
         const original = content(size);
         const image = kind.open(directory, original);
         const model = new DiskModel(image.sizeBytes, original);
-        for (let i = 0; i < 400; i++) randomStep(random, image, model, `step ${i}`);
+        for (let i = 0; i < inFull(400, 100); i++) randomStep(random, image, model, `step ${i}`);
         model.agrees(readAll(image));
         if (!image.readOnly) image.flush();
         model.agrees(readAll(image), "after a flush");
@@ -198,7 +199,7 @@ export function imageConformance(kind: ImageKind): void {
         using image = kind.open(directory, original);
         if (image.extent === undefined) return;
         const model = new DiskModel(image.sizeBytes, original);
-        for (let i = 0; i < 200; i++) {
+        for (let i = 0; i < inFull(200, 50); i++) {
           if (random.chance(50)) randomStep(random, image, model, `step ${i}`);
           const [offset, wanted] = range(random, image.sizeBytes);
           if (wanted === 0) continue;

@@ -6,8 +6,9 @@ import { Random, seed } from "../../../support/random.ts";
 import { REGION_PLACES } from "../../../../hv/accel/soft/interpreter.ts";
 import { CODE, END, SystemMachine } from "../support/system_machine.ts";
 import { ProgramMachine, type ProgramMode } from "./random_programs.ts";
+import { inFull } from "../../../support/quick.ts";
 
-const PROGRAMS = 150;
+const PROGRAMS = inFull(150, 25);
 
 for (const mode of ["long", "protected"] as const satisfies readonly ProgramMode[]) {
   for (const hotAfter of [1, 3, 20]) {

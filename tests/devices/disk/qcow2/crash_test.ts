@@ -5,12 +5,14 @@ import { seeded } from "../../../support/random.ts";
 import { inDirectory } from "../conformance.ts";
 import { crashMany } from "./crash.ts";
 import { work } from "./killed_writer.ts";
+import { inFull } from "../../../support/quick.ts";
 
 // tests/devices/disk/qcow2/crash_run.ts crashes as often as one likes.
 Deno.test({
   name: "qcow2: a crash at any moment leaves an image without errors that has all that was flushed",
   ignore: !HAS_QEMU_IMG,
-  fn: () => seeded((random) => inDirectory((directory) => crashMany(random, 100, directory))),
+  fn: () =>
+    seeded((random) => inDirectory((directory) => crashMany(random, inFull(100, 20), directory))),
 });
 
 const WRITER = new URL("./killed_writer.ts", import.meta.url).pathname;

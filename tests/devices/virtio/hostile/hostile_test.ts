@@ -5,8 +5,9 @@ import { seed } from "../../../support/random.ts";
 import { TRANSPORTS } from "./transports/attach_transport.ts";
 import { HostileDriver } from "./hostile_driver.ts";
 import { SUBJECTS } from "./subjects/subjects.ts";
+import { inFull } from "../../../support/quick.ts";
 
-const STEPS = 10_000;
+const STEPS = inFull(10_000, 3000);
 
 /** Every device on the PCI bus, and one in memory. */
 const RUNS = [

@@ -7,8 +7,9 @@ import type { HostileJob } from "./hostile_worker.ts";
 import { anyStep } from "./steps.ts";
 import { SUBJECTS } from "./subjects/subjects.ts";
 import { GuestSide } from "./two_threads.ts";
+import { inFull } from "../../../support/quick.ts";
 
-const STEPS = 5_000;
+const STEPS = inFull(5000, 1000);
 const WORKER = new URL("./hostile_worker.ts", import.meta.url);
 
 for (const name of Object.keys(SUBJECTS)) {
