@@ -96,8 +96,13 @@ export const noKvm: string = exists("/dev/kvm") ? "" : "there is no /dev/kvm";
 /** A reason to skip a case, or "" when it can run. */
 function reasonToSkip({ needs, accelerator, skip = "" }: GuestCase): string {
   if (accelerator === "kvm" && noKvm !== "") return noKvm;
-  const absent = needs.filter((file) => !exists(file));
-  return absent.length > 0 ? `${absent.join(", ")} is not here` : skip;
+  return absent(...needs) || skip;
+}
+
+/** Which of `files` are not here, in words, or "". */
+export function absent(...files: readonly string[]): string {
+  const missing = files.filter((file) => !exists(file));
+  return missing.length > 0 ? `${missing.join(", ")} is not here` : "";
 }
 
 function exists(path: string): boolean {
