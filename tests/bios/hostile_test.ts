@@ -5,8 +5,9 @@ import type { ServiceName } from "../../bios/rom/stub_names.ts";
 import { romCode } from "../../bios/rom/rom.ts";
 import { BiosBench, type Call } from "./bios_bench.ts";
 import { type Random, seeded } from "../support/random.ts";
+import { inFull } from "../support/quick.ts";
 
-const ROUNDS = 1500;
+const ROUNDS = inFull(1500, 300);
 const VECTORS: readonly ServiceName[] = [
   "int09Key",
   "int10",

@@ -7,6 +7,7 @@ import { BootError, planBoot } from "../../hv/boot/mod.ts";
 import { debianKernel } from "../support/guest/guest_cache.ts";
 import { Random, seed } from "../support/random.ts";
 import { assertSound, bzImage, elf, memoryMap, multiboot, request } from "./kernels.ts";
+import { inFull } from "../support/quick.ts";
 
 const ENTRIES: readonly BootEntry[] = ["auto", "real16", "protected32", "long64"];
 const initrd = new Uint8Array(5000);
@@ -64,7 +65,7 @@ for (const [name, original] of kernels) {
     const random = new Random(seed());
     const kernel = original.slice();
     const outcomes = { planned: 0, refused: 0 };
-    for (let i = 0; i < 3000; i++) {
+    for (let i = 0; i < inFull(3000, 300); i++) {
       const undo = mutate(random, kernel, name === "bzImage" ? 0x300 : 0x1000);
       outcomes[await check(request(kernel, { initrd, entry: random.pick(ENTRIES) }))]++;
       undo();
@@ -110,7 +111,7 @@ for (const [name, path] of REAL) {
       }
       console.log(`HV_SEED=${seed()}`);
       const random = new Random(seed());
-      for (let i = 0; i < 300; i++) {
+      for (let i = 0; i < inFull(300, 50); i++) {
         const undo = mutate(random, kernel, 0x280);
         // Unpacking 50 MB each time would take too long: now and then is enough.
         await check(asked(kernel, i % 20 === 0 ? "auto" : random.pick(["real16", "protected32"])));

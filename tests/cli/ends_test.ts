@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { hv, hvCommand, outcome, Scratch, startHv, until } from "../support/hv_process.ts";
 import { offset } from "../../bios/assembler/assembler.ts";
 import { type Payload, rom } from "../support/payload.ts";
+import { slowTest } from "../support/quick.ts";
 
 const COM1 = 0x3f8;
 const COM2 = 0x2f8;
@@ -222,7 +223,7 @@ Deno.test("a FIFO that nobody reads is waited for in a word, and a signal ends t
   assert.match(stderr, /time limit of 0\.1 s/);
 });
 
-Deno.test("a FIFO's reader gets every byte", async () => {
+slowTest("a FIFO's reader gets every byte", async () => {
   using image = chatty(LINES);
   using scratch = new Scratch();
   const fifo = `${scratch.path}/fifo`;
@@ -256,7 +257,7 @@ const shell = async (script: string) => {
 };
 const quoted = (words: readonly string[]) => words.map((word) => `'${word}'`).join(" ");
 
-Deno.test(
+slowTest(
   "outputs that are closed, full or gone do not end the guest, and give no trace",
   async () => {
     using image = rom((p) => {
@@ -332,7 +333,7 @@ async function standsStill(process: Deno.ChildProcess): Promise<number> {
   return value!.length;
 }
 
-Deno.test(
+slowTest(
   "a reader that stops reading holds the guest, gets every byte later, and no signal waits for it",
   async () => {
     using image = chatty(LINES);
@@ -353,34 +354,37 @@ Deno.test(
   },
 );
 
-Deno.test("what the guest has sent before its time is up is written, to a late reader, too", async () => {
-  // More than a pipe holds, less than what the guest is held for.
-  const lines = 1500;
-  using image = chatty(lines, (p) => {
-    print(p, COM2, "sent");
-    p.forever(() => p.hlt());
-  });
-  using scratch = new Scratch();
-  const sent = `${scratch.path}/sent`;
-  const args = ["run", "--memory", "1M", "--display", "none", "--bios", image.path];
-  // A host on which the guest has not come so far gets more time.
-  for (let seconds = 4;; seconds *= 2) {
-    const process = startHv([
-      ...[...args, "--timeout", `${seconds}`, "--serial", "stdio", "--serial", `file:${sent}`],
-    ]);
-    await until(process.stderr, "time limit");
-    const hasSent = Deno.readTextFileSync(sent) === "sent";
-    let bytes = 0;
-    for await (const chunk of process.stdout) bytes += chunk.length;
-    assert.equal((await process.status).code, 124);
-    await process.stderr.cancel();
-    if (hasSent) {
-      assert.equal(bytes, lines * 64);
-      return;
+slowTest(
+  "what the guest has sent before its time is up is written, to a late reader, too",
+  async () => {
+    // More than a pipe holds, less than what the guest is held for.
+    const lines = 1500;
+    using image = chatty(lines, (p) => {
+      print(p, COM2, "sent");
+      p.forever(() => p.hlt());
+    });
+    using scratch = new Scratch();
+    const sent = `${scratch.path}/sent`;
+    const args = ["run", "--memory", "1M", "--display", "none", "--bios", image.path];
+    // A host on which the guest has not come so far gets more time.
+    for (let seconds = 4;; seconds *= 2) {
+      const process = startHv([
+        ...[...args, "--timeout", `${seconds}`, "--serial", "stdio", "--serial", `file:${sent}`],
+      ]);
+      await until(process.stderr, "time limit");
+      const hasSent = Deno.readTextFileSync(sent) === "sent";
+      let bytes = 0;
+      for await (const chunk of process.stdout) bytes += chunk.length;
+      assert.equal((await process.status).code, 124);
+      await process.stderr.cancel();
+      if (hasSent) {
+        assert.equal(bytes, lines * 64);
+        return;
+      }
+      assert.ok(seconds < 200, "the guest does not come to its end");
     }
-    assert.ok(seconds < 200, "the guest does not come to its end");
-  }
-});
+  },
+);
 
 Deno.test("with --display text in a pipe, the last screen is printed as text at the end", async () => {
   using scratch = new Scratch();

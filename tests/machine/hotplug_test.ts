@@ -21,6 +21,7 @@ import {
   request,
   VECTOR,
 } from "../support/guest/virtio_program.ts";
+import { inFull } from "../support/quick.ts";
 
 const SLOT = 24;
 /** The registers (QEMU, acpi_pci_hotplug). */
@@ -46,7 +47,7 @@ const SECOND_TURNS = 0x718;
 const APIC_SPURIOUS = 0xfee0_00f0;
 const ICR_LOW = 0xfee0_0300;
 const DISK_BYTES = 1 << 20;
-const ROUNDS = 20;
+const ROUNDS = inFull(20, 6);
 const timeoutMs = PATIENCE_MS;
 
 /** Jumps anywhere if the last result was not zero. */

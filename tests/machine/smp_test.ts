@@ -11,6 +11,7 @@ import { emulatesRealMode } from "../../hv/accel/kvm/host.ts";
 import { Machine } from "../../hv/mod.ts";
 import type { Accelerator } from "../support/guest/guests.ts";
 import { exitCode, onEach, type Payload, rom, ROM_SEGMENT } from "../support/payload.ts";
+import { inFull } from "../support/quick.ts";
 
 const APIC = 0xfee0_0000;
 const APIC_EOI = APIC + 0xb0;
@@ -192,7 +193,7 @@ programTest(
 
 /** A subroutine in RAM: mov bx, imm16; retf. */
 const SUBROUTINE = 0x9000;
-const VERSIONS = 300;
+const VERSIONS = inFull(300, 60);
 
 programTest(
   "code that one processor changes runs as changed on the other, after it serialises (SDM 8.1.3)",
@@ -254,7 +255,7 @@ function handler(p: Payload, label: string, counter: number, more = () => {}): v
   p.iret();
 }
 
-const ROUNDS = 400;
+const ROUNDS = inFull(400, 80);
 
 for (const waits of ["poll a port", "halt"] as const) {
   programTest(
@@ -331,7 +332,7 @@ programTest(
   (machine) => assert.equal(shared(machine, STARTED), 5),
 );
 
-const BYTES = 30_000;
+const BYTES = inFull(30_000, 6000);
 
 /** Writes `char` to `port` `times` times. */
 function repeat(p: Payload, port: number, char: string, times = BYTES): void {

@@ -13,6 +13,7 @@ import { FileHandle } from "../../../hv/sys/file/file.ts";
 import { HAS_QEMU_IMG, qemuCheck } from "../../support/guest/qemu_img.ts";
 import { type Random, seeded } from "../../support/random.ts";
 import { inDirectory } from "./conformance.ts";
+import { slowTest } from "../../support/quick.ts";
 
 const SIZE = 1 << 20;
 
@@ -61,40 +62,43 @@ function work(image: Qcow2Image, model: Uint8Array, random: Random, steps: numbe
   return refused;
 }
 
-Deno.test("qcow2: a full host disk fails what needs room, loses nothing, and all goes on when there is", () => {
-  seeded((random) =>
-    inDirectory((directory) => {
-      const path = `${directory}/disk.qcow2`;
-      let refused = 0;
-      for (let round = 0; round < 40; round++) {
-        const clusterBytes = random.pick([512, 4096, 65536]);
-        const refcountBits = random.pick([1, 16, 64]);
-        using file = FileHandle.open(path, { write: true, create: true, truncate: true });
-        createQcow2(file, { sizeBytes: SIZE, clusterBytes, refcountBits });
-        const cramped = new CrampedFile(file, file.size + random.below(SIZE / 2));
-        const image = new Qcow2Image(cramped, readHeader(cramped), SIZE);
-        const model = new Uint8Array(SIZE);
-        const agree = (what: string) => {
+slowTest(
+  "qcow2: a full host disk fails what needs room, loses nothing, and all goes on when there is",
+  () => {
+    seeded((random) =>
+      inDirectory((directory) => {
+        const path = `${directory}/disk.qcow2`;
+        let refused = 0;
+        for (let round = 0; round < 40; round++) {
+          const clusterBytes = random.pick([512, 4096, 65536]);
+          const refcountBits = random.pick([1, 16, 64]);
+          using file = FileHandle.open(path, { write: true, create: true, truncate: true });
+          createQcow2(file, { sizeBytes: SIZE, clusterBytes, refcountBits });
+          const cramped = new CrampedFile(file, file.size + random.below(SIZE / 2));
+          const image = new Qcow2Image(cramped, readHeader(cramped), SIZE);
+          const model = new Uint8Array(SIZE);
+          const agree = (what: string) => {
+            const all = new Uint8Array(SIZE);
+            image.read(0, all);
+            const at = all.findIndex((byte, i) => byte !== model[i]);
+            assert.equal(at, -1, `${what}: byte ${at}`);
+          };
+          refused += work(image, model, random, 60);
+          agree("while it is full");
+          cramped.room = Infinity;
+          assert.equal(work(image, model, random, 20), 0);
+          image.flush();
+          agree("with room again");
+          const report = checkQcow2(file);
+          assert.deepEqual([report.errors, report.leaks], [[], 0]);
+          if (HAS_QEMU_IMG) qemuCheck(path);
+          using again = openDisk({ path, readOnly: true });
           const all = new Uint8Array(SIZE);
-          image.read(0, all);
-          const at = all.findIndex((byte, i) => byte !== model[i]);
-          assert.equal(at, -1, `${what}: byte ${at}`);
-        };
-        refused += work(image, model, random, 60);
-        agree("while it is full");
-        cramped.room = Infinity;
-        assert.equal(work(image, model, random, 20), 0);
-        image.flush();
-        agree("with room again");
-        const report = checkQcow2(file);
-        assert.deepEqual([report.errors, report.leaks], [[], 0]);
-        if (HAS_QEMU_IMG) qemuCheck(path);
-        using again = openDisk({ path, readOnly: true });
-        const all = new Uint8Array(SIZE);
-        again.read(0, all);
-        assert.equal(all.findIndex((byte, i) => byte !== model[i]), -1);
-      }
-      assert.ok(refused > 100, `${refused}: the disk was full`);
-    })
-  );
-});
+          again.read(0, all);
+          assert.equal(all.findIndex((byte, i) => byte !== model[i]), -1);
+        }
+        assert.ok(refused > 100, `${refused}: the disk was full`);
+      })
+    );
+  },
+);

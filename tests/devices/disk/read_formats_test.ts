@@ -8,6 +8,7 @@ import { HAS_QEMU_IMG, qemuCheck, qemuImg, qemuRead, tool } from "../../support/
 import { seeded } from "../../support/random.ts";
 import { assertSameBytes } from "../../support/same_bytes.ts";
 import { content, imageConformance, inDirectory } from "./conformance.ts";
+import { slowTest } from "../../support/quick.ts";
 
 /** As qemu-img calls them, with options; fixed VHD images have to be called so. */
 const KINDS: readonly {
@@ -46,7 +47,7 @@ if (HAS_QEMU_IMG) {
       reopen: (directory) => openDisk({ path: at(directory), readOnly: true, ...withFormat(kind) }),
     });
 
-    Deno.test(`${name}: several blocks with data here and there are read as QEMU reads them`, () => {
+    slowTest(`${name}: several blocks with data here and there are read as QEMU reads them`, () => {
       seeded((random) =>
         inDirectory((directory) => {
           const raw = `${directory}/content.raw`;

@@ -15,6 +15,7 @@ import {
 import { seeded } from "../../../support/random.ts";
 import { assertSameBytes } from "../../../support/same_bytes.ts";
 import { content, DiskModel, imageConformance, inDirectory, randomStep } from "../conformance.ts";
+import { slowTest } from "../../../support/quick.ts";
 
 const at = (directory: string) => `${directory}/disk.qcow2`;
 
@@ -96,39 +97,42 @@ if (HAS_QEMU_IMG) {
     });
   }
 
-  Deno.test("qcow2: clusters that hv compresses are read by QEMU and by itself, of every geometry", () => {
-    seeded((random) =>
-      inDirectory((directory) => {
-        // Of everything: zeros, what shrinks, what does not, an end within a cluster.
-        const original = content((3 << 20) + 512 * 5);
-        original.fill(0, 1 << 20, (1 << 20) + 300_000);
-        for (let i = 0; i < 400_000; i++) original[i] = random.below(256);
-        const raw = `${directory}/content.raw`;
-        Deno.writeFileSync(raw, original);
-        for (const clusterBytes of [512, 4096, 65536, 2 << 20]) {
-          for (const compression of ["zlib", "zstd"] as const) {
-            {
-              using from = openDisk({ path: raw, readOnly: true });
-              const options = { write: true, create: true, truncate: true };
-              using file = FileHandle.open(at(directory), options);
-              const { sizeBytes } = from;
-              createQcow2(file, { sizeBytes, clusterBytes, refcountBits: 16, compression });
-              for (const _ of writeCompressed(file, from));
+  slowTest(
+    "qcow2: clusters that hv compresses are read by QEMU and by itself, of every geometry",
+    () => {
+      seeded((random) =>
+        inDirectory((directory) => {
+          // Of everything: zeros, what shrinks, what does not, an end within a cluster.
+          const original = content((3 << 20) + 512 * 5);
+          original.fill(0, 1 << 20, (1 << 20) + 300_000);
+          for (let i = 0; i < 400_000; i++) original[i] = random.below(256);
+          const raw = `${directory}/content.raw`;
+          Deno.writeFileSync(raw, original);
+          for (const clusterBytes of [512, 4096, 65536, 2 << 20]) {
+            for (const compression of ["zlib", "zstd"] as const) {
+              {
+                using from = openDisk({ path: raw, readOnly: true });
+                const options = { write: true, create: true, truncate: true };
+                using file = FileHandle.open(at(directory), options);
+                const { sizeBytes } = from;
+                createQcow2(file, { sizeBytes, clusterBytes, refcountBits: 16, compression });
+                for (const _ of writeCompressed(file, from));
+              }
+              qemuCheck(at(directory));
+              assertSameBytes(qemuRead(at(directory), directory), original);
+              using image = openDisk({ path: at(directory) });
+              const model = new DiskModel(original.length, original);
+              for (let i = 0; i < 20; i++) randomStep(random, image, model, `step ${i}`);
+              image.flush();
+              image[Symbol.dispose]();
+              qemuCheck(at(directory));
+              model.agrees(qemuRead(at(directory), directory));
             }
-            qemuCheck(at(directory));
-            assertSameBytes(qemuRead(at(directory), directory), original);
-            using image = openDisk({ path: at(directory) });
-            const model = new DiskModel(original.length, original);
-            for (let i = 0; i < 20; i++) randomStep(random, image, model, `step ${i}`);
-            image.flush();
-            image[Symbol.dispose]();
-            qemuCheck(at(directory));
-            model.agrees(qemuRead(at(directory), directory));
           }
-        }
-      })
-    );
-  });
+        })
+      );
+    },
+  );
 
   Deno.test("qcow2: an image that hv and QEMU write by turns holds what both have written", () => {
     seeded((random) =>
