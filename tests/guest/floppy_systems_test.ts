@@ -17,7 +17,7 @@ import { elksGoesBackAndForth, freedosGoesBackAndForth } from "./accelerator_tri
 const FREEDOS = sharedImage("freedos-1.44.img");
 const FLOPPINUX = sharedImage("floppinux-0.2.2.img");
 const ELKS = sharedImage("elks-0.7.0.img");
-const timeoutMs = 3 * PATIENCE_MS;
+const timeoutMs = PATIENCE_MS;
 
 async function startsFreedos(accelerator: "kvm" | "soft", cpus: number): Promise<Machine> {
   const m = await Machine.start({

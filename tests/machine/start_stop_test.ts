@@ -113,7 +113,7 @@ kvmTest(`${STARTS} starts and stops, 2 processors, three drives: nothing is left
   });
 });
 
-const ROUNDS = 3;
+const ROUNDS = inFull(3, 1);
 
 kvmTest("a start that fails half-way gives everything back", async () => {
   using image = busy();

@@ -8,8 +8,9 @@ import { byte, dword } from "../../../bios/assembler/assembler.ts";
 import { Machine } from "../../../hv/mod.ts";
 import { seed } from "../../support/random.ts";
 import { kvmTest, type Payload, rom } from "../../support/payload.ts";
+import { inFull } from "../../support/quick.ts";
 
-const STEPS = 30_000;
+const STEPS = inFull(30_000, 6000);
 /** Where the program runs, so that no game with the ROM's area ends it. */
 const COPY_SEGMENT = 0x1000;
 const STATE = 0x500;

@@ -7,8 +7,9 @@ import { exitCode, onEach } from "../../support/payload.ts";
 import { Random, seed } from "../../support/random.ts";
 import { FULL_BOARD } from "../../support/test_board.ts";
 import { hostileRom } from "./hostile_trace.ts";
+import { inFull } from "../../support/quick.ts";
 
-const STEPS = 150;
+const STEPS = inFull(150, 40);
 const DISK_BYTES = 1 << 20;
 /** The devices of the machine below, in the same slots. */
 const BOARD: BoardConfig = {
