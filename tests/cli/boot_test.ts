@@ -2,13 +2,7 @@
 
 import assert from "node:assert/strict";
 import { packageCache } from "../../hv/linux/packages.ts";
-import {
-  allRefused,
-  outcome,
-  Scratch,
-  startHv,
-  type StartOptions,
-} from "../support/hv_process.ts";
+import { allRefused, outcome, Scratch, startHv, type StartOptions } from "../support/hv_process.ts";
 
 const exists = (path: string) => {
   try {
