@@ -2,7 +2,14 @@
 
 import assert from "node:assert/strict";
 import { packageCache } from "../../hv/linux/packages.ts";
-import { allRefused, outcome, Scratch, startHv, type StartOptions } from "../support/hv_process.ts";
+import {
+  allRefused,
+  hv,
+  outcome,
+  Scratch,
+  startHv,
+  type StartOptions,
+} from "../support/hv_process.ts";
 
 const exists = (path: string) => {
   try {

@@ -1,4 +1,4 @@
-/** `switchAccelerator` as a program that calls it sees it; guests are in tests/guest/switch_test.ts. */
+/** `switchAccelerator` as a program that calls it sees it; guests are in tests/guest/accelerator_trips.ts. */
 
 import assert from "node:assert/strict";
 import { HostError, Machine, UsageError } from "../../hv/mod.ts";
