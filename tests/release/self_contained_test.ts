@@ -1,45 +1,15 @@
 /**
- * The single file: what its launcher does with the cache, tried with a script in Deno's place, and the
- * real one in a root directory where there is nothing but /proc, /dev, /tmp, the C library and a shell.
+ * The single file: what its launcher does with the cache, tried with a script in Deno's place. The real
+ * one runs in tests/guest/single_file_test.ts.
  */
 
 import assert from "node:assert/strict";
-import { bundle, bundledMain } from "../../hv/release/bundle.ts";
 import { buildSelfContained } from "../../hv/release/self_contained.ts";
-import { KERNEL } from "../../hv/linux/packages.ts";
-import { VERSION } from "../../hv/version.ts";
-import { sharedImage } from "../support/guest/guests.ts";
-import { archive, COMMAND_LINE, kernelFile, LINUX_GUEST } from "../support/guest/linux_guest.ts";
-import { type Outcome, outcome, Scratch } from "../support/hv_process.ts";
-import { rom } from "../support/payload.ts";
+import { type Outcome, Scratch } from "../support/hv_process.ts";
 import { Random, seed } from "../support/random.ts";
+import { fileTest, isRoot, run, start } from "../support/single_file.ts";
 
 const HOST_ERROR = 4;
-
-async function lacks(): Promise<string | undefined> {
-  const test =
-    "cc -static -x c -o /dev/null - -lzstd -lmd << END\nint main(void) { return 0; }\nEND";
-  const { success } = await new Deno.Command("sh", { args: ["-c", test], stderr: "null" }).output();
-  return success ? undefined : "a C compiler, libzstd-dev or libmd-dev";
-}
-const missing = await lacks();
-
-function fileTest(name: string, body: () => Promise<void>, needs: readonly string[] = []): void {
-  const absent = missing ?? needs.find((path) => {
-    try {
-      Deno.statSync(path);
-      return false;
-    } catch {
-      return true;
-    }
-  });
-  Deno.test(name, async () => {
-    if (absent !== undefined) return console.log(`skipped: without ${absent}`);
-    await body();
-  });
-}
-
-const isRoot = Deno.uid() === 0;
 
 /** A file whose "Deno" is a script, with a module so that it unpacks folders, too. */
 async function scriptFile(scratch: Scratch, script = 'shift 15; echo "$@"', output = "hv") {
@@ -57,26 +27,6 @@ async function scriptFile(scratch: Scratch, script = 'shift 15; echo "$@"', outp
   });
   return `${scratch.path}/${output}`;
 }
-
-interface Started {
-  readonly env?: Record<string, string>;
-  readonly clearEnv?: boolean;
-  readonly prefix?: readonly string[];
-}
-
-function start(file: string, args: readonly string[], options: Started = {}): Deno.ChildProcess {
-  const { prefix = [], env, clearEnv } = options;
-  const [program, ...words] = [...prefix, file, ...args];
-  return new Deno.Command(program, {
-    ...{ args: words, env, clearEnv },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-}
-
-const run = (file: string, args: readonly string[], options: Started = {}): Promise<Outcome> =>
-  outcome(start(file, args, options));
 
 /** Everything is there and in order: what is said comes from the script, and nothing else is said. */
 function assertRuns({ code, stdout, stderr }: Outcome, said = "--version"): void {
@@ -393,100 +343,4 @@ fileTest(
       else assertRefuses(result, line);
     }
   },
-);
-
-// --- the real one --------------------------------------------------------------------------------
-
-/** An empty root directory with the program in it, and what Deno is linked with. */
-class EmptyRoot implements AsyncDisposable {
-  readonly #scratch = new Scratch();
-  readonly path = `${this.#scratch.path}/root`;
-
-  static async make(): Promise<EmptyRoot> {
-    const root = new EmptyRoot();
-    const modules = `${root.#scratch.path}/modules`;
-    for (const folder of ["proc", "dev", "tmp", "bin"]) {
-      Deno.mkdirSync(`${root.path}/${folder}`, { recursive: true });
-    }
-    await bundle(modules);
-    const output = `${root.path}/hv`;
-    await buildSelfContained({ folder: modules, main: bundledMain(modules), output, level: 1 });
-    const shell = Deno.realPathSync("/bin/sh");
-    Deno.copyFileSync(shell, `${root.path}/bin/sh`);
-    for (const program of [Deno.execPath(), shell]) {
-      const { stdout } = await new Deno.Command("ldd", { args: [program] }).output();
-      for (const [, library] of new TextDecoder().decode(stdout).matchAll(/(\/\S+) \(/g)) {
-        const to = `${root.path}${library}`;
-        Deno.mkdirSync(to.replace(/[^/]*$/, ""), { recursive: true });
-        Deno.copyFileSync(library, to);
-      }
-    }
-    return root;
-  }
-
-  /** Runs it in there, with nothing in its environment but where home is. */
-  run(...args: readonly string[]): Promise<Outcome> {
-    const { path } = this;
-    const script = `mount --bind /dev ${path}/dev && mount -t proc proc ${path}/proc && ` +
-      `exec chroot ${path} /hv "$@"`;
-    const prefix = ["unshare", "-m", "sh", "-c", script];
-    return run("sh", args, {
-      prefix,
-      env: { PATH: Deno.env.get("PATH") ?? "", HOME: "/tmp/home" },
-      clearEnv: true,
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.resolve();
-    this.#scratch[Symbol.dispose]();
-  }
-}
-
-const FREEDOS = sharedImage("freedos-1.44.img");
-
-fileTest(
-  "in an empty root directory it runs FreeDOS and Linux, takes pictures and converts disks",
-  async () => {
-    if (!isRoot) return console.log("skipped: only root has a root directory of its own");
-    await using root = await EmptyRoot.make();
-    const version = await root.run("--version");
-    if (/unshare|mount:|chroot/.test(version.stderr)) {
-      return console.log(`skipped: ${version.stderr.trim()}`);
-    }
-    assert.deepEqual(version, { code: 0, stdout: `hv ${VERSION}\n`, stderr: "" });
-    {
-      using image = rom((p) => p.exit(21));
-      Deno.copyFileSync(image.path, `${root.path}/exit.rom`);
-      const { code, stderr } = await root.run("run", "--bios", "/exit.rom", "--memory", "2M");
-      assert.equal(code, 43, stderr);
-    }
-    const info = await root.run("info");
-    assert.match(info.stdout, /--accel auto takes /);
-
-    Deno.copyFileSync(FREEDOS, `${root.path}/freedos.img`);
-    const dos = await root.run(
-      ...["run", "--floppy", "/freedos.img,readonly", "--accel", "soft", "--display", "none"],
-      ...["--serial", "null", "--screenshot", "/tmp/screen.png", "--timeout", "20"],
-    );
-    assert.equal(dos.code, 124, dos.stderr);
-    assert.match(dos.stderr, /--- screen ---[^]*A:\\>/);
-    const png = Deno.readFileSync(`${root.path}/tmp/screen.png`);
-    assert.equal(new TextDecoder("latin1").decode(png.subarray(1, 4)), "PNG");
-
-    assert.equal((await root.run("disk", "create", "/tmp/a.img", "8M")).code, 0);
-    const converted = await root.run("disk", "convert", "/tmp/a.img", "/tmp/a.qcow2");
-    assert.deepEqual([converted.code, converted.stderr], [0, ""]);
-    assert.match((await root.run("disk", "info", "/tmp/a.qcow2")).stdout, /qcow2/);
-
-    Deno.copyFileSync(kernelFile(KERNEL), `${root.path}/vmlinuz`);
-    Deno.writeFileSync(`${root.path}/initrd`, archive(KERNEL, [], []));
-    const linux = await root.run(
-      ...["run", "--kernel", "/vmlinuz", "--initrd", "/initrd", "--accel", "soft", "--append"],
-      `console=ttyS0 ${COMMAND_LINE} rdinit=/bin/busybox -- poweroff -f`,
-    );
-    assert.equal(linux.code, 0, linux.stderr);
-    assert.match(linux.stdout, /Linux version 6\.[^]*reboot: Power down/);
-  },
-  [FREEDOS, ...LINUX_GUEST],
 );
