@@ -27,7 +27,7 @@ Deno.test("auto decides with them as with all: /proc/cpuinfo is not Deno's to re
   assert.equal(NAMED.length, 7);
   // How fast it is varies.
   const line = (text: string) =>
-    text.replaceAll(/\d+(\.\d+)?/g, "N").replace(" (N to N)", "").split("\n").at(-2);
+    text.replaceAll(/\d+(\.\d+)?/g, "N").replaceAll(" (N to N)", "").split("\n").at(-2);
   const all = await hvWith(["--allow-all"], ["info"]);
   const named = await hvWith(NAMED, ["info"]);
   assert.match(line(all.stdout)!, /--accel auto takes /);
