@@ -5,7 +5,6 @@ import { print, say } from "./say.ts";
 import { VERSION } from "../version.ts";
 import { BOOT, commandHelp, COMMANDS, ExitCode, programHelp } from "./words/option_table.ts";
 import { nearestName } from "../core/edit_distance.ts";
-import { beginVcpuThread } from "../threads/vcpu_thread.ts";
 import { parseCommand, parseRun } from "./words/parse.ts";
 
 /** Carries out the command line; gives the exit code. Never throws. */
@@ -22,7 +21,6 @@ async function dispatch([command, ...rest]: readonly string[]): Promise<number> 
     case "run": {
       const request = parseRun(rest);
       if (request.help) return help("run");
-      beginVcpuThread();
       const { run } = await import("./run.ts");
       return await run(request);
     }

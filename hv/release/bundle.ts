@@ -18,7 +18,7 @@ interface Thread {
 /** The threads of the program; each has a folder of its own, named as its module. */
 const THREADS: readonly Thread[] = [
   // What others import must not be the module that awaits the program's end.
-  { entry: "main.ts", merged: ["hv/cli/main.ts", "hv/cli/run.ts"] },
+  { entry: "main.ts", merged: ["hv/threads/vcpu_thread.ts", "hv/cli/main.ts", "hv/cli/run.ts"] },
   { entry: "hv/threads/vcpu_worker.ts" },
   { entry: "hv/io/io_worker.ts" },
   { entry: "devices/disk/engine/transfer_worker.ts" },
