@@ -18,8 +18,26 @@ const FIRST: readonly string[] = ["guest", "accel/soft", "devices/disk", "machin
 export const NOT_QUICK: readonly string[] = [
   // Debian, FreeDOS, ELKS, boot loaders: every test of a whole guest goes there.
   "guest/",
-  // All of tests/accel/soft a second time.
+  // All of tests/accel/soft a second time, against the real processor, and random streams.
   "accel/soft/translator/translated_test.ts",
+  "accel/soft/compared/",
+  "accel/soft/hostile/",
+  // Bundling takes the bundler's time.
+  "release/",
+  // Dozens of starts of hv; what they say is made of parts that have tests of their own.
+  "cli/disk_command_test.ts",
+  "cli/ends_test.ts",
+  "cli/host_test.ts",
+  "cli/refusals_test.ts",
+  "cli/signals_test.ts",
+  "cli/terminal/session_test.ts",
+  // Machines by the dozen; others start, pause and end them, and pc/ plugs.
+  "machine/hotplug_test.ts",
+  "machine/smp_test.ts",
+  "machine/start_stop_test.ts",
+  // Hundreds of crashes, a million steps.
+  "devices/disk/qcow2/crash_test.ts",
+  "devices/virtio/hostile/",
 ];
 
 /** What one process is given. */
