@@ -253,7 +253,7 @@ export class Machine implements AsyncDisposable {
 
   /**
    * What the software CPU has executed because KVM could not; undefined where there was nothing. On
-   * most hosts there never is: see ARCHITECTURE.md.
+   * most hosts there never is: see hv/accel/kvm/README.md.
    */
   get filledInstructions(): FilledInstructions | undefined {
     const filled = this.#vm.filledInstructions();
