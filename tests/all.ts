@@ -76,8 +76,9 @@ function end(cutOff: readonly Counts[] = []): never {
 }
 
 /** Whoever ends the tests, as after a time limit, sees how far they had come. */
-function giveUp(): never {
-  const cut = runner.stop();
+async function giveUp(): Promise<void> {
+  waiting.length = 0;
+  const cut = await runner.stop();
   for (const [name, output] of cut) console.log(`\n== ${name}, cut off\n${output.trim()}`);
   // What has failed before and is cut off alone counts once.
   end(runner.isAgain ? [] : cut.map(() => DIED));

@@ -38,7 +38,12 @@ interface Running {
   readonly name: string;
   output: string;
   begun: string;
+  /** Resolves when it has ended, and all that it printed has been read. */
+  ended: Promise<unknown>;
 }
+
+/** How long what was told to end may take for it, ms. */
+const END_MS = 5000;
 
 /** See above. */
 export class TestRunner implements Disposable {
@@ -50,6 +55,7 @@ export class TestRunner implements Disposable {
   readonly #running = new Map<Deno.ChildProcess, Running>();
   readonly #counts: Counts[] = [];
   #isAgain = false;
+  #isStopped = false;
 
   /** @param options For every `deno test`. */
   constructor(options: readonly string[], env: Record<string, string>) {
@@ -111,18 +117,20 @@ export class TestRunner implements Disposable {
     return true;
   }
 
-  /** Ends what is running; what of it has been printed, by name. */
-  stop(): [name: string, output: string][] {
-    const cut: [string, string][] = [];
-    for (const [process, { name, output, begun }] of this.#running) {
+  /** Ends what is running; gives all that it has printed, by name. */
+  async stop(): Promise<[name: string, output: string][]> {
+    this.#isStopped = true;
+    for (const process of this.#running.keys()) {
       try {
         process.kill("SIGTERM");
       } catch {
         // It has ended.
       }
-      cut.push([name, output + begun]);
     }
-    return cut;
+    const running = [...this.#running.values()];
+    const patience = new Promise((resolve) => setTimeout(resolve, END_MS));
+    await Promise.race([Promise.all(running.map(({ ended }) => ended)), patience]);
+    return running.map(({ name, output, begun }) => [name, output + begun]);
   }
 
   async #start(
@@ -142,10 +150,10 @@ export class TestRunner implements Disposable {
       stdout: "piped",
       stderr: "piped",
     }).spawn();
-    const state: Running = { name, output: "", begun: "" };
+    const state: Running = { name, output: "", begun: "", ended: process.status };
     this.#running.set(process, state);
     const take = (lines: string) => void (state.output += lines);
-    const [{ success }] = await Promise.all([
+    const ended = Promise.all([
       process.status,
       takeLines(process.stdout, (lines, begun) => {
         take(lines);
@@ -153,6 +161,10 @@ export class TestRunner implements Disposable {
       }),
       takeLines(process.stderr, take),
     ]);
+    state.ended = ended;
+    const [{ success }] = await ended;
+    // Whoever stops the tests tells of it; nothing else comes of it any more.
+    if (this.#isStopped) return new Promise(() => {});
     this.#running.delete(process);
     const { output } = state;
     const seconds = Math.round((performance.now() - begun) / 1000);
