@@ -6,8 +6,9 @@
 
 import { exitRom } from "./support/payload.ts";
 import { bundle, bundledMain } from "../hv/release/bundle.ts";
-import { HV, hvBundled, qemu } from "./support/programs.ts";
-import { type Measured, median, medianRatio, timeInTurn } from "./support/measure.ts";
+import { buildSelfContained } from "../hv/release/self_contained.ts";
+import { HV, hvBundled, hvFile, type Program, qemu } from "./support/programs.ts";
+import { type Measured, median, medianRatio, timeInTurn, timeOnce } from "./support/measure.ts";
 import { figure, machineLine, showTable } from "./support/report.ts";
 import { STAGES, type StageTimes } from "./support/start_up_stages.ts";
 
@@ -34,12 +35,18 @@ async function showWhole(rom: string, directory: string): Promise<void> {
   const other = await qemu();
   await bundle(`${directory}/modules`);
   const bundled = hvBundled(bundledMain(`${directory}/modules`));
+  const file = await oneFile(directory);
   const measured: Measured[] = [
     { name: "hv", command: HV.command(rom) },
     { name: bundled.name, command: bundled.command(rom) },
+    ...(file === undefined ? [] : [{ name: file.name, command: file.command(rom) }]),
     ...(other === undefined ? [] : [{ name: other.name, command: other.command(rom) }]),
     { name: "empty Deno program", command: [Deno.execPath(), "run", empty], status: 0 },
   ];
+  if (file !== undefined) {
+    const { wallMs } = await timeOnce({ name: file.name, command: file.command(rom) });
+    console.log(`First start of the one file, which unpacks it: ${figure(wallMs, 0)} ms\n`);
+  }
   const times = await timeInTurn(measured, ROUNDS);
   const rows = [["program", "wall, ms", "least, ms", "processor time, ms", "hv / this"]];
   for (const [i, { name }] of measured.entries()) {
@@ -53,6 +60,18 @@ async function showWhole(rom: string, directory: string): Promise<void> {
     ]);
   }
   showTable(rows);
+}
+
+/** The self-contained file, made of the bundle in `directory`; undefined, and why, where it cannot be. */
+async function oneFile(directory: string): Promise<Program | undefined> {
+  const [folder, output] = [`${directory}/modules`, `${directory}/hv`];
+  try {
+    await buildSelfContained({ folder, main: bundledMain(folder), output, level: 1 });
+    return hvFile(output, `${directory}/cache`);
+  } catch (error) {
+    console.log(`without the one file: ${(error as Error).message}\n`);
+    return undefined;
+  }
 }
 
 async function showStages(rom: string): Promise<void> {

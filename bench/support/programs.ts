@@ -23,6 +23,14 @@ const hvOn = (name: string, accelerator: string, main = `${PROJECT}main.ts`): Pr
 export const HV: Program = hvOn("hv", "kvm");
 /** As `deno task compile` bundles it, on KVM. */
 export const hvBundled = (main: string): Program => hvOn("hv, bundled", "kvm", main);
+/** As the self-contained file, which unpacks itself below `cache`, on KVM. */
+export const hvFile = (file: string, cache: string): Program => ({
+  name: "hv, one file",
+  command: (rom, cpus = 1) => [
+    ...["env", `XDG_CACHE_HOME=${cache}`, file, "run", "--bios", rom, "--memory", `${MEMORY_MIB}M`],
+    ...["--cpus", `${cpus}`, "--accel", "kvm", "--display", "none", "--serial", "null"],
+  ],
+});
 /** On its software CPU. */
 export const HV_SOFT: Program = hvOn("hv --accel soft", "soft");
 
