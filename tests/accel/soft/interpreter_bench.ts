@@ -4,7 +4,7 @@
  *     deno run -A tests/accel/soft/interpreter_bench.ts
  *
  * 32-bit protected mode without paging; the goal of this tier is more than 100 million a second for
- * simple instructions. QEMU's TCG did 374 to 3031 on loops like these (../shared/SOFTCPU.md).
+ * simple instructions. QEMU's TCG did 374 to 3031 on loops like these.
  */
 
 import { CpuState, Exit } from "../../../hv/accel/mod.ts";
