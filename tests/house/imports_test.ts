@@ -1,4 +1,4 @@
-/** How the tree is built (ARCHITECTURE.md, "Layers"): this holds it to that. */
+/** How the tree is built (ARCHITECTURE.md, "Floors"): this holds it to that. */
 
 import assert from "node:assert/strict";
 import { LATE_MODULES } from "../../hv/release/bundle.ts";
@@ -49,11 +49,11 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
     "core",
     "base",
   ],
-  machine: ["io", "handles", "threads", "options", "board", "bios", ...PARTS],
+  machine: ["io", "handles", "threads", "options", "board", ...PARTS],
   io: ["threads", "options", "board", "devices", "backend", "core", "sys", "base"],
   handles: ["options", "board", "devices", "core", "base"],
   threads: ["board", "accel", "devices", "core", "sys"],
-  options: ["board", "accel", "devices", "backend", "core", "base"],
+  options: ["board", "accel", "backend", "core", "base"],
   board: ["devices", "bios", "accel", "boot", "core", "base"],
   accel: ["core", "sys"],
   boot: ["core"],
@@ -103,6 +103,46 @@ Deno.test("imports go one way", () => {
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+/** The cells of a table of ARCHITECTURE.md, without its head. */
+function table(section: string): string[][] {
+  const text = Deno.readTextFileSync(new URL("ARCHITECTURE.md", ROOT));
+  const rows = text.slice(text.indexOf(`\n## ${section}\n`)).match(/(^\|.*\n)+/m)![0];
+  return rows.trimEnd().split("\n").slice(2).map((row) =>
+    row.split("|").slice(1, -1).map((cell) => cell.trim())
+  );
+}
+
+const codes = (text: string) => [...text.matchAll(/`([^`]+)`/g)].map(([, code]) => code);
+
+Deno.test("ARCHITECTURE.md has the same floors, from top to bottom", () => {
+  const told = table("Floors").map(([name, where, allowed]) => {
+    const [plain, left = ""] = allowed.split(" but ");
+    const parts = PARTS.filter((part) => !codes(left).includes(part));
+    const names = [...codes(plain), ...(/\bparts\b/.test(plain) ? parts : [])];
+    return { name: codes(name)[0], where: codes(where), names };
+  });
+  assert.deepEqual(told.map(({ name }) => name).toSorted(), Object.keys(ALLOWED).toSorted());
+  for (const [row, { name, where, names }] of told.entries()) {
+    const places = LAYERS.filter(([, layer]) => layer === name).map(([prefix]) => prefix);
+    assert.deepEqual(where.toSorted(), places.toSorted(), name);
+    assert.deepEqual(names.toSorted(), ALLOWED[name].toSorted(), name);
+    const below = told.slice(row + 1).map(({ name }) => name);
+    assert.deepEqual(names.filter((other) => !below.includes(other)), [], `${name}, a row below`);
+  }
+});
+
+Deno.test("what a floor may import it does import", () => {
+  const used = new Set(
+    files.flatMap((path) =>
+      imports(path).map((target) => `${layerOf(path)} imports ${layerOf(target)}`)
+    ),
+  );
+  const idle = Object.entries(ALLOWED)
+    .flatMap(([layer, allowed]) => allowed.map((other) => `${layer} imports ${other}`))
+    .filter((edge) => !used.has(edge));
+  assert.deepEqual(idle, []);
 });
 
 Deno.test("imports make no circle", () => {

@@ -6,13 +6,6 @@ import { COMMANDS, EXIT_CODES, ExitCode, programHelp } from "../../hv/cli/words/
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const FOLDERS = ["hv", "devices", "bios", "tests", "bench"];
-const DOCUMENTS = [
-  "README.md",
-  "ARCHITECTURE.md",
-  "CHANGELOG.md",
-  "bench/README.md",
-  "tests/README.md",
-];
 
 function* filesOf(folder: string): Generator<string> {
   for (const { name, isDirectory } of Deno.readDirSync(`${ROOT}${folder}`)) {
@@ -22,6 +15,10 @@ function* filesOf(folder: string): Generator<string> {
 }
 
 const FILES = ["main.ts", ...FOLDERS.flatMap((folder) => [...filesOf(folder)])];
+const DOCUMENTS = [
+  ...["README.md", "ARCHITECTURE.md", "CHANGELOG.md"],
+  ...FILES.filter((path) => path.endsWith(".md")),
+];
 const read = (path: string) => Deno.readTextFileSync(`${ROOT}${path}`);
 
 /** Names that stand for any. */

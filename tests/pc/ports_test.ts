@@ -1,4 +1,4 @@
-/** The board against the tables of ARCHITECTURE.md ("The guest's view"). */
+/** The board against the tables of hv/pc/README.md ("The guest's view"). */
 
 import assert from "node:assert/strict";
 import { setUpPci } from "../../bios/pci_setup.ts";
@@ -8,7 +8,7 @@ type Range = readonly [first: number, last: number];
 
 /** The ranges in the first column of the table whose heading begins with `heading`. */
 function documented(heading: string): Range[] {
-  const text = Deno.readTextFileSync(new URL("../../ARCHITECTURE.md", import.meta.url));
+  const text = Deno.readTextFileSync(new URL("../../hv/pc/README.md", import.meta.url));
   const section = text.slice(text.indexOf("## The guest's view"));
   const rows = section.slice(section.indexOf(`| ${heading}`)).split("\n").slice(2);
   const end = rows.findIndex((row) => !row.startsWith("|"));
@@ -41,7 +41,7 @@ const LENGTHS: Record<number, number> = {
   0xf4: 4,
 };
 
-Deno.test("every port of the board is in ARCHITECTURE.md's table, and the other way round", () => {
+Deno.test("every port of the board is in hv/pc/README.md's table, and the other way round", () => {
   const { pc } = new TestBoard(FULL_BOARD);
   setUpPci(pc.ports); // movable ranges are where the firmware puts them
   const table = documented("ports").map(([first, last]): Range => [
@@ -51,29 +51,29 @@ Deno.test("every port of the board is in ARCHITECTURE.md's table, and the other 
   const built = pc.ports.ranges.map(({ base, length }): Range => [base, base + length - 1]);
   for (const { name, base, length } of pc.ports.ranges) {
     for (let port = base; port < base + length; port++) {
-      assert.ok(covers(table, port), `port ${hex(port)} (${name}) is not in ARCHITECTURE.md`);
+      assert.ok(covers(table, port), `port ${hex(port)} (${name}) is not in hv/pc/README.md`);
     }
   }
   for (const [first, last] of table) {
     const there = Array.from({ length: last - first + 1 }, (_, i) => first + i)
       .some((port) => covers(built, port) || covers(IN_ACCELERATOR, port));
-    assert.ok(there, `ARCHITECTURE.md has ${hex(first)}, the board has nothing there`);
+    assert.ok(there, `hv/pc/README.md has ${hex(first)}, the board has nothing there`);
   }
 });
 
-Deno.test("every memory range of the board is in ARCHITECTURE.md's table", () => {
+Deno.test("every memory range of the board is in hv/pc/README.md's table", () => {
   const { pc } = new TestBoard(FULL_BOARD);
   const table = documented("memory");
   assert.ok(covers(table, 0xfee0_0000), "the table is understood");
   for (const { name, base, length } of pc.mmio.ranges) {
-    assert.ok(covers(table, base), `${name} at ${hex(base)} is not in ARCHITECTURE.md`);
+    assert.ok(covers(table, base), `${name} at ${hex(base)} is not in hv/pc/README.md`);
     assert.ok(covers(table, base + length - 1), `${name} ends beyond the table's range`);
   }
 });
 
-Deno.test("the PCI functions are those that ARCHITECTURE.md lists", () => {
+Deno.test("the PCI functions are those that hv/pc/README.md lists", () => {
   const { pc } = new TestBoard(FULL_BOARD);
-  const text = Deno.readTextFileSync(new URL("../../ARCHITECTURE.md", import.meta.url));
+  const text = Deno.readTextFileSync(new URL("../../hv/pc/README.md", import.meta.url));
   const listed = [
     ...text.slice(text.indexOf("\nPCI: ")).split("\n\n")[0].matchAll(/(\d\d)\.(\d) /g),
   ]
