@@ -1,14 +1,24 @@
 /**
- * Builds the single file that needs nothing on the system it runs on: the launcher (launcher.c), Deno,
+ * Builds the single file that needs nothing on the system it runs on: the launcher (launcher/), Deno,
  * and hv's bundled modules, compressed.
  */
 
 import { createHash } from "node:crypto";
+import { DatabaseSync } from "node:sqlite";
 import { constants, zstdCompressSync } from "node:zlib";
 
 /** What the launcher finds below its version's directory. */
 const PROGRAM = "deno";
 const MODULES = "modules";
+const CACHE = "cache";
+/** Deno's file for compiled code, in its cache. */
+const CODE = "v8_code_cache_v2";
+/**
+ * The size of a page in it. Only the log of such a file has checksums (SQLite), so all should stay there
+ * forever: a changed byte elsewhere would be run as code. After 1,000 pages the log goes into the file,
+ * which with Deno's 4 KiB is less than hv's code takes; of these it takes CODE_PAGES.
+ */
+export const CODE_PAGE_BYTES = 32_768;
 
 /**
  * How Deno is started: with the permissions that the README names, with nothing of what lies around it,
@@ -31,6 +41,8 @@ const OPTIONS: readonly string[] = [
   "--allow-run",
 ];
 
+const LAUNCHER = new URL("./launcher/", import.meta.url);
+const SOURCES: readonly string[] = ["main.c", "own_file.c", "copy.c", "version_directory.c"];
 /** What a compiled launcher consists of besides the C library. */
 const LIBRARIES: readonly string[] = ["-lzstd", "-lmd"];
 const MAGIC = "hvfile1\n";
@@ -74,6 +86,7 @@ export async function buildSelfContained(
   for (const [name, path] of assets) {
     parts.push({ name, mode: 0o400, bytes: Deno.readFileSync(path) });
   }
+  parts.push({ name: `${CACHE}/${CODE}`, mode: 0o600, bytes: await emptyCode() });
   const launcher = await compileLauncher(`${MODULES}${main.slice(folder.length)}`);
   const manifest = new TextEncoder().encode(parts.map(lineOf).join(""));
   const files = zstdCompressSync(joined(parts.map(({ bytes }) => bytes)), {
@@ -121,18 +134,33 @@ function* filesIn(folder: string): Generator<string> {
   }
 }
 
+/** Deno's file for compiled code, with nothing in it yet. */
+async function emptyCode(): Promise<Uint8Array> {
+  const directory = await Deno.makeTempDir({ prefix: "hv-code-" });
+  try {
+    const path = `${directory}/${CODE}`;
+    const database = new DatabaseSync(path);
+    database.exec(`PRAGMA page_size=${CODE_PAGE_BYTES}; PRAGMA journal_mode=WAL`);
+    // Makes the first page.
+    database.exec("PRAGMA user_version=1");
+    database.close();
+    return await Deno.readFile(path);
+  } finally {
+    await Deno.remove(directory, { recursive: true });
+  }
+}
+
 /** The launcher as a program that needs no library of the host. */
 async function compileLauncher(module: string): Promise<Uint8Array> {
   const directory = await Deno.makeTempDir({ prefix: "hv-launcher-" });
   try {
-    const options = OPTIONS.map((option) => JSON.stringify(option)).join(", ");
-    const header = `#define HV_MODULE ${JSON.stringify(module)}\n#define HV_OPTIONS ${options}\n`;
-    await Deno.writeTextFile(`${directory}/launcher.h`, header);
     const output = `${directory}/launcher`;
-    const source = new URL("./launcher.c", import.meta.url).pathname;
     await compile([
       ...["-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s"],
-      ...[`-I${directory}`, "-o", output, source, ...LIBRARIES],
+      `-DHV_MODULE=${JSON.stringify(module)}`,
+      `-DHV_CACHE=${JSON.stringify(CACHE)}`,
+      `-DHV_OPTIONS=${OPTIONS.map((option) => JSON.stringify(option)).join(",")}`,
+      ...["-o", output, ...SOURCES.map((name) => new URL(name, LAUNCHER).pathname), ...LIBRARIES],
     ]);
     return await Deno.readFile(output);
   } finally {

@@ -43,7 +43,7 @@ function assertRefuses({ code, stdout, stderr }: Outcome, line: RegExp): void {
 /** The version's directory below a cache. */
 function versionIn(cache: string): string {
   const names = [...Deno.readDirSync(`${cache}/hv`)].map(({ name }) => name);
-  const [name] = names.filter((one) => /^[0-9a-f]{32}$/.test(one));
+  const [name] = names.filter((one) => /^(?!0{32})[0-9a-f]{32}$/.test(one));
   return `${cache}/hv/${name}`;
 }
 
@@ -74,6 +74,7 @@ fileTest("where it unpacks: XDG_CACHE_HOME, HOME, and /tmp where neither says", 
   const file = await scriptFile(scratch);
   const env = { PATH: "/usr/bin:/bin" };
   const home = `${scratch.path}/home`;
+  Deno.mkdirSync(home);
   const args = ["--version"];
   assertRuns(await run(file, args, { env: { ...env, HOME: home }, clearEnv: true }));
   versionIn(`${home}/.cache`);
@@ -82,30 +83,70 @@ fileTest("where it unpacks: XDG_CACHE_HOME, HOME, and /tmp where neither says", 
   assert.throws(() => Deno.statSync("relative"));
   const own = `/tmp/hv-${Deno.uid()}`;
   const before = existsAt(own);
-  assertRuns(await run(file, args, { env, clearEnv: true }));
+  const homes: readonly Record<string, string>[] = [{}, { HOME: `${scratch.path}/absent` }, {
+    HOME: "relative",
+  }];
+  for (const absent of homes) {
+    assertRuns(await run(file, args, { env: { ...env, ...absent }, clearEnv: true }));
+  }
+  assert.ok(!existsAt(`${scratch.path}/absent`), "a home is not made");
   assert.equal(Deno.statSync(own).mode! & 0o777, 0o700);
   if (!before) Deno.removeSync(own, { recursive: true });
 });
 
 const existsAt = (path: string) => {
   try {
-    return Deno.statSync(path).isDirectory;
+    return Deno.statSync(path) !== undefined;
   } catch {
     return false;
   }
 };
 
-fileTest(
-  "what users have set for their own Deno does not reach it; its own cache does",
-  async () => {
-    using scratch = new Scratch();
-    const file = await scriptFile(scratch, 'echo "$DENO_DIR|$DENO_V8_FLAGS|$DENO_JOBS|$OTHER"');
-    const cache = `${scratch.path}/cache`;
-    const env = { XDG_CACHE_HOME: cache, DENO_V8_FLAGS: "--x", DENO_JOBS: "3", OTHER: "DENO_" };
-    const { stdout } = await run(file, [], { env });
-    assert.equal(stdout, `${versionIn(cache)}/cache|||DENO_\n`);
-  },
-);
+fileTest("what users have set for a Deno or Node of theirs does not reach it", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch, "env");
+  const cache = `${scratch.path}/cache`;
+  const others = {
+    ...{ DENO_DIR: "/elsewhere", DENO_V8_FLAGS: "--x", DENO_JOBS: "3", DENO_: "" },
+    ...{ NODE_OPTIONS: "--require /x", NODE_CHANNEL_FD: "3", OTEL_DENO: "true" },
+  };
+  const env = { XDG_CACHE_HOME: cache, OTHER: "DENO_", AN_OTEL_: "1", ...others };
+  const { stdout } = await run(file, [], { env, prefix: ["env", "-i", ...assignments(env)] });
+  const reached = stdout.trim().split("\n").filter((line) => !/^(PWD|_|SHLVL)=/.test(line)).sort();
+  const own = ["DENO_NO_UPDATE_CHECK=1", `DENO_DIR=${versionIn(cache)}/cache`];
+  assert.deepEqual(
+    reached,
+    [...own, `XDG_CACHE_HOME=${cache}`, "OTHER=DENO_", "AN_OTEL_=1"].sort(),
+  );
+});
+
+const assignments = (env: Record<string, string>): string[] =>
+  Object.entries(env).map(([name, value]) => `${name}=${value}`);
+
+/** Runs behind a line of shell, which says in which state it is started. */
+const behind = (line: string): readonly string[] => ["sh", "-c", `${line}; exec "$@"`, "sh"];
+
+fileTest("it is started with any mask, and without standard input or output", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch, "umask; readlink /proc/$$/fd/0 || echo closed");
+  const env = { XDG_CACHE_HOME: `${scratch.path}/cache` };
+  const first = await run(file, [], { env, prefix: behind("umask 0777") });
+  assert.deepEqual(first, { code: 0, stdout: "0777\n/dev/null\n", stderr: "" });
+  // The directory that it keeps open must not become its input.
+  const closed = await run(file, [], { env, prefix: behind("umask 022; exec <&-") });
+  assert.deepEqual(closed, { code: 0, stdout: "0022\nclosed\n", stderr: "" });
+});
+
+fileTest("in a directory that has been removed it says so", async () => {
+  using scratch = new Scratch();
+  const file = await scriptFile(scratch);
+  const env = { XDG_CACHE_HOME: `${scratch.path}/cache` };
+  const gone = behind(`mkdir ${scratch.path}/gone; cd ${scratch.path}/gone; rmdir ../gone`);
+  assertRefuses(
+    await run(file, ["--version"], { env, prefix: gone }),
+    /^hv: the directory that it was started in has been removed: go to another$/m,
+  );
+});
 
 fileTest("two first starts at once, many times, and both run", async () => {
   using scratch = new Scratch();
@@ -128,6 +169,7 @@ const DAMAGES: readonly (readonly [name: string, damage: (version: string) => vo
   ["the program empty", (at) => Deno.truncateSync(`${at}/deno`, 0)],
   ["a byte of the program changed", (at) => changeByte(`${at}/deno`)],
   ["a byte of a module changed", (at) => changeByte(`${at}/modules/main/main.js`)],
+  ["the file for compiled code changed", (at) => changeByte(`${at}/cache/v8_code_cache_v2`)],
   ["the program missing", (at) => Deno.removeSync(`${at}/deno`)],
   ["a module missing", (at) => Deno.removeSync(`${at}/modules/main/main.js`)],
   ["a folder missing", (at) => Deno.removeSync(`${at}/modules`, { recursive: true })],
@@ -219,7 +261,8 @@ fileTest(
     const env = { XDG_CACHE_HOME: cache };
     assertRuns(await run(old, ["--version"], { env }));
     const oldVersion = versionIn(cache);
-    Deno.mkdirSync(`${cache}/hv/linux-image`);
+    const others = ["linux-image", "0".repeat(32), `${"1".repeat(31)}x`];
+    for (const name of others) Deno.mkdirSync(`${cache}/hv/${name}`);
     const process = start(running, [], { env });
     const reader = process.stdout.getReader();
     assert.equal(new TextDecoder().decode((await reader.read()).value), "runs\n");
@@ -227,7 +270,8 @@ fileTest(
     const runningVersion = versionIn(cache);
     assertRuns(await run(next, ["--version"], { env }));
     assert.ok(existsAt(runningVersion), "somebody runs it");
-    assert.ok(existsAt(`${cache}/hv/linux-image`), "packages of hv boot are in the same place");
+    // Packages of hv boot are in the same place.
+    for (const name of others) assert.ok(existsAt(`${cache}/hv/${name}`), name);
     Deno.writeTextFileSync(fifo, "goes on\n");
     assert.equal(new TextDecoder().decode((await reader.read()).value), "goes on\n");
     reader.releaseLock();
@@ -344,3 +388,21 @@ fileTest(
     }
   },
 );
+
+fileTest("without a compiler or its libraries it is not made, and a line names them", async () => {
+  using scratch = new Scratch();
+  const path = Deno.env.get("PATH")!;
+  const refused = (line: RegExp) => assert.rejects(scriptFile(scratch), { message: line });
+  const bin = `${scratch.path}/bin`;
+  Deno.mkdirSync(bin);
+  Deno.env.set("PATH", bin);
+  try {
+    await refused(/^cannot run cc: .*\(Debian: gcc libc6-dev libzstd-dev libmd-dev\)$/);
+    const linker = "#!/bin/sh\necho 'ld: cannot find -lmd' >&2; exit 1\n";
+    Deno.writeTextFileSync(`${bin}/cc`, linker, { mode: 0o755 });
+    await refused(/^cc has failed: ld: cannot find -lmd; .*libzstd-dev libmd-dev\)$/);
+  } finally {
+    Deno.env.set("PATH", path);
+  }
+  assert.ok(!existsAt(`${scratch.path}/hv`));
+});
