@@ -8,7 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import { constants, zstdCompressSync } from "node:zlib";
 
 /** What the launcher finds below its version's directory. */
-const PROGRAM = "deno";
+const PROGRAM = "hv";
 const MODULES = "modules";
 const CACHE = "cache";
 /** Deno's file for compiled code, in its cache. */
@@ -16,7 +16,7 @@ const CODE = "v8_code_cache_v2";
 /**
  * The size of a page in it. Only the log of such a file has checksums (SQLite), so all should stay there
  * forever: a changed byte elsewhere would be run as code. After 1,000 pages the log goes into the file,
- * which with Deno's 4 KiB is less than hv's code takes; of these it takes CODE_PAGES.
+ * which with Deno's 4 KiB is less than hv's code takes; of these it takes some 500.
  */
 export const CODE_PAGE_BYTES = 32_768;
 
@@ -157,6 +157,7 @@ async function compileLauncher(module: string): Promise<Uint8Array> {
     const output = `${directory}/launcher`;
     await compile([
       ...["-std=gnu11", "-O2", "-Wall", "-Wextra", "-static", "-s"],
+      `-DHV_PROGRAM=${JSON.stringify(PROGRAM)}`,
       `-DHV_MODULE=${JSON.stringify(module)}`,
       `-DHV_CACHE=${JSON.stringify(CACHE)}`,
       `-DHV_OPTIONS=${OPTIONS.map((option) => JSON.stringify(option)).join(",")}`,

@@ -165,25 +165,25 @@ fileTest("two first starts at once, many times, and both run", async () => {
 
 /** What may have become of a copy. Deno's place and a module's. */
 const DAMAGES: readonly (readonly [name: string, damage: (version: string) => void])[] = [
-  ["the program cut off", (at) => Deno.truncateSync(`${at}/deno`, 5)],
-  ["the program empty", (at) => Deno.truncateSync(`${at}/deno`, 0)],
-  ["a byte of the program changed", (at) => changeByte(`${at}/deno`)],
+  ["the program cut off", (at) => Deno.truncateSync(`${at}/hv`, 5)],
+  ["the program empty", (at) => Deno.truncateSync(`${at}/hv`, 0)],
+  ["a byte of the program changed", (at) => changeByte(`${at}/hv`)],
   ["a byte of a module changed", (at) => changeByte(`${at}/modules/main/main.js`)],
   ["the file for compiled code changed", (at) => changeByte(`${at}/cache/v8_code_cache_v2`)],
-  ["the program missing", (at) => Deno.removeSync(`${at}/deno`)],
+  ["the program missing", (at) => Deno.removeSync(`${at}/hv`)],
   ["a module missing", (at) => Deno.removeSync(`${at}/modules/main/main.js`)],
   ["a folder missing", (at) => Deno.removeSync(`${at}/modules`, { recursive: true })],
   ["another program", (at) => {
-    Deno.removeSync(`${at}/deno`);
-    Deno.writeTextFileSync(`${at}/deno`, "#!/bin/sh\necho wrong\n", { mode: 0o755 });
+    Deno.removeSync(`${at}/hv`);
+    Deno.writeTextFileSync(`${at}/hv`, "#!/bin/sh\necho wrong\n", { mode: 0o755 });
   }],
   ["a link to another program", (at) => {
-    Deno.removeSync(`${at}/deno`);
-    Deno.symlinkSync("/bin/echo", `${at}/deno`);
+    Deno.removeSync(`${at}/hv`);
+    Deno.symlinkSync("/bin/echo", `${at}/hv`);
   }],
   ["a directory in the program's place", (at) => {
-    Deno.removeSync(`${at}/deno`);
-    Deno.mkdirSync(`${at}/deno`);
+    Deno.removeSync(`${at}/hv`);
+    Deno.mkdirSync(`${at}/hv`);
   }],
 ];
 
@@ -202,7 +202,7 @@ fileTest("a damaged copy is told of and made anew, however it was damaged", asyn
   assertRuns(await run(file, ["--version"], { env }));
   const version = versionIn(cache);
   for (const [name, damage] of DAMAGES) {
-    Deno.chmodSync(`${version}/deno`, 0o700);
+    Deno.chmodSync(`${version}/hv`, 0o700);
     damage(version);
     const { code, stdout, stderr } = await run(file, ["--version"], { env });
     assert.deepEqual([code, stdout], [0, "--version\n"], `${name}: ${stderr}`);
@@ -239,8 +239,8 @@ fileTest(
     const begun = version.replace(/([^/]+)$/, ".$1");
     Deno.renameSync(version, begun);
     Deno.removeSync(`${begun}/hv.stamp`);
-    Deno.chmodSync(`${begun}/deno`, 0o700);
-    Deno.truncateSync(`${begun}/deno`, 7);
+    Deno.chmodSync(`${begun}/hv`, 0o700);
+    Deno.truncateSync(`${begun}/hv`, 7);
     assertRuns(await run(file, ["--version"], { env }));
     assert.ok(!existsAt(begun));
   },
@@ -364,7 +364,7 @@ fileTest(
     const file = await scriptFile(scratch);
     const bytes = Deno.readFileSync(file);
     // Behind the launcher: manifest, files, footer.
-    const from = new TextDecoder("latin1").decode(bytes).lastIndexOf(" 500 deno\n") - 80;
+    const from = new TextDecoder("latin1").decode(bytes).lastIndexOf(" 500 hv\n") - 80;
     const broken = `${scratch.path}/broken`;
     const tryIt = (content: Uint8Array) => {
       Deno.writeFileSync(broken, content, { mode: 0o755 });

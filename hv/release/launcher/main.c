@@ -7,9 +7,9 @@
  * or damaged on its way here, a full or read-only disk, two starts at once, a start that is killed, an
  * environment that is meant for another Deno.
  *
- * HV_MODULE, HV_OPTIONS and HV_CACHE come from the compiler's command line (self_contained.ts): the
- * program's first module, what stands before it on Deno's command line, and the folder for what Deno
- * keeps.
+ * From the compiler's command line (self_contained.ts) come HV_PROGRAM, Deno's name, by which processes
+ * are listed; HV_MODULE, hv's first module; HV_OPTIONS, what stands before it on Deno's command line;
+ * HV_CACHE, the folder for what Deno keeps.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -106,7 +106,7 @@ int main(int argc, char **argv) {
   int directory = open_version(&path);
   /* Stays open, with its lock; not as 0, 1 or 2 where those were closed. */
   if (fcntl(directory, F_DUPFD, 3) < 0) fail("cannot keep the lock on %s: %s", path, strerror(errno));
-  char *deno = text_of("%s/deno", path);
+  char *deno = text_of("%s/" HV_PROGRAM, path);
   char **words = command_line(argc, argv, text_of("%s/" HV_MODULE, path));
   set_environment(path);
   execv(deno, words);
