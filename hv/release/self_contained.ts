@@ -11,7 +11,7 @@ import { constants, zstdCompressSync } from "node:zlib";
 const PROGRAM = "hv";
 const MODULES = "modules";
 const CACHE = "cache";
-/** Deno's file for compiled code, in its cache. */
+/** Deno's file for compiled code, in its cache, and beside that as it is at first (launcher/code.c). */
 const CODE = "v8_code_cache_v2";
 /**
  * The size of a page in it. Only the log of such a file has checksums (SQLite), so all should stay there
@@ -42,7 +42,13 @@ const OPTIONS: readonly string[] = [
 ];
 
 const LAUNCHER = new URL("./launcher/", import.meta.url);
-const SOURCES: readonly string[] = ["main.c", "own_file.c", "copy.c", "version_directory.c"];
+const SOURCES: readonly string[] = [
+  "main.c",
+  "own_file.c",
+  "copy.c",
+  "code.c",
+  "version_directory.c",
+];
 /** What a compiled launcher consists of besides the C library. */
 const LIBRARIES: readonly string[] = ["-lzstd", "-lmd"];
 const MAGIC = "hvfile1\n";
@@ -86,7 +92,7 @@ export async function buildSelfContained(
   for (const [name, path] of assets) {
     parts.push({ name, mode: 0o400, bytes: Deno.readFileSync(path) });
   }
-  parts.push({ name: `${CACHE}/${CODE}`, mode: 0o600, bytes: await emptyCode() });
+  parts.push({ name: CODE, mode: 0o400, bytes: await emptyCode() });
   const launcher = await compileLauncher(`${MODULES}${main.slice(folder.length)}`);
   const manifest = new TextEncoder().encode(parts.map(lineOf).join(""));
   const files = zstdCompressSync(joined(parts.map(({ bytes }) => bytes)), {
@@ -160,6 +166,7 @@ async function compileLauncher(module: string): Promise<Uint8Array> {
       `-DHV_PROGRAM=${JSON.stringify(PROGRAM)}`,
       `-DHV_MODULE=${JSON.stringify(module)}`,
       `-DHV_CACHE=${JSON.stringify(CACHE)}`,
+      `-DHV_CODE=${JSON.stringify(CODE)}`,
       `-DHV_OPTIONS=${OPTIONS.map((option) => JSON.stringify(option)).join(",")}`,
       ...["-o", output, ...SOURCES.map((name) => new URL(name, LAUNCHER).pathname), ...LIBRARIES],
     ]);

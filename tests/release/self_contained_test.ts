@@ -169,7 +169,7 @@ const DAMAGES: readonly (readonly [name: string, damage: (version: string) => vo
   ["the program empty", (at) => Deno.truncateSync(`${at}/hv`, 0)],
   ["a byte of the program changed", (at) => changeByte(`${at}/hv`)],
   ["a byte of a module changed", (at) => changeByte(`${at}/modules/main/main.js`)],
-  ["the file for compiled code changed", (at) => changeByte(`${at}/cache/v8_code_cache_v2`)],
+  ["the file for compiled code changed", (at) => changeByte(`${at}/v8_code_cache_v2`)],
   ["the program missing", (at) => Deno.removeSync(`${at}/hv`)],
   ["a module missing", (at) => Deno.removeSync(`${at}/modules/main/main.js`)],
   ["a folder missing", (at) => Deno.removeSync(`${at}/modules`, { recursive: true })],
@@ -210,6 +210,44 @@ fileTest("a damaged copy is told of and made anew, however it was damaged", asyn
     assertRuns(await run(file, ["--version"], { env }));
   }
 });
+
+fileTest(
+  "compiled code in a file that has been written to is forgotten, with its log",
+  async () => {
+    using scratch = new Scratch();
+    const file = await scriptFile(scratch);
+    const env = { XDG_CACHE_HOME: `${scratch.path}/cache` };
+    assertRuns(await run(file, ["--version"], { env }));
+    const cache = `${versionIn(env.XDG_CACHE_HOME)}/cache`;
+    const code = `${cache}/v8_code_cache_v2`;
+    const atFirst = Deno.readFileSync(code);
+    const log = `${code}-wal`;
+    Deno.writeTextFileSync(log, "a log");
+    assertRuns(await run(file, ["--version"], { env }));
+    assert.ok(existsAt(log), "the file is as it was");
+    const damages: readonly (() => void)[] = [
+      () => changeByte(code),
+      () => Deno.truncateSync(code, 100),
+      () => Deno.writeFileSync(code, new Uint8Array(1 << 20)),
+      () => Deno.removeSync(code),
+      () => {
+        Deno.removeSync(code);
+        Deno.symlinkSync("/dev/zero", code);
+      },
+      () => {
+        Deno.removeSync(cache, { recursive: true });
+        Deno.writeTextFileSync(cache, "");
+      },
+    ];
+    for (const [i, damage] of damages.entries()) {
+      Deno.writeTextFileSync(log, "a log");
+      damage();
+      assertRuns(await run(file, ["--version"], { env }));
+      assert.ok(!existsAt(log), `damage ${i}`);
+      assert.deepEqual(Deno.readFileSync(code), atFirst);
+    }
+  },
+);
 
 fileTest("a copy that was moved with its home is looked through once and used", async () => {
   using scratch = new Scratch();

@@ -61,7 +61,15 @@ const char *check_and_stamp(int directory);
  */
 bool unpack_files(int directory, const char **at);
 
+/* code.c: what Deno keeps of compiled code. */
+
+/* Removes what cannot be trusted. Nobody else runs this version, whose files have been checked. */
+void check_code(int directory);
+
 /* version_directory.c: where copies are kept. */
+
+/* Removes a directory with all in it; follows no links. */
+void remove_tree(int above, const char *name);
 
 /*
  * Opens this version's directory, with all files in it right, unpacked when need be, and with a shared

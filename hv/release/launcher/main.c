@@ -9,7 +9,7 @@
  *
  * From the compiler's command line (self_contained.ts) come HV_PROGRAM, Deno's name, by which processes
  * are listed; HV_MODULE, hv's first module; HV_OPTIONS, what stands before it on Deno's command line;
- * HV_CACHE, the folder for what Deno keeps.
+ * HV_CACHE, the folder for what Deno keeps; HV_CODE, the name of its file for compiled code.
  */
 #define _GNU_SOURCE
 #include <errno.h>

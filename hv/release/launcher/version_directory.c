@@ -83,8 +83,7 @@ static int open_parent(void) {
 
 /* --- removing ----------------------------------------------------------------------------------- */
 
-/* Removes a directory with all in it; follows no links. */
-static void remove_tree(int above, const char *name) {
+void remove_tree(int above, const char *name) {
   int directory = open_directory(above, name);
   if (directory < 0) return;
   DIR *list = fdopendir(directory);
@@ -193,6 +192,11 @@ static bool is_in_place(int above, int directory) {
       held.st_ino == named.st_ino && held.st_dev == named.st_dev;
 }
 
+/* Holds the directory against removal, with others. */
+static void lock_shared(int directory) {
+  while (flock(directory, LOCK_SH) < 0 && errno == EINTR) continue;
+}
+
 int open_version(char **path) {
   /* Modes are the launcher's to choose. */
   mode_t mask = umask(077);
@@ -205,8 +209,18 @@ int open_version(char **path) {
     }
     if (directory >= 0) {
       refuse_shared(directory, *path);
-      while (flock(directory, LOCK_SH) < 0 && errno == EINTR) continue;
+      bool is_alone = flock(directory, LOCK_EX | LOCK_NB) == 0;
+      if (!is_alone) lock_shared(directory);
       if (is_in_place(above, directory) && is_as_stamped(directory)) {
+        if (is_alone) {
+          check_code(directory);
+          lock_shared(directory);
+          /* Between the two, somebody may have taken it for one that nobody runs. */
+          if (!is_in_place(above, directory) || !is_as_stamped(directory)) {
+            close(directory);
+            continue;
+          }
+        }
         close(above);
         umask(mask);
         return directory;
