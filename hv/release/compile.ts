@@ -38,7 +38,7 @@ export async function pack(folder: string, output: string): Promise<void> {
     ]);
   } catch (error) {
     if (base === undefined) throw error;
-    throw notBase(base, (error as Error).message.split("\n")[0]);
+    throw notBase(base, (error as Error).message);
   }
 }
 
@@ -96,7 +96,7 @@ async function compile(args: readonly string[]): Promise<void> {
       return await checkProgram(output);
     } catch (error) {
       if (error instanceof BaseError) throw error;
-      console.error(`Without deno compile: ${(error as Error).message.split("\n")[0]}`);
+      console.error(`Without deno compile: ${(error as Error).message}`);
     }
   }
   if (!values.fast) console.error("Compressing Deno, which takes a minute; --fast does not");
@@ -119,7 +119,15 @@ async function deno(args: readonly string[]): Promise<void> {
     stdout: "null",
   }).output();
   if (success) return;
-  throw new Error(`deno ${args[0]} has failed: ${new TextDecoder().decode(stderr).trim()}`);
+  throw new Error(`deno ${args[0]} has failed: ${reasonOf(new TextDecoder().decode(stderr))}`);
+}
+
+/** Why, in a line: the error, or the first two of its causes where it lists them. */
+function reasonOf(said: string): string {
+  const causes = [...said.matchAll(/^ +[01]: (.*?)\.?$/gm)].map(([, cause]) => cause)
+    .filter((cause) => cause !== "<unknown>");
+  if (causes.length > 0) return causes.join(": ");
+  return /^error: (.*)/m.exec(said)?.[1] ?? said.trim().split("\n")[0];
 }
 
 if (import.meta.main) {

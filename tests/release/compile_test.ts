@@ -144,9 +144,14 @@ Deno.test("a base that is none is refused, whatever it is, and its product does 
     const directory = `${folder}/..`;
     Deno.writeTextFileSync(`${directory}/empty`, "", { mode: 0o755 });
     Deno.writeTextFileSync(`${directory}/other`, "#!/bin/sh\necho other 1.0\n", { mode: 0o755 });
-    const bases = [Deno.execPath(), "/bin/true", "empty", "other", "missing"]
-      .map((name) => name.startsWith("/") ? name : `${directory}/${name}`);
-    for (const base of bases) {
+    const bases: readonly (readonly [base: string, why: RegExp])[] = [
+      [Deno.execPath(), /a program on it is "deno [^"]+", not hv/],
+      ["/bin/true", /a program on it (is "true|says nothing)/],
+      [`${directory}/empty`, /Not an ELF file/],
+      [`${directory}/other`, /Not an ELF file/],
+      [`${directory}/missing`, /Could not find denort at .*No such file/],
+    ];
+    for (const [base, why] of bases) {
       const output = `${directory}/hv`;
       Deno.env.set("DENORT_BIN", base);
       try {
@@ -156,6 +161,7 @@ Deno.test("a base that is none is refused, whatever it is, and its product does 
         }, (error) => {
           assert.ok(error instanceof BaseError, `${error}`);
           assert.ok(error.message.startsWith(`${base} is no run-time base of deno compile: `));
+          assert.match(error.message, why);
           assert.match(error.message, /--self-contained$/);
           assert.ok(!error.message.includes("\n"));
           return true;

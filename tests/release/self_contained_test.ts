@@ -5,7 +5,7 @@
 
 import assert from "node:assert/strict";
 import { buildSelfContained } from "../../hv/release/self_contained.ts";
-import { type Outcome, Scratch } from "../support/hv_process.ts";
+import { type Outcome, outcome, Scratch } from "../support/hv_process.ts";
 import { Random, seed } from "../support/random.ts";
 import { fileTest, isRoot, run, start } from "../support/single_file.ts";
 
@@ -162,6 +162,43 @@ fileTest("two first starts at once, many times, and both run", async () => {
     );
   }
 });
+
+fileTest(
+  "three versions start in turn, some are killed, and no copy is ever found damaged",
+  async () => {
+    using scratch = new Scratch();
+    const names = ["one", "two", "three"];
+    const files = new Map<string, string>();
+    for (const name of names) {
+      files.set(name, await scriptFile(scratch, `: ${"x".repeat(100_000)}; echo ${name}`, name));
+    }
+    const env = { XDG_CACHE_HOME: `${scratch.path}/cache` };
+    const random = new Random(seed());
+    const starts = async (isKilled: boolean) => {
+      for (let i = 0; i < 150; i++) {
+        const name = names[random.below(names.length)];
+        const process = start(files.get(name)!, [], { env });
+        const timer = isKilled ? setTimeout(() => killIfRunning(process), random.below(8)) : 0;
+        const result = await outcome(process);
+        clearTimeout(timer);
+        assert.equal(result.stderr, "");
+        // One that was killed has said all or nothing.
+        if (!isKilled || result.code === 0) {
+          assert.deepEqual(result, { code: 0, stdout: `${name}\n`, stderr: "" });
+        }
+      }
+    };
+    await Promise.all([false, false, true].map(starts));
+  },
+);
+
+function killIfRunning(process: Deno.ChildProcess): void {
+  try {
+    process.kill("SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
 
 /** What may have become of a copy. Deno's place and a module's. */
 const DAMAGES: readonly (readonly [name: string, damage: (version: string) => void])[] = [

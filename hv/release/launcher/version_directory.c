@@ -105,6 +105,14 @@ static bool is_version_name(const char *name) {
   return strlen(name) == NAME_BYTES && strspn(name, "0123456789abcdef") == NAME_BYTES;
 }
 
+/* Removes a version's directory; being killed meanwhile must leave none that looks damaged. */
+static void remove_version(int above, const char *name) {
+  char *hidden = text_of(".%s", name);
+  remove_tree(above, hidden);
+  if (renameat(above, name, above, hidden) == 0) remove_tree(above, hidden);
+  free(hidden);
+}
+
 /* Removes versions that nobody runs, and what killed starts have left. `.lock` is held. */
 static void remove_others(int above) {
   int copy = open_directory(above, ".");
@@ -114,8 +122,11 @@ static void remove_others(int above) {
     if (!is_version_name(entry->d_name) || strcmp(entry->d_name, version) == 0) continue;
     int directory = open_directory(above, entry->d_name);
     if (directory < 0) continue;
-    bool is_ours = entry->d_name[0] == '.' || has_stamp(directory);
-    if (is_ours && flock(directory, LOCK_EX | LOCK_NB) == 0) remove_tree(above, entry->d_name);
+    if (entry->d_name[0] == '.') {
+      remove_tree(above, entry->d_name);
+    } else if (has_stamp(directory) && flock(directory, LOCK_EX | LOCK_NB) == 0) {
+      remove_version(above, entry->d_name);
+    }
     close(directory);
   }
   closedir(list);
