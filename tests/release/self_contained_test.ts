@@ -83,15 +83,17 @@ fileTest("where it unpacks: XDG_CACHE_HOME, HOME, and /tmp where neither says", 
   assert.throws(() => Deno.statSync("relative"));
   const own = `/tmp/hv-${Deno.uid()}`;
   const before = existsAt(own);
-  const homes: readonly Record<string, string>[] = [{}, { HOME: `${scratch.path}/absent` }, {
-    HOME: "relative",
-  }];
-  for (const absent of homes) {
-    assertRuns(await run(file, args, { env: { ...env, ...absent }, clearEnv: true }));
+  const absent = `${scratch.path}/absent`;
+  const homes: readonly Record<string, string>[] = [{}, { HOME: absent }, { HOME: "relative" }];
+  try {
+    for (const none of homes) {
+      assertRuns(await run(file, args, { env: { ...env, ...none }, clearEnv: true }));
+    }
+    assert.ok(!existsAt(absent), "a home is not made");
+    assert.equal(Deno.statSync(own).mode! & 0o777, 0o700);
+  } finally {
+    if (!before && existsAt(own)) Deno.removeSync(own, { recursive: true });
   }
-  assert.ok(!existsAt(`${scratch.path}/absent`), "a home is not made");
-  assert.equal(Deno.statSync(own).mode! & 0o777, 0o700);
-  if (!before) Deno.removeSync(own, { recursive: true });
 });
 
 const existsAt = (path: string) => {
