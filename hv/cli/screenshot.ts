@@ -12,7 +12,7 @@ import type { Machine } from "../machine/machine.ts";
 export function checkScreenshot(path: string): void {
   const partial = partialOf(path);
   try {
-    if (Deno.statSync(folderOf(path)).isDirectory && isDirectory(path)) {
+    if (isDirectory(path)) {
       throw new UsageError(`Cannot save a screenshot as ${path}: it is a directory`);
     }
     Deno.openSync(partial, { write: true, create: true }).close();

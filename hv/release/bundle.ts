@@ -8,6 +8,8 @@
  * loaded later finds the same objects there.
  */
 
+import { runDeno } from "./run_deno.ts";
+
 /** A thread's module, and those of its modules that are merged with all that they import. */
 interface Thread {
   readonly entry: string;
@@ -29,8 +31,6 @@ export const WORKERS: readonly string[] = THREADS.slice(1).map(({ entry }) => en
 
 /** Modules that are loaded by their addresses so that a start from a checkout fetches no package. */
 export const LATE_MODULES: readonly string[] = ["devices/display/fast_png.ts"];
-
-const ROOT = new URL("../..", import.meta.url);
 
 /** The program's first module within a folder that `bundle` has filled. */
 export const bundledMain = (folder: string): string => `${folder}/main/main.js`;
@@ -65,7 +65,7 @@ async function bundleThread({ entry, merged = [] }: Thread, folder: string): Pro
   const places: Places = new Map();
   for (const path of firsts) await merge(`${own}/${path}`, own, places);
   const left = new Map<string, string>();
-  for await (const path of files(own)) {
+  for (const path of filesIn(own)) {
     if (places.get(path)?.module === path || !places.has(path)) {
       left.set(path, redirect(await Deno.readTextFile(path), path, { folder, places }));
     }
@@ -104,7 +104,7 @@ async function merge(first: string, folder: string, places: Places): Promise<voi
   const all = `${folder}/all.js`;
   await Deno.writeTextFile(all, lines.join(""));
   const others: string[] = [];
-  for await (const path of files(folder)) {
+  for (const path of filesIn(folder)) {
     if (path !== all && !parts.includes(path)) others.push("--external", path);
   }
   const output = `${first.slice(0, -".js".length)}.merged.js`;
@@ -165,24 +165,15 @@ function relative(from: string, to: string): string {
   return `${"../".repeat(a.length - common) || "./"}${b.slice(common).join("/")}`;
 }
 
-async function* files(folder: string): AsyncGenerator<string> {
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
-    if (isDirectory) yield* files(`${folder}/${name}`);
-    else yield `${folder}/${name}`;
-  }
+/** All files in and below a folder. */
+export function filesIn(folder: string): string[] {
+  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) =>
+    isDirectory ? filesIn(`${folder}/${name}`) : [`${folder}/${name}`]
+  );
 }
 
 /** Names of functions and classes stay, for whoever reads a trace. */
 const OPTIONS = ["--quiet", "--platform", "deno", "--minify", "--keep-names"];
 
-async function build(modules: readonly string[], options: readonly string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["bundle", ...OPTIONS, ...options, ...modules],
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "null",
-  }).output();
-  if (success) return;
-  throw new Error(`deno bundle has failed: ${new TextDecoder().decode(stderr).trim()}`);
-}
+const build = (modules: readonly string[], options: readonly string[]): Promise<void> =>
+  runDeno(["bundle", ...OPTIONS, ...options, ...modules]);

@@ -6,6 +6,7 @@
 
 import { parseArgs } from "node:util";
 import { bundle, bundledMain } from "./bundle.ts";
+import { runDeno } from "./run_deno.ts";
 import { buildSelfContained } from "./self_contained.ts";
 import { VERSION } from "../version.ts";
 
@@ -31,7 +32,7 @@ export class BaseError extends Error {
 export async function pack(folder: string, output: string): Promise<void> {
   const base = Deno.env.get("DENORT_BIN");
   try {
-    await deno([
+    await runDeno([
       ...["compile", "--quiet", "--allow-all", "--no-check"],
       ...[folder, ...ASSETS].flatMap((path) => ["--include", path]),
       ...["--output", output, bundledMain(folder)],
@@ -108,26 +109,6 @@ async function compile(args: readonly string[]): Promise<void> {
     level: values.fast ? 3 : 19,
   });
   console.error(`${output}: ${(Deno.statSync(output).size / 2 ** 20).toFixed(1)} MiB`);
-}
-
-async function deno(args: readonly string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: [...args],
-    cwd: ROOT,
-    env: { NO_COLOR: "1" },
-    stdin: "null",
-    stdout: "null",
-  }).output();
-  if (success) return;
-  throw new Error(`deno ${args[0]} has failed: ${reasonOf(new TextDecoder().decode(stderr))}`);
-}
-
-/** Why, in a line: the error, or the first two of its causes where it lists them. */
-function reasonOf(said: string): string {
-  const causes = [...said.matchAll(/^ +[01]: (.*?)\.?$/gm)].map(([, cause]) => cause)
-    .filter((cause) => cause !== "<unknown>");
-  if (causes.length > 0) return causes.join(": ");
-  return /^error: (.*)/m.exec(said)?.[1] ?? said.trim().split("\n")[0];
 }
 
 if (import.meta.main) {

@@ -6,6 +6,7 @@
 import { createHash } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { constants, zstdCompressSync } from "node:zlib";
+import { filesIn } from "./bundle.ts";
 
 /** What the launcher finds below its version's directory. */
 const PROGRAM = "hv";
@@ -85,7 +86,7 @@ export async function buildSelfContained(
   { folder, main, output, assets = new Map(), deno = Deno.execPath(), level = 19 }: SelfContained,
 ): Promise<void> {
   const parts: Part[] = [{ name: PROGRAM, mode: 0o500, bytes: Deno.readFileSync(deno) }];
-  for (const path of [...filesIn(folder)].sort()) {
+  for (const path of filesIn(folder).sort()) {
     const name = `${MODULES}${path.slice(folder.length)}`;
     parts.push({ name, mode: 0o400, bytes: Deno.readFileSync(path) });
   }
@@ -131,13 +132,6 @@ function joined(pieces: readonly Uint8Array[]): Uint8Array {
     at += piece.length;
   }
   return all;
-}
-
-function* filesIn(folder: string): Generator<string> {
-  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
-    if (isDirectory) yield* filesIn(`${folder}/${name}`);
-    else yield `${folder}/${name}`;
-  }
 }
 
 /** Deno's file for compiled code, with nothing in it yet. */

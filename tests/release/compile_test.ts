@@ -4,7 +4,7 @@
  */
 
 import assert from "node:assert/strict";
-import { bundle, bundledMain, WORKERS } from "../../hv/release/bundle.ts";
+import { bundle, bundledMain, filesIn, WORKERS } from "../../hv/release/bundle.ts";
 import { ASSETS, BaseError, checkProgram, pack } from "../../hv/release/compile.ts";
 import { rom } from "../support/payload.ts";
 import { VERSION } from "../../hv/version.ts";
@@ -40,11 +40,6 @@ function loaded(): Set<string> {
   }
   return seen;
 }
-
-const filesIn = (folder: string): string[] =>
-  [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) =>
-    isDirectory ? filesIn(`${folder}/${name}`) : [`${folder}/${name}`]
-  );
 
 /** What a bundled module names: imported, or loaded later. */
 const addresses = (path: string, pattern = /(?:from|import|import\(|URL\()\s*"(\.[^"]+\.js)"/g) =>
