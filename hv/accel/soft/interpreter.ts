@@ -9,6 +9,7 @@
  */
 
 import { AddressKind, OP, SLOW_WRITE, Status } from "./codegen/operation.ts";
+import { BLOCK_HEADER_BYTES, HEADER } from "./blocks/header.ts";
 import { SSE_IMPORTS } from "./float/module.ts";
 import { type Environment, Handler, type Size } from "./codegen/handler.ts";
 import { ARITHMETIC_INSTRUCTIONS } from "./instructions/arithmetic.ts";
@@ -47,8 +48,6 @@ const WASM_PAGE = 65536;
 const PAGE_MASK = -4096;
 /** What `find` returns instead of a block, which lies above: a status. */
 const STATUS_LIMIT = 16;
-/** Bytes of a block's header; its operations follow. */
-export const BLOCK_HEADER_BYTES = 32;
 const UNDEFINED_OPCODE = 6;
 const STACK_FAULT = 12;
 const GENERAL_PROTECTION = 13;
@@ -121,10 +120,6 @@ export const SHARED_FUNCTIONS = {
   compareBytes: STRING_COMPARISON,
   compareWords: STRING_COMPARISON,
 } as const;
-/** Places in a block's header: executions until its code is hot, and the first operation's handler. */
-export const BLOCK_COUNT = 24;
-export const BLOCK_FIRST_HANDLER = 28;
-
 /** The module for machines with `guestPages` (64 KiB) of memory. */
 export function buildInterpreter(guestPages: number, wide: boolean): Uint8Array<ArrayBuffer> {
   const module = new ModuleBuilder();
@@ -222,15 +217,15 @@ function special(h: Handler, name: typeof SPECIAL_HANDLERS[number], hot: number)
 function countExecution(h: Handler, hot: number): void {
   const { state } = h.env;
   const block = h.let(v.sub(h.op, v.i32(BLOCK_HEADER_BYTES)));
-  const left = h.let(v.sub(at(state, I32, 32, block, BLOCK_COUNT), v.i32(1)));
-  h.code.store(state, 32, block, left, BLOCK_COUNT);
+  const left = h.let(v.sub(at(state, I32, 32, block, HEADER.count), v.i32(1)));
+  h.code.store(state, 32, block, left, HEADER.count);
   h.code.if(v.eqz(left), () => {
     h.code.callAndDrop(hot, 0, block);
     h.goTo(h.op);
   });
   h.code.tailCallIndirect(
     h.env.handlerType,
-    at(state, I32, 32, block, BLOCK_FIRST_HANDLER),
+    at(state, I32, 32, block, HEADER.firstHandler),
     h.op,
   );
 }
@@ -367,7 +362,7 @@ function enterFunction(env: Environment, find: number): Code {
   // A link holds for this one transition; `find` clears it when it forgets blocks. Blocks that lie
   // in one page of memory and one linear page follow each other wherever they are mapped.
   const link = code.let(field(I32, 32, AT.link));
-  const page = code.let(at(state, I32, 32, block));
+  const page = code.let(at(state, I32, 32, block, HEADER.linkPage));
   code.if(link, () => {
     const before = v.add(field(I64, 64, AT.blockRip), base);
     const apart = v.and(v.xor(linear, before), v.i64(PAGE_MASK));

@@ -1,18 +1,20 @@
 /**
  * Blocks of decoded operations in memory 0, found by where their code lies in the machine's memory.
  *
- * A block lies in one page and is never moved. Its header, 32 bytes: page of the machine's memory;
- * offset in the page and code size; next block of the same hash; next block of the same page; length
- * in bytes and number of operations; executions until it is hot; what the first operation's handler is
- * when it neither counts them nor is translated (translator/). When memory under it is written, every operation is replaced by
- * one that looks up anew (`stale`), so that links to it need not be found; when room ends, all blocks
- * are forgotten together.
+ * A block lies in one page and is never moved. When memory under it is written, every operation is
+ * replaced by one that looks up anew (`stale`), so that links to it need not be found; when room ends,
+ * all blocks are forgotten together.
+ *
+ * An instruction across two pages is a block of its own that both pages own: a second header, behind
+ * its operations, is in the list of the second page. It holds as long as the linear page that follows
+ * leads there, which whoever finds it has to ask; nothing is linked with it.
  */
 
 import { OP, OP_BYTES } from "../codegen/operation.ts";
 import { Decoding, Instruction, MAX_INSTRUCTION_BYTES } from "../decoder/decoder.ts";
 import { lower, lowerSpecial, type Place } from "../decoder/lowering.ts";
-import { BLOCK_COUNT, BLOCK_FIRST_HANDLER, BLOCK_HEADER_BYTES, HANDLERS } from "../interpreter.ts";
+import { HANDLERS } from "../interpreter.ts";
+import { BLOCK_HEADER_BYTES, HEADER, NO_PAGE } from "./header.ts";
 import { JumpCache } from "./jump_cache.ts";
 import type { PhysicalMap } from "../memory/physical_map.ts";
 import {
@@ -30,15 +32,6 @@ const PAGE = 4096;
 const MAX_OPERATIONS = 64;
 const MAX_BLOCK_BYTES = BLOCK_HEADER_BYTES + (MAX_OPERATIONS + 1) * OP_BYTES;
 const COUNT = HANDLERS.get("count")!;
-/** Places in a block's header; see above. */
-export const HEADER = {
-  page: 0,
-  where: 4,
-  nextHash: 8,
-  nextPage: 12,
-  bytes: 16,
-  operations: 20,
-} as const;
 /** Bits of code by the code size of the mode key. */
 export const CODE_BITS = [16, 32, 64] as const;
 
@@ -117,23 +110,86 @@ export class Blocks {
     const where = offset % PAGE | codeSize << 16;
     const head = this.#hash(page, where);
     for (let block = this.#words[head]; block !== 0; block = this.#word(block, HEADER.nextHash)) {
-      if (this.#word(block, HEADER.page) === page && this.#word(block, HEADER.where) === where) {
-        return block;
-      }
+      const isHere = this.#word(block, HEADER.page) === page &&
+        this.#word(block, HEADER.where) === where;
+      if (isHere && this.#word(block, HEADER.second) === NO_PAGE) return block;
     }
     return this.#make(page, where, codeSize);
   }
 
+  /**
+   * The block of the one instruction at `offset` in the machine's memory that goes on in another page;
+   * 0 if there is none. `second` gives where that page lies now, and is asked at most once.
+   */
+  across(offset: number, codeSize: number, second: () => number): number {
+    const page = Math.floor(offset / PAGE);
+    const where = offset % PAGE | codeSize << 16;
+    let there: number | undefined;
+    let block = this.#words[this.#hash(page, where)];
+    for (; block !== 0; block = this.#word(block, HEADER.nextHash)) {
+      if (this.#word(block, HEADER.page) !== page) continue;
+      if (this.#word(block, HEADER.where) !== where) continue;
+      const goesOn = this.#word(block, HEADER.second);
+      if (goesOn === NO_PAGE) continue;
+      there ??= Math.floor(second() / PAGE);
+      if (goesOn === there) return block;
+    }
+    return 0;
+  }
+
+  /**
+   * Makes a block of the one instruction of `bytes` that begins at `offset` in the machine's memory and
+   * goes on in the page of `second`; 0 if it is none. Both have been claimed by `claim` before they
+   * were read.
+   */
+  makeAcross(bytes: Uint8Array, offset: number, second: number, codeSize: number): number {
+    if (this.#state.blockEnd + MAX_BLOCK_BYTES > PRIVATE_BYTES) this.flush();
+    const place = this.#place;
+    const block = this.#state.blockEnd;
+    const bits = CODE_BITS[codeSize];
+    if (this.#instruction.decode(bytes, 0, bytes.length, bits) !== Decoding.ok) return 0;
+    place.op = block + BLOCK_HEADER_BYTES;
+    place.start = 0;
+    lower(this.#instruction, bits, place);
+    place.op += OP_BYTES;
+    place.start = this.#instruction.length;
+    lowerSpecial("continue.64.", place);
+    const other = place.op + OP_BYTES;
+    this.#state.blockEnd = other + BLOCK_HEADER_BYTES;
+    const inFirst = PAGE - offset % PAGE;
+    this.#enter(block, {
+      page: Math.floor(offset / PAGE),
+      where: offset % PAGE | codeSize << 16,
+      bytes: inFirst,
+      operations: 2,
+      second: Math.floor(second / PAGE),
+    });
+    this.#words[block + HEADER.other >> 2] = other;
+    this.#words[other + HEADER.page >> 2] = Math.floor(second / PAGE);
+    this.#words[other + HEADER.where >> 2] = 0;
+    this.#words[other + HEADER.bytes >> 2] = this.#instruction.length - inFirst;
+    this.#words[other + HEADER.operations >> 2] = 0;
+    this.#words[other + HEADER.other >> 2] = block;
+    this.#listByPage(other);
+    return block;
+  }
+
+  /** Before code in the page of `offset` is read: what is written there from now on is told. */
+  claim(offset: number): void {
+    const page = Math.floor(offset / PAGE);
+    if (this.#map.addOwner(page, this.#index)) this.#onFirstCode(page);
+  }
+
   /** Length of a block's code, bytes. */
   lengthOf(block: number): number {
-    return this.#word(block, HEADER.bytes);
+    const other = this.#word(block, HEADER.other);
+    return this.#word(block, HEADER.bytes) + (other === 0 ? 0 : this.#word(other, HEADER.bytes));
   }
 
   /** Decodes one instruction from `bytes` into the temporary block. */
   single(bytes: Uint8Array, length: number, codeSize: number): Decoded {
     const place = this.#place;
-    // Of no page: nothing may be linked from it.
-    this.#words[TEMPORARY_BLOCK + HEADER.page >> 2] = -1;
+    this.#words[TEMPORARY_BLOCK + HEADER.linkPage >> 2] = NO_PAGE;
     place.op = TEMPORARY_BLOCK + BLOCK_HEADER_BYTES;
     place.start = 0;
     const bits = CODE_BITS[codeSize];
@@ -152,48 +208,54 @@ export class Blocks {
     const page = Math.floor(offset / PAGE);
     const first = offset % PAGE;
     let others = false;
-    const retired: number[] = [];
-    let before = this.#pageHead(page);
-    for (let block = this.#words[before]; block !== 0;) {
-      const next = this.#word(block, HEADER.nextPage);
-      const start = this.#word(block, HEADER.where) & 0xffff;
-      const mine = this.#word(block, HEADER.page) === page;
-      if (mine && start < first + bytes && start + this.lengthOf(block) > first) {
-        this.#words[before] = next;
-        this.onForgotten(block);
-        this.#retire(block);
-        retired.push(block);
-      } else {
-        others ||= mine;
-        before = block + HEADER.nextPage >> 2;
+    const overlapping: number[] = [];
+    let at = this.#words[this.#pageHead(page)];
+    for (; at !== 0; at = this.#word(at, HEADER.nextPage)) {
+      if (this.#word(at, HEADER.page) !== page) continue;
+      const start = this.#word(at, HEADER.where) & 0xffff;
+      const end = start + this.#word(at, HEADER.bytes);
+      if (start >= first + bytes || end <= first) others = true;
+      else {
+        const isBlock = this.#word(at, HEADER.operations) !== 0;
+        overlapping.push(isBlock ? at : this.#word(at, HEADER.other));
       }
-      block = next;
     }
-    if (retired.length > 0) {
-      this.jumps.forgetBlocks(retired);
+    for (const block of new Set(overlapping)) {
+      this.onForgotten(block);
+      this.#retire(block);
+    }
+    if (overlapping.length > 0) {
+      this.jumps.forgetBlocks(overlapping);
       this.#state.link = 0;
     }
     if (!others) this.#map.removeOwner(page, this.#index, this.#cpus);
   }
 
   #retire(block: number): void {
-    const page = this.#word(block, HEADER.page);
-    const where = this.#word(block, HEADER.where);
-    let before = this.#hash(page, where);
-    while (this.#words[before] !== block) before = this.#words[before] + HEADER.nextHash >> 2;
-    this.#words[before] = this.#word(block, HEADER.nextHash);
+    const head = this.#hash(this.#word(block, HEADER.page), this.#word(block, HEADER.where));
+    this.#takeOut(block, head, HEADER.nextHash);
+    const other = this.#word(block, HEADER.other);
+    for (const part of other === 0 ? [block] : [block, other]) {
+      this.#takeOut(part, this.#pageHead(this.#word(part, HEADER.page)), HEADER.nextPage);
+    }
     const stale = HANDLERS.get("stale")!;
-    this.#words[block + BLOCK_FIRST_HANDLER >> 2] = stale;
+    this.#words[block + HEADER.firstHandler >> 2] = stale;
     const operations = this.#word(block, HEADER.operations);
     for (let i = 0; i < operations; i++) {
       this.#words[block + BLOCK_HEADER_BYTES + i * OP_BYTES + OP.handler >> 2] = stale;
     }
   }
 
+  /** Takes `block` out of the list that begins at word `head` and goes on by field `next`. */
+  #takeOut(block: number, head: number, next: number): void {
+    let before = head;
+    while (this.#words[before] !== block) before = this.#words[before] + next >> 2;
+    this.#words[before] = this.#word(block, next);
+  }
+
   #make(page: number, where: number, codeSize: number): number {
     if (this.#state.blockEnd + MAX_BLOCK_BYTES > PRIVATE_BYTES) this.flush();
-    // Before it is read: what is written from here on is told.
-    if (this.#map.addOwner(page, this.#index)) this.#onFirstCode(page);
+    this.claim(page * PAGE);
     const block = this.#state.blockEnd;
     const from = page * PAGE + (where & 0xffff);
     const end = (page + 1) * PAGE;
@@ -228,29 +290,47 @@ export class Blocks {
     lowerSpecial("continue.64.", place);
     place.op += OP_BYTES;
     this.#state.blockEnd = place.op;
-    this.#enter(block, page, where, at - from, count + 1);
+    this.#enter(block, {
+      page,
+      where,
+      bytes: at - from,
+      operations: count + 1,
+      second: NO_PAGE,
+    });
     return block;
   }
 
-  #enter(block: number, page: number, where: number, bytes: number, operations: number): void {
+  /** Fills a block's header, and lists it. */
+  #enter(
+    block: number,
+    fields: Pick<
+      Record<keyof typeof HEADER, number>,
+      "page" | "where" | "bytes" | "operations" | "second"
+    >,
+  ): void {
     const words = this.#words;
-    const at = block >> 2;
+    const { page, where, second } = fields;
     const head = this.#hash(page, where);
-    const pageHead = this.#pageHead(page);
-    words[at + (HEADER.page >> 2)] = page;
-    words[at + (HEADER.where >> 2)] = where;
-    words[at + (HEADER.nextHash >> 2)] = words[head];
-    words[at + (HEADER.nextPage >> 2)] = words[pageHead];
-    words[at + (HEADER.bytes >> 2)] = bytes;
-    words[at + (HEADER.operations >> 2)] = operations;
+    for (const [name, value] of Object.entries(fields)) {
+      words[block + HEADER[name as keyof typeof fields] >> 2] = value;
+    }
+    words[block + HEADER.linkPage >> 2] = second === NO_PAGE ? page : NO_PAGE;
+    words[block + HEADER.other >> 2] = 0;
+    words[block + HEADER.nextHash >> 2] = words[head];
+    words[head] = block;
+    this.#listByPage(block);
     const first = block + BLOCK_HEADER_BYTES + OP.handler >> 2;
-    words[block + BLOCK_FIRST_HANDLER >> 2] = words[first];
+    words[block + HEADER.firstHandler >> 2] = words[first];
     if (this.#hotAfter > 0) {
-      words[block + BLOCK_COUNT >> 2] = this.#hotAfter;
+      words[block + HEADER.count >> 2] = this.#hotAfter;
       words[first] = COUNT;
     }
-    words[head] = block;
-    words[pageHead] = block;
+  }
+
+  #listByPage(header: number): void {
+    const head = this.#pageHead(this.#word(header, HEADER.page));
+    this.#words[header + HEADER.nextPage >> 2] = this.#words[head];
+    this.#words[head] = header;
   }
 
   #word(block: number, field: number): number {

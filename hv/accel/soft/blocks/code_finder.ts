@@ -1,6 +1,6 @@
 /**
  * From `rip` to a block of decoded operations: translation, the jump cache, and instructions that no
- * block can hold (across two pages, at the end of CS, outside of memory).
+ * block can hold (at the end of CS, outside of memory).
  */
 
 import type { Blocks } from "./blocks.ts";
@@ -37,20 +37,53 @@ export class CodeFinder {
 
   /** The block at `rip`. Throws `GuestFault` where nothing can be fetched. */
   find(): number {
-    const { state, map, blocks, breakpoints } = this.#from;
+    const { state, map, memory, blocks, breakpoints } = this.#from;
     if (breakpoints.isCodePageWatched()) {
       breakpoints.checkCode(state.shadow);
       return this.single();
     }
     const offset = map.offsetOf(this.#address(0));
     if (offset >= 0) {
-      const block = blocks.at(offset, state.modeKey & 3);
+      const isGlobal = memory.translatedGlobally;
+      const codeSize = state.modeKey & 3;
+      const block = blocks.at(offset, codeSize);
       if (block !== 0 && this.#withinLimit(blocks.lengthOf(block))) {
-        this.#remember(block);
+        this.#remember(block, isGlobal);
         return block;
+      }
+      const across = block !== 0
+        ? 0
+        : blocks.across(offset, codeSize, () => this.#nextPage(offset)) ||
+          this.#makeAcross(offset);
+      if (across !== 0 && this.#withinLimit(blocks.lengthOf(across))) {
+        this.#remember(across, isGlobal && memory.translatedGlobally);
+        return across;
       }
     }
     return this.single();
+  }
+
+  /** Where the page after the one of `offset` lies in the machine's memory; negative: nowhere. */
+  #nextPage(offset: number): number {
+    return this.#from.map.offsetOf(this.#address(PAGE - offset % PAGE));
+  }
+
+  /** A block of the instruction at `offset` if it is one that goes on in the next page; else 0. */
+  #makeAcross(offset: number): number {
+    const { state, guest, blocks } = this.#from;
+    const codeSize = state.modeKey & 3;
+    const inFirst = PAGE - offset % PAGE;
+    if (inFirst >= MAX_INSTRUCTION_BYTES) return 0;
+    blocks.claim(offset);
+    const bytes = this.#fetched;
+    bytes.set(guest.subarray(offset, offset + inFirst));
+    // The next page is touched only when the instruction is known to go on there.
+    if (blocks.single(bytes, inFirst, codeSize).result !== Decoding.more) return 0;
+    const second = this.#nextPage(offset);
+    if (second < 0) return 0;
+    blocks.claim(second);
+    bytes.set(guest.subarray(second, second + MAX_INSTRUCTION_BYTES - inFirst), inFirst);
+    return blocks.makeAcross(bytes, offset, second, codeSize);
   }
 
   /**
@@ -116,9 +149,9 @@ export class CodeFinder {
   }
 
   /** Puts a block into the jump cache. */
-  #remember(block: number): void {
-    const { state, blocks, memory } = this.#from;
+  #remember(block: number, isGlobal: boolean): void {
+    const { state, blocks } = this.#from;
     const linear = BigInt.asUintN(64, state.rip + state.segments[Seg.cs].base);
-    blocks.jumps.remember(linear, state.modeKey, block, memory.translatedGlobally);
+    blocks.jumps.remember(linear, state.modeKey, block, isGlobal);
   }
 }

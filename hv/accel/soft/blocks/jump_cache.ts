@@ -4,6 +4,7 @@
  * which it was found.
  */
 
+import { HEADER, NO_PAGE } from "./header.ts";
 import { LocalEntries } from "../memory/local_entries.ts";
 import {
   JUMP_CACHE_BASE,
@@ -14,6 +15,7 @@ import {
 
 const ENTRY_WORDS = 4;
 const PAGE_MASK = ~0xfff;
+const PAGE_BYTES = 4096n;
 const FIRST = JUMP_CACHE_BASE >> 2;
 /** Places in an entry. */
 const LOW = 0;
@@ -64,14 +66,22 @@ export class JumpCache {
     });
   }
 
-  /** Forgets what lies in the page of a linear address. */
+  /** Forgets what lies in the page of a linear address, and what leads there from the one before. */
   forgetPage(linear: bigint): void {
     const words = this.#words;
+    const before = linear - PAGE_BYTES;
     const low = Number(linear & 0xffff_f000n) | 0;
+    const lowBefore = Number(before & 0xffff_f000n) | 0;
     const high = Number(linear >> 32n & 0xffff_ffffn) | 0;
+    const highBefore = Number(before >> 32n & 0xffff_ffffn) | 0;
     const end = FIRST + (JUMP_CACHE_BYTES >> 2);
     for (let at = FIRST; at < end; at += ENTRY_WORDS) {
-      if ((words[at + LOW] & PAGE_MASK) === low && words[at + HIGH] === high) words[at + MODE] = -1;
+      const page = words[at + LOW] & PAGE_MASK;
+      if (page === low && words[at + HIGH] === high) words[at + MODE] = -1;
+      else if (page === lowBefore && words[at + HIGH] === highBefore) {
+        // Only what lies in two pages depends on this one, too.
+        if (words[words[at + BLOCK] + HEADER.linkPage >> 2] === NO_PAGE) words[at + MODE] = -1;
+      }
     }
   }
 

@@ -35,6 +35,17 @@ export interface PhysicalMapBuffers {
   readonly owners: SharedArrayBuffer;
 }
 
+/** A mapped slot, as it was when the table was read last. */
+interface Range {
+  readonly start: number;
+  readonly end: number;
+  /** What to add to an address for its place in the machine's memory. */
+  readonly shift: number;
+  readonly writable: boolean;
+}
+/** Where there is no memory. */
+const NOWHERE: Range = { start: 0, end: 0, shift: 0, writable: false };
+
 /** Bits of `PhysicalMap.pages`. */
 export const PAGE_HAS_CODE = 1;
 export const PAGE_WRITTEN = 2;
@@ -46,13 +57,13 @@ export class PhysicalMap {
   readonly #owners: Int32Array;
   readonly #table: InstanceType<typeof Table>;
   readonly #memoryBytes: number;
-  /** The last entry found: most accesses go to the same few. */
-  #last: Entry;
-  #found: { offset: number; writable: boolean; logged: boolean } = {
-    offset: -1,
-    writable: false,
-    logged: false,
-  };
+  readonly #sequence: Int32Array;
+  /** `sequence` when the ranges were read. */
+  #readAt = -1;
+  #ranges: readonly Range[] = [];
+  /** The range found last: most accesses go to the same few. */
+  #last: Range = NOWHERE;
+  #lastWritable = false;
 
   static buffers(memoryBytes: number): PhysicalMapBuffers {
     return {
@@ -65,7 +76,7 @@ export class PhysicalMap {
   constructor(buffers: PhysicalMapBuffers, memoryBytes: number) {
     this.#table = new Table(buffers.slots);
     this.#memoryBytes = memoryBytes;
-    this.#last = this.#table.entries[0];
+    this.#sequence = this.#table.sequence;
     this.pages = new Uint8Array(buffers.pages);
     this.#owners = new Int32Array(buffers.owners);
   }
@@ -113,28 +124,30 @@ export class PhysicalMap {
    * `lastWritable` then says whether it may be written.
    */
   offsetOf(address: number): number {
-    const found = this.#found;
-    for (;;) {
-      const before = Atomics.load(this.#table.sequence, 0);
-      const entry = this.#find(address);
-      found.offset = entry === undefined ? -1 : entry.memoryOffset + address - entry.guestAddress;
-      found.writable = entry !== undefined && !entry.readOnly;
-      found.logged = entry !== undefined && entry.logDirty;
-      if ((before & 1) === 0 && Atomics.load(this.#table.sequence, 0) === before) {
-        return found.offset;
-      }
+    if (Atomics.load(this.#sequence, 0) !== this.#readAt) this.#readTable();
+    const last = this.#last;
+    if (address >= last.start && address < last.end) {
+      this.#lastWritable = last.writable;
+      return address + last.shift;
     }
+    for (const range of this.#ranges) {
+      if (address < range.start || address >= range.end) continue;
+      this.#last = range;
+      this.#lastWritable = range.writable;
+      return address + range.shift;
+    }
+    this.#lastWritable = false;
+    return -1;
   }
 
   /** Bytes from `address`, which lies in a slot, to the slot's end. */
   bytesFrom(address: number): number {
-    const { guestAddress, length } = this.#find(address) ?? { guestAddress: address, length: 0 };
-    return guestAddress + length - address;
+    return this.offsetOf(address) < 0 ? 0 : this.#last.end - address;
   }
 
   /** May the byte that `offsetOf` found last be written? */
   get lastWritable(): boolean {
-    return this.#found.writable;
+    return this.#lastWritable;
   }
 
   /** Was decoded code made of `page`, by whichever processor? */
@@ -185,14 +198,22 @@ export class PhysicalMap {
     return bitmap;
   }
 
-  #find(address: number): Entry | undefined {
-    const last = this.#last;
-    const into = address - last.guestAddress;
-    if (into >= 0 && into < last.length) return last;
-    for (const entry of this.#table.entries) {
-      const offset = address - entry.guestAddress;
-      if (offset >= 0 && offset < entry.length) return this.#last = entry;
+  /** Takes the table as it is at one time. */
+  #readTable(): void {
+    for (;;) {
+      const before = Atomics.load(this.#sequence, 0);
+      const mapped = this.#table.entries.filter(({ length }) => length > 0);
+      const ranges = mapped.map(({ guestAddress, length, memoryOffset, readOnly }) => ({
+        start: guestAddress,
+        end: guestAddress + length,
+        shift: memoryOffset - guestAddress,
+        writable: !readOnly,
+      }));
+      if ((before & 1) !== 0 || Atomics.load(this.#sequence, 0) !== before) continue;
+      this.#ranges = ranges;
+      this.#last = NOWHERE;
+      this.#readAt = before;
+      return;
     }
-    return undefined;
   }
 }

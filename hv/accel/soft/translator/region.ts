@@ -2,7 +2,7 @@
 
 import type { Environment } from "../codegen/operand_handler.ts";
 import { OP } from "../codegen/operation.ts";
-import { BLOCK_HEADER_BYTES } from "../interpreter.ts";
+import { BLOCK_HEADER_BYTES } from "../blocks/header.ts";
 import { AT } from "../state/state.ts";
 import { type Code, type Label, load } from "../wasm/code.ts";
 import * as v from "../wasm/value.ts";

@@ -3,15 +3,9 @@
  * all in one page, in an order in which most branches lead forward.
  */
 
-import { HEADER } from "../blocks/blocks.ts";
+import { BLOCK_HEADER_BYTES, HEADER } from "../blocks/header.ts";
 import { OP, OP_BYTES } from "../codegen/operation.ts";
-import {
-  BLOCK_FIRST_HANDLER,
-  BLOCK_HEADER_BYTES,
-  HANDLERS,
-  type HandlerVariant,
-  variantAt,
-} from "../interpreter.ts";
+import { HANDLERS, type HandlerVariant, variantAt } from "../interpreter.ts";
 
 /** More make functions that take long to compile. */
 const MAX_BLOCKS = 24;
@@ -65,7 +59,7 @@ function readBlock(data: DataView, address: number, distance: number): PlannedBl
   const successors = new Map<number, number>();
   for (let i = 0; i < count; i++) {
     const op = address + BLOCK_HEADER_BYTES + i * OP_BYTES;
-    const handler = i === 0 ? address + BLOCK_FIRST_HANDLER : op + OP.handler;
+    const handler = i === 0 ? address + HEADER.firstHandler : op + OP.handler;
     const variant = variantAt(data.getInt32(handler, true));
     operations.push({ address: op, variant });
     if (variant?.definition.leaves !== true) continue;
@@ -74,7 +68,7 @@ function readBlock(data: DataView, address: number, distance: number): PlannedBl
       for (const link of LINKS) {
         const target = data.getInt32(op + link, true) - BLOCK_HEADER_BYTES;
         if (target < 0) continue;
-        if (data.getInt32(target + BLOCK_FIRST_HANDLER, true) !== STALE) {
+        if (data.getInt32(target + HEADER.firstHandler, true) !== STALE) {
           successors.set(op + link, target);
         } else data.setInt32(op + link, 0, true);
       }

@@ -8,16 +8,10 @@
  */
 
 import type { Environment } from "../codegen/operand_handler.ts";
+import { BLOCK_HEADER_BYTES, HEADER } from "../blocks/header.ts";
 import { OP } from "../codegen/operation.ts";
 import { SSE_IMPORTS } from "../float/module.ts";
-import {
-  BLOCK_COUNT,
-  BLOCK_HEADER_BYTES,
-  FIRST_REGION_PLACE,
-  HANDLERS,
-  REGION_PLACES,
-  SHARED_FUNCTIONS,
-} from "../interpreter.ts";
+import { FIRST_REGION_PLACE, HANDLERS, REGION_PLACES, SHARED_FUNCTIONS } from "../interpreter.ts";
 import { PRIVATE_BYTES } from "../state/state.ts";
 import { ModuleBuilder } from "../wasm/module_builder.ts";
 import { I32 } from "../wasm/value.ts";
@@ -85,7 +79,7 @@ export class Translator {
     const { policy } = this.#parts;
     const isImpatient = this.#waiting.has(block);
     this.#waiting.add(block);
-    this.#words[block + BLOCK_COUNT >> 2] = policy.patience;
+    this.#words[block + HEADER.count >> 2] = policy.patience;
     if (isImpatient || this.#waiting.size >= policy.together) this.#translate();
   }
 
@@ -118,7 +112,7 @@ export class Translator {
   }
 
   #count(block: number): void {
-    this.#words[block + BLOCK_COUNT >> 2] = this.#parts.policy.hotAfter;
+    this.#words[block + HEADER.count >> 2] = this.#parts.policy.hotAfter;
     this.#words[block + BLOCK_HEADER_BYTES + OP.handler >> 2] = COUNT;
   }
 
