@@ -226,8 +226,7 @@ export class SoftVcpu implements Vcpu {
   #trap(): Exit | typeof NO_EXIT {
     const { state } = this.#cpu;
     if (state.pendingDebug === 0 || (state.shadow & SHADOW_SS) !== 0) return NO_EXIT;
-    state.dr6 |= state.pendingDebug;
-    state.pendingDebug = 0;
+    this.#cpu.breakpoints.takePending();
     return this.#deliver({ vector: Vector.debug });
   }
 

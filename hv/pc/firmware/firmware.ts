@@ -85,11 +85,12 @@ function fwCfgContents(
 ): FwCfgContents {
   const { firmware, ramBytes, cpus } = config;
   const contents = new FwCfgContents();
-  if (firmware === "builtin") return contents;
+  // Some kernels ask for these, too, whatever the firmware is.
   contents.number(FwCfgKey.ramSize, ramBytes, 8);
   contents.number(FwCfgKey.nbCpus, cpus, 2);
   contents.number(FwCfgKey.maxCpus, cpus, 2);
   contents.number(FwCfgKey.noGraphic, 0, 2);
+  if (firmware === "builtin") return contents;
   if (files !== undefined) {
     contents.filesLater(() => {
       for (const [name, bytes] of files(config)) contents.file(name, bytes);

@@ -154,6 +154,7 @@ ce into i64 end
 cf iret :v end
 d4 aam Ib :32 i64
 d5 aad Ib :32 i64
+d6 salc :32 i64
 d7 xlat Xb
 d8m x87 Mv :v
 d9m x87 Mv :v

@@ -297,6 +297,9 @@ function deliverLong(cpu: Cpu, event: Event): void {
   const code = gateTarget(cpu, gate.selector, external);
   const is64 = (code.access & a.ACCESS_L) !== 0 && (code.access & a.ACCESS_DB) === 0;
   if (!is64) fault(state, Vector.generalProtection, gate.selector & 0xfffc | external);
+  if (BigInt.asUintN(64, BigInt.asIntN(48, gate.offset)) !== gate.offset) {
+    fault(state, Vector.generalProtection, external);
+  }
   const newCpl = isConforming(code.access) ? state.cpl : dplOf(code.access);
   const changes = newCpl < state.cpl;
   let pointer = state.general[4];

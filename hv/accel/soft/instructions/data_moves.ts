@@ -125,6 +125,10 @@ export const DATA_MOVES: readonly Definition[] = [
     const low = v.or(v.and(flags.arithmeticFlags(h), v.i32(0xff)), v.i32(2));
     h.setField(8, AT.general + 1, low);
   }, [32]),
+  // Undocumented, and in every processor: AL becomes FFh with CF, else 0.
+  define("salc", [""], (h) => {
+    h.setRegister(RAX, v.sub(v.i32(0), v.wrap(flags.carry(h))), 8);
+  }, [32]),
   define("sahf", [""], (h) => {
     const kept = v.and(flags.arithmeticFlags(h), v.i32(flags.OF));
     const ah = v.and(h.field(I32, 8, AT.general + 1), v.i32(flags.ARITHMETIC & 0xff));

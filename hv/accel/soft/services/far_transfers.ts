@@ -245,8 +245,9 @@ function returnTo(
   if (!isPresent(code.access)) fault(state, Vector.segmentNotPresent, selector & 0xfffc);
   checkOffset(cpu, offset, code);
   if (rpl === state.cpl && !always) {
-    loadCode(cpu, selector, code, rpl);
+    // Of the stack as it was addressed, whatever the code is now.
     cpu.moveStack(outerAt + release);
+    loadCode(cpu, selector, code, rpl);
     state.rip = offset;
     setFlags();
     return Status.enter;
@@ -262,9 +263,9 @@ function returnTo(
   loadCode(cpu, selector, code, rpl);
   const mask = state.stackMask;
   const next = pointer + (always ? 0n : BigInt(release));
-  state.general[4] = mask > 0xffff_ffffn || bytes === 4 && mask === 0xffff_ffffn
-    ? BigInt.asUintN(64, next & mask)
-    : BigInt.asUintN(64, state.general[4] & ~mask | next & mask);
+  // A stack of 16 bits takes SP alone; nothing above bit 31 gets out of 64-bit code.
+  const kept = mask === 0xffffn ? state.general[4] & 0xffff_0000n : 0n;
+  state.general[4] = BigInt.asUintN(64, kept | next & mask);
   state.rip = offset;
   if (changes) dropInnerSegments(cpu);
   cpu.modeChanged();
@@ -384,8 +385,12 @@ function interrupt(cpu: Cpu, vector: number, checked: boolean): Status {
     : Status.shutdown;
 }
 
-/** INT1 (ICEBP): a debug exception that no gate's privilege keeps away, and that DR6 does not show. */
+/**
+ * INT1 (ICEBP): a debug exception that no gate's privilege keeps away, and that DR6 does not show. What a
+ * load of SS before it has held back comes by the same exception.
+ */
 const interruptDebug: Service = (cpu) => {
+  if (cpu.state.pendingDebug !== 0) cpu.breakpoints.takePending();
   const faultRip = cpu.operationRip();
   cpu.state.rip = cpu.nextRip();
   return deliver(cpu, { vector: Vector.debug, faultRip }) ? Status.interrupted : Status.shutdown;

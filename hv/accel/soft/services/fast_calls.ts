@@ -51,7 +51,8 @@ const isCanonical = (value: bigint): boolean =>
 export const FAST_CALL_SERVICES = {
   syscall: (cpu) => {
     const { state } = cpu;
-    if ((state.efer & EFER_SCE) === 0) fault(state, Vector.undefinedOpcode);
+    // Intel's, which CPUID shows, have it in 64-bit mode alone.
+    if ((state.efer & EFER_SCE) === 0 || !cpu.isLong64) fault(state, Vector.undefinedOpcode);
     state.general[RCX] = cpu.nextRip();
     const flags = cpu.flags;
     state.general[R11] = BigInt((flags & ~RF) >>> 0);
@@ -64,7 +65,7 @@ export const FAST_CALL_SERVICES = {
   },
   sysret: (cpu, { size }) => {
     const { state } = cpu;
-    if ((state.efer & EFER_SCE) === 0) fault(state, Vector.undefinedOpcode);
+    if ((state.efer & EFER_SCE) === 0 || !cpu.isLong64) fault(state, Vector.undefinedOpcode);
     if (state.cpl !== 0) fault(state, Vector.generalProtection, 0);
     const target = state.general[RCX];
     if (size === 64 && !isCanonical(target)) fault(state, Vector.generalProtection, 0);

@@ -131,8 +131,8 @@ export const SEGMENT_SERVICES = {
   },
   popSegment: (cpu, { size }) => {
     const n = Number(cpu.immediate);
-    loadSegment(cpu, n, Number(cpu.peek(0, size >> 3) & 0xffffn));
     const mask = cpu.state.stackMask;
+    loadSegment(cpu, n, Number(cpu.peek(0, size >> 3) & 0xffffn));
     const old = cpu.state.general[4];
     // Of the stack as it was addressed, whatever SS has become.
     cpu.state.general[4] = BigInt.asUintN(64, old & ~mask | old + BigInt(size >> 3) & mask);

@@ -84,7 +84,9 @@ export const STACK_SERVICES = {
       cpu.memory.write(linear, bytes, BigInt.asUintN(size, value), cpu.privilege, true);
     };
     pushAt(1, state.general[RBP]);
-    const frame = BigInt.asUintN(64, pointer - BigInt(bytes));
+    // Of a stack of 16 bits the upper half stays: all of it is the frame's address.
+    const mask = state.stackMask;
+    const frame = BigInt.asUintN(64, pointer & ~mask | pointer - BigInt(bytes) & mask);
     for (let i = 1; i < level; i++) {
       const display = BigInt.asUintN(64, state.general[RBP] - BigInt(i * bytes)) & state.stackMask;
       const linear = cpu.isLong64
@@ -96,7 +98,7 @@ export const STACK_SERVICES = {
     const total = (1 + level) * bytes + frameBytes;
     // The processor touches where the stack will end, so that a missing page is found here.
     cpu.memory.checkWrite(cpu.stackLinear(-total, bytes, true), bytes, cpu.privilege, true);
-    cpu.setGeneral(RBP, size, BigInt.asUintN(size, frame & state.stackMask));
+    cpu.setGeneral(RBP, size, BigInt.asUintN(size, frame));
     cpu.moveStack(-total);
     return Status.next;
   },

@@ -226,11 +226,20 @@ export function loadCode(cpu: Cpu, selector: number, descriptor: Descriptor, cpl
   cpu.modeChanged();
 }
 
-/** After a return to an outer level: data segments that it may not have become null. */
+/**
+ * After a return to an outer level: data segments that it may not have become null, and null selectors
+ * lose their RPL. In long mode the bases stay, those of FS and GS count all the same (SDM volume 2, IRET).
+ */
 export function dropInnerSegments(cpu: Cpu): void {
   for (const n of [Seg.es, Seg.ds, Seg.fs, Seg.gs]) {
-    const { access, selector } = cpu.segment(n);
-    if ((access & a.ACCESS_UNUSABLE) !== 0 || (selector & ~3) === 0) continue;
-    if (!isConforming(access) && dplOf(access) < cpu.state.cpl) setNull(cpu, n, 0);
+    const segment = cpu.segment(n);
+    const { access, selector, base } = segment;
+    if ((access & a.ACCESS_UNUSABLE) !== 0 || (selector & ~3) === 0) {
+      segment.selector = 0;
+      continue;
+    }
+    if (isConforming(access) || dplOf(access) >= cpu.state.cpl) continue;
+    setNull(cpu, n, 0);
+    if (cpu.isLongMode) segment.base = base;
   }
 }

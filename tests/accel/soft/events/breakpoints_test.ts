@@ -326,3 +326,27 @@ Deno.test("a debug exception that is due goes along with a saved state", () => {
   const trap = second.go();
   assert.deepEqual([trap.vector, Number(trap.rip) - CODE], [1, 2]);
 });
+
+Deno.test("what a load of SS held back comes by ICEBP's debug exception, not by a second one", () => {
+  const m = new SystemMachine("long");
+  m.view.setUint16(DATA, 0x10, true);
+  const mov = [0x8e, 0x14, 0x25, ...little(DATA, 4)]; // mov ss, [DATA]
+  const { vector, rip, state } = m.run([...mov, 0xf1, NOP, HLT], (s) => {
+    s.debugAddresses[0] = BigInt(DATA);
+    s.dr7 = enable(0, "access");
+  });
+  assert.deepEqual([vector, Number(rip) - CODE, state.dr6 & 15n], [1, 8, 1n]);
+});
+
+Deno.test("a debug exception clears the bits of DR6 of breakpoints that were met before (17.2.3)", () => {
+  const before = (state: CpuState) => state.dr6 = 0xffff_4ff2n;
+  const data = run([...store8(DATA), NOP], DATA, enable(0, "write"), before);
+  assert.equal(data.state.dr6, 0xffff_4ff1n);
+  const code = run([NOP, NOP], CODE + 1, enable(0, "execute"), before);
+  assert.equal(code.state.dr6, 0xffff_4ff1n);
+  const step = run([NOP, NOP], 0, 0n, (s) => {
+    before(s);
+    s.rflags |= TF;
+  });
+  assert.equal(step.state.dr6, 0xffff_4ff0n);
+});
