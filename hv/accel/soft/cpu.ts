@@ -184,6 +184,7 @@ export class Cpu extends Operands {
     });
     this.#code = new CodeFinder({
       state: this.state,
+      words: this.words,
       memory: this.memory,
       blocks: this.blocks,
       map,

@@ -203,14 +203,34 @@ function special(h: Handler, name: typeof SPECIAL_HANDLERS[number], hot: number)
       h.leave(Status.pending);
       break;
     case "stale":
-      // A block that was overwritten: what is there now is looked up.
-      h.jump(here());
+      forgetStale(h, here);
       break;
     case "count":
       countExecution(h, hot);
       break;
   }
   return h;
+}
+
+/**
+ * A block that was overwritten: what is there now is looked up. The jump cache may still lead here, and
+ * hears of it now.
+ */
+function forgetStale(h: Handler, here: () => Value): void {
+  const { state } = h.env;
+  const rip = h.let(here());
+  const entry = h.let(jumpEntry(v.add(rip, h.field(I64, 64, segmentAt(Seg.cs) + SEGMENT.base))));
+  const block = v.add(at(state, I32, 32, entry, JUMP_CACHE_BASE + 12), v.i32(BLOCK_HEADER_BYTES));
+  h.code.if(v.eq(block, h.op), () => {
+    h.code.store(state, 32, entry, v.i32(-1), JUMP_CACHE_BASE + 8);
+  });
+  h.jump(rip);
+}
+
+/** Offset of the entry of the jump cache for a linear address. */
+function jumpEntry(linear: Value): Value {
+  const mixed = v.wrap(v.xor(linear, v.shrU(linear, v.i64(11))));
+  return v.shl(v.and(mixed, v.i32(JUMP_CACHE_ENTRIES - 1)), v.i32(4));
 }
 
 /** The first operation of a block that may become hot: counts down, then does what it is to do. */
@@ -340,8 +360,7 @@ function enterFunction(env: Environment, find: number): Code {
   const rip = code.let(field(I64, 64, AT.rip));
   const base = code.let(field(I64, 64, segmentAt(Seg.cs) + SEGMENT.base));
   const linear = code.let(v.add(rip, base));
-  const mixed = v.wrap(v.xor(linear, v.shrU(linear, v.i64(11))));
-  const entry = code.let(v.shl(v.and(mixed, v.i32(JUMP_CACHE_ENTRIES - 1)), v.i32(4)));
+  const entry = code.let(jumpEntry(linear));
   const hit = v.and(
     v.eq(at(state, I64, 64, entry, JUMP_CACHE_BASE), linear),
     v.eq(at(state, I32, 32, entry, JUMP_CACHE_BASE + 8), field(I32, 32, AT.modeKey)),

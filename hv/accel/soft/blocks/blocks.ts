@@ -2,8 +2,8 @@
  * Blocks of decoded operations in memory 0, found by where their code lies in the machine's memory.
  *
  * A block lies in one page and is never moved. When memory under it is written, every operation is
- * replaced by one that looks up anew (`stale`), so that links to it need not be found; when room ends,
- * all blocks are forgotten together.
+ * replaced by one that looks up anew (`stale`), so that neither links to it nor its entry in the jump
+ * cache need be found; when room ends, all blocks are forgotten together.
  *
  * An instruction across two pages is a block of its own that both pages own: a second header, behind
  * its operations, is in the list of the second page. It holds as long as the linear page that follows
@@ -224,10 +224,7 @@ export class Blocks {
       this.onForgotten(block);
       this.#retire(block);
     }
-    if (overlapping.length > 0) {
-      this.jumps.forgetBlocks(overlapping);
-      this.#state.link = 0;
-    }
+    if (overlapping.length > 0) this.#state.link = 0;
     if (!others) this.#map.removeOwner(page, this.#index, this.#cpus);
   }
 

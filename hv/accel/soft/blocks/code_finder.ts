@@ -10,14 +10,20 @@ import { fault, GuestFault, Vector } from "../events/faults.ts";
 import type { LinearMemory } from "../memory/memory.ts";
 import { AccessKind, Privilege } from "../memory/paging.ts";
 import type { PhysicalMap } from "../memory/physical_map.ts";
-import { CodeSize, Seg, type SoftState } from "../state/state.ts";
+import { AT, CodeSize, Seg, SEGMENT, segmentAt, type SoftState } from "../state/state.ts";
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 const PAGE = 4096;
+/** Words of memory 0. */
+const RIP_LOW = AT.rip >> 2;
+const RIP_HIGH = RIP_LOW + 1;
+const CS_BASE = segmentAt(Seg.cs) + SEGMENT.base >> 2;
 
 /** What code is found with. */
 export interface CodeSources {
   readonly state: SoftState;
+  /** Memory 0. */
+  readonly words: Int32Array;
   readonly memory: LinearMemory;
   readonly blocks: Blocks;
   readonly map: PhysicalMap;
@@ -29,10 +35,13 @@ export interface CodeSources {
 /** See above. */
 export class CodeFinder {
   readonly #from: CodeSources;
+  /** Memory 0. */
+  readonly #words: Int32Array;
   readonly #fetched = new Uint8Array(MAX_INSTRUCTION_BYTES);
 
   constructor(sources: CodeSources) {
     this.#from = sources;
+    this.#words = sources.words;
   }
 
   /** The block at `rip`. Throws `GuestFault` where nothing can be fetched. */
@@ -135,12 +144,18 @@ export class CodeFinder {
   /** Physical address of the code byte `distance` bytes from `rip`. */
   #address(distance: number): number {
     const { state, memory } = this.#from;
-    const base = state.segments[Seg.cs].base;
-    const rip = state.rip + BigInt(distance);
-    const long = (state.modeKey & 3) === CodeSize.bits64;
-    const linear = long ? BigInt.asUintN(64, rip) : rip + base & 0xffff_ffffn;
+    const [low, carry] = this.#linearLow(distance);
+    const high = (state.modeKey & 3) === CodeSize.bits64 ? this.#words[RIP_HIGH] + carry | 0 : 0;
     const privilege = state.cpl === 3 ? Privilege.user : Privilege.supervisor;
-    return memory.translate(linear, AccessKind.execute, privilege);
+    return memory.translateHalves(high, low, AccessKind.execute, privilege);
+  }
+
+  /** Low half of the linear address `distance` bytes from `rip`, and what it carries into the high one. */
+  #linearLow(distance: number): readonly [low: number, carry: number] {
+    const words = this.#words;
+    const long = (this.#from.state.modeKey & 3) === CodeSize.bits64;
+    const sum = (words[RIP_LOW] >>> 0) + distance + (long ? 0 : words[CS_BASE] >>> 0);
+    return [sum | 0, sum > 0xffff_ffff ? 1 : 0];
   }
 
   #withinLimit(bytes: number): boolean {
@@ -151,7 +166,10 @@ export class CodeFinder {
   /** Puts a block into the jump cache. */
   #remember(block: number, isGlobal: boolean): void {
     const { state, blocks } = this.#from;
-    const linear = BigInt.asUintN(64, state.rip + state.segments[Seg.cs].base);
-    blocks.jumps.remember(linear, state.modeKey, block, isGlobal);
+    const words = this.#words;
+    // As generated code adds them up: in 64 bits, whatever the mode.
+    const sum = (words[RIP_LOW] >>> 0) + (words[CS_BASE] >>> 0);
+    const high = words[RIP_HIGH] + words[CS_BASE + 1] + (sum > 0xffff_ffff ? 1 : 0) | 0;
+    blocks.jumps.remember(high, sum | 0, state.modeKey, block, isGlobal);
   }
 }

@@ -36,15 +36,13 @@ export class JumpCache {
     this.#globals = new Uint8Array(words.buffer, JUMP_GLOBALS, JUMP_CACHE_ENTRIES);
   }
 
-  /** `block` is the code at linear address `linear` for `modeKey`. */
-  remember(linear: bigint, modeKey: number, block: number, isGlobal: boolean): void {
+  /** `block` is the code at a linear address for `modeKey`. */
+  remember(high: number, low: number, modeKey: number, block: number, isGlobal: boolean): void {
     const words = this.#words;
-    const low = Number(linear & 0xffff_ffffn);
-    const mixed = low ^ Number(linear >> 11n & 0xffff_ffffn);
-    const index = mixed & (JUMP_CACHE_ENTRIES - 1);
+    const index = (low ^ (low >>> 11 | high << 21)) & (JUMP_CACHE_ENTRIES - 1);
     const at = FIRST + index * ENTRY_WORDS;
-    words[at + LOW] = low | 0;
-    words[at + HIGH] = Number(linear >> 32n) | 0;
+    words[at + LOW] = low;
+    words[at + HIGH] = high;
     words[at + MODE] = modeKey;
     words[at + BLOCK] = block;
     this.#globals[index] = isGlobal ? 1 : 0;
@@ -82,15 +80,6 @@ export class JumpCache {
         // Only what lies in two pages depends on this one, too.
         if (words[words[at + BLOCK] + HEADER.linkPage >> 2] === NO_PAGE) words[at + MODE] = -1;
       }
-    }
-  }
-
-  /** Forgets what leads to one of `blocks`. */
-  forgetBlocks(blocks: readonly number[]): void {
-    const words = this.#words;
-    const end = FIRST + (JUMP_CACHE_BYTES >> 2);
-    for (let at = FIRST; at < end; at += ENTRY_WORDS) {
-      if (blocks.includes(words[at + BLOCK])) words[at + MODE] = -1;
     }
   }
 }

@@ -12,6 +12,7 @@ import { upperHalf } from "./linear_address.ts";
 import { AccessKind, type Paging, Privilege } from "./paging.ts";
 import { PhysicalBytes } from "./physical_bytes.ts";
 import type { PhysicalMap } from "./physical_map.ts";
+import { AT, TLB_TABLE_BYTES } from "../state/state.ts";
 import { SoftTlb } from "./soft_tlb.ts";
 
 const PAGE = 4096;
@@ -36,6 +37,7 @@ export class LinearMemory {
   readonly #map: PhysicalMap;
   readonly #log: DeviceLog;
   readonly #breakpoints: Breakpoints;
+  readonly #guest: DataView;
 
   constructor({ memory, ...parts }: LinearMemoryParts) {
     const { state, words, paging, map, log, breakpoints, world } = parts;
@@ -46,6 +48,7 @@ export class LinearMemory {
     this.#log = log;
     this.#breakpoints = breakpoints;
     this.tlb = new SoftTlb(state, words, paging, breakpoints);
+    this.#guest = new DataView(memory.buffer);
     this.physical = new PhysicalBytes(new Uint8Array(memory.buffer), map, log);
     this.generated = new GeneratedAccess({ ...parts, tlb: this.tlb, physical: this.physical });
   }
@@ -67,28 +70,57 @@ export class LinearMemory {
     return this.#paging.translate(high, low, kind, privilege, stack);
   }
 
+  /** As `translate`, of an address in two halves. */
+  translateHalves(high: number, low: number, kind: AccessKind, privilege: Privilege): number {
+    return this.#paging.translate(upperHalf(this.#words, high), low, kind, privilege);
+  }
+
   /** Reads `bytes` (1 to 8) at `linear`. Throws `GuestFault` or `GuestAccess`. */
   read(linear: bigint, bytes: number, privilege: Privilege, stack = false): bigint {
     this.#checkAlignment(linear, bytes, privilege, stack);
     this.#watch(linear, bytes, false, privilege);
-    let value = 0n;
-    const whole = this.#inPage(linear, bytes);
-    if (whole) {
-      const physical = this.translate(linear, AccessKind.read, privilege, stack);
+    const low = Number(linear & 0xffff_ffffn) | 0;
+    const high = upperHalf(this.#words, Number(linear >> 32n & 0xffff_ffffn) | 0);
+    const set = this.tlb.setOf(privilege);
+    const known = this.tlb.lookUp(high, low, bytes, 0, set);
+    if (known >= 0) return this.#valueAt(known, bytes);
+    if (this.#inPage(linear, bytes)) {
+      const physical = this.#paging.translate(high, low, AccessKind.read, privilege, stack);
       const offset = this.#map.offsetOf(physical);
-      if (offset < 0 && (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8)) {
+      if (offset >= 0) {
+        // Of the kernel's tables, those that SMAP always holds for are none of a lifted one's.
+        const isOwn = privilege === Privilege.implicit || set === this.#words[AT.tlb >> 2];
+        if (isOwn) this.tlb.fill(high, low, offset, 0, set);
+        return this.#valueAt(offset, bytes);
+      }
+      if (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8) {
         if (!this.#log.serve(physical, bytes, false, false)) awaitDevice();
         return BigInt.asUintN(bytes * 8, this.#log.access.data.getBigUint64(0, true));
       }
-      for (let i = bytes - 1; i >= 0; i--) {
-        value = value << 8n | BigInt(this.physical.read(physical + i));
-      }
-      return value;
     }
     const places = this.#places(linear, bytes, AccessKind.read, privilege, stack);
+    let value = 0n;
     for (let i = bytes - 1; i >= 0; i--) {
       value = value << 8n | BigInt(this.physical.read(places[i]));
     }
+    return value;
+  }
+
+  /** `bytes` (1 to 8) of the machine's memory. */
+  #valueAt(offset: number, bytes: number): bigint {
+    const data = this.#guest;
+    switch (bytes) {
+      case 1:
+        return BigInt(data.getUint8(offset));
+      case 2:
+        return BigInt(data.getUint16(offset, true));
+      case 4:
+        return BigInt(data.getUint32(offset, true));
+      case 8:
+        return data.getBigUint64(offset, true);
+    }
+    let value = 0n;
+    for (let i = bytes - 1; i >= 0; i--) value = value << 8n | BigInt(data.getUint8(offset + i));
     return value;
   }
 
@@ -102,6 +134,11 @@ export class LinearMemory {
   ): void {
     this.#checkAlignment(linear, bytes, privilege, stack);
     this.#watch(linear, bytes, true, privilege);
+    const low = Number(linear & 0xffff_ffffn) | 0;
+    const high = upperHalf(this.#words, Number(linear >> 32n & 0xffff_ffffn) | 0);
+    const set = this.tlb.setOf(privilege);
+    const known = this.tlb.lookUp(high, low, bytes, TLB_TABLE_BYTES, set);
+    if (known >= 0 && this.#storeAt(known, bytes, value)) return;
     const places = this.#places(linear, bytes, AccessKind.write, privilege, stack);
     if (this.#inPage(linear, bytes) && [1, 2, 4, 8].includes(bytes)) {
       const offset = this.#map.offsetOf(places[0]);
@@ -113,6 +150,26 @@ export class LinearMemory {
     places.forEach((physical, i) =>
       this.physical.write(physical, Number(value >> BigInt(8 * i) & 0xffn))
     );
+  }
+
+  /** The reverse of `#valueAt`; false for other sizes than those of instructions. */
+  #storeAt(offset: number, bytes: number, value: bigint): boolean {
+    const data = this.#guest;
+    switch (bytes) {
+      case 1:
+        data.setUint8(offset, Number(value & 0xffn));
+        return true;
+      case 2:
+        data.setUint16(offset, Number(value & 0xffffn), true);
+        return true;
+      case 4:
+        data.setUint32(offset, Number(value & 0xffff_ffffn), true);
+        return true;
+      case 8:
+        data.setBigUint64(offset, value, true);
+        return true;
+    }
+    return false;
   }
 
   /** Sees to it that `bytes` from `linear` can be written, or throws `GuestFault`. */

@@ -282,10 +282,14 @@ export class Paging {
     fault(this.#state, Vector.pageFault, code);
   }
 
-  /** A 32-bit word of a table; all ones, which is reserved or not RAM either, where there is none. */
+  /**
+   * A 32-bit word of a table; all ones, which is reserved or not RAM either, where there is none. A
+   * plain load, which V8 makes in place where it calls a function for one of `Atomics`: it is as whole,
+   * and what it is ordered with is `#mark`.
+   */
   #entry(physical: number): number {
     const offset = this.#map.offsetOf(physical);
-    return offset < 0 ? -1 : Atomics.load(this.#guest, offset / 4);
+    return offset < 0 ? -1 : this.#guest[offset / 4];
   }
 
   /**

@@ -124,7 +124,8 @@ export class PhysicalMap {
    * `lastWritable` then says whether it may be written.
    */
   offsetOf(address: number): number {
-    if (Atomics.load(this.#sequence, 0) !== this.#readAt) this.#readTable();
+    // Whoever changes the table asks the processors to look at it (`Pending.remap`).
+    if (this.#sequence[0] !== this.#readAt) this.#readTable();
     const last = this.#last;
     if (address >= last.start && address < last.end) {
       this.#lastWritable = last.writable;

@@ -18,7 +18,7 @@ import {
 } from "../state/state.ts";
 import { wide } from "./linear_address.ts";
 import { LocalEntries } from "./local_entries.ts";
-import { EFLAGS_AC, type Paging } from "./paging.ts";
+import { EFLAGS_AC, type Paging, Privilege } from "./paging.ts";
 
 const PAGE = 4096;
 const FOUR_GIB = 0x1_0000_0000;
@@ -26,6 +26,11 @@ const FOUR_GIB = 0x1_0000_0000;
 const LARGE_BITS = [21, 22, 30] as const;
 /** Large pages that are remembered before everything is forgotten. */
 const MAX_LARGE_PAGES = 4096;
+
+const KERNEL_SET = TLB_BASE + TlbSet.kernel * TLB_SET_BYTES;
+const ALIGNED_SET = TLB_BASE + TlbSet.aligned * TLB_SET_BYTES;
+/** No table may be used. */
+const NO_SET = 0;
 
 /** A large page, by its number and size. */
 const largeKey = (high: number, low: number, bits: number): number =>
@@ -116,24 +121,49 @@ export class SoftTlb {
 
   /** Must accesses of level 3 be aligned? */
   get aligns(): boolean {
-    return this.#words[AT.tlb >> 2] === TLB_BASE + TlbSet.aligned * TLB_SET_BYTES;
+    return this.#words[AT.tlb >> 2] === ALIGNED_SET;
+  }
+
+  /**
+   * The tables by which services access memory: the current ones for the level that runs, and those of the
+   * kernel without EFLAGS.AC, where SMAP holds, for the processor itself.
+   */
+  setOf(privilege: Privilege): number {
+    const isUser = this.#state.cpl === 3;
+    if (privilege === Privilege.user) return isUser ? this.#state.tlb : NO_SET;
+    return privilege === Privilege.supervisor && !isUser ? this.#state.tlb : KERNEL_SET;
+  }
+
+  /**
+   * Where the byte at a linear address lies in the machine's memory by the tables at `set`, if it and
+   * `bytes` - 1 more are in one page that is known; else -1.
+   */
+  lookUp(high: number, low: number, bytes: number, table: number, set: number): number {
+    if (set === NO_SET || (low & (PAGE - 1)) + bytes > PAGE) return -1;
+    const words = this.#words;
+    const at = set + table + ((low >>> 12) & (TLB_ENTRIES - 1)) * 16 >> 2;
+    if (words[at] !== (low & -PAGE) || words[at + 1] !== high) return -1;
+    const sum = (low >>> 0) + (words[at + 2] >>> 0);
+    const carry = sum >= FOUR_GIB ? 1 : 0;
+    return (high + words[at + 3] + carry >>> 0) * FOUR_GIB + (sum >>> 0);
   }
 
   /**
    * Takes in the page that was translated last, with the linear address of a byte of it and that byte's
-   * place in the machine's memory; `table` is 0 for reading and `TLB_TABLE_BYTES` for writing.
+   * place in the machine's memory; `table` is 0 for reading and `TLB_TABLE_BYTES` for writing, `set` whose
+   * tables they are.
    */
-  fill(high: number, low: number, offset: number, table: number): void {
+  fill(high: number, low: number, offset: number, table: number, set = this.#state.tlb): void {
     if (!this.keepsTranslations) return;
     const words = this.#words;
-    if (this.aligns) return;
+    if (set === ALIGNED_SET) return;
     if (this.#breakpoints.onData && this.#breakpoints.isPageWatched(wide(high, low))) return;
     const { pageBits } = this.#paging;
     if (pageBits > 12) {
       if (this.#largePages.size >= MAX_LARGE_PAGES) this.flush();
       this.#largePages.add(largeKey(high, low, pageBits));
     }
-    const at = this.#state.tlb + table + (low >>> 12) % TLB_ENTRIES * 16 >> 2;
+    const at = set + table + ((low >>> 12) & (TLB_ENTRIES - 1)) * 16 >> 2;
     const page = low & -PAGE;
     const entry = at - (TLB_BASE >> 2) >> 2;
     this.#globals[entry] = this.#paging.isGlobal ? 1 : 0;
