@@ -23,7 +23,8 @@ import { EFER_LMA, Paging } from "./memory/paging.ts";
 import { Operands, type ServiceCall } from "./operands.ts";
 import { PAGE_BYTES, type PhysicalMap } from "./memory/physical_map.ts";
 import { SharedCode } from "./blocks/shared_code.ts";
-import { AT, CodeSize, Pending, Seg, SoftState } from "./state/state.ts";
+import { isFlat } from "./state/segments.ts";
+import { AT, CodeSize, MODE_FLAT, MODE_USER, Pending, Seg, SoftState } from "./state/state.ts";
 import type { SegmentCache } from "./state/state.ts";
 import { HOST_TIME, type TimeSource } from "./model/time_stamp.ts";
 import { NO_TRANSLATION, type TranslationPolicy, Translator } from "./translator/translator.ts";
@@ -33,8 +34,6 @@ import { X87 } from "./state/x87_state.ts";
 const WASM_PAGE = 65536;
 const FOUR_GIB = 0x1_0000_0000n;
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
-/** In `modeKey`. */
-const MODE_USER = 1 << 2;
 
 /** Carries out an instruction. */
 export type Service = (cpu: Cpu, call: ServiceCall) => Status;
@@ -314,7 +313,8 @@ export class Cpu extends Operands {
       : CodeSize.bits16;
     const unavailable = (state.cr0 & (CR0_EM | CR0_TS)) !== 0 || (state.cr4 & CR4_OSFXSR) === 0;
     state.vectorGate = unavailable ? 1 : 0;
-    const modeKey = size | (state.cpl === 3 ? MODE_USER : 0);
+    const flat = size === CodeSize.bits32 && isFlat(this.words, state.segments) ? MODE_FLAT : 0;
+    const modeKey = size | flat | (state.cpl === 3 ? MODE_USER : 0);
     const ripLimit = long ? ALL_ONES : BigInt(cs.limit);
     // Entries of the jump cache say for which mode key they are, and were found within the limit.
     if (ripLimit !== state.ripLimit) this.blocks.flushJumps();

@@ -302,6 +302,7 @@ function segmentedFunction(state: MemoryRef, bounds: number): Code {
     v.i64(0xffff_ffff),
   );
   code.set(offset, v.and(offset, mask));
+  code.if(v.eq(kind, v.i32(AddressKind.flat32)), () => code.return(offset));
   code.if(v.eq(kind, v.i32(AddressKind.based32)), () => code.return(v.add(offset, base)));
   code.return(v.call(bounds, I64, segment, offset, code.parameter(2)));
   return code;

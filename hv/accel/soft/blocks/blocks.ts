@@ -21,6 +21,7 @@ import {
   BLOCK_HEADS,
   BLOCK_HEADS_BASE,
   BLOCKS_BASE,
+  MODE_FLAT,
   PAGE_HEADS,
   PAGE_HEADS_BASE,
   PRIVATE_BYTES,
@@ -32,7 +33,7 @@ const PAGE = 4096;
 const MAX_OPERATIONS = 64;
 const MAX_BLOCK_BYTES = BLOCK_HEADER_BYTES + (MAX_OPERATIONS + 1) * OP_BYTES;
 const COUNT = HANDLERS.get("count")!;
-/** Bits of code by the code size of the mode key. */
+/** Bits of code by the code size of the mode key; `kind` below is its part `MODE_CODE`. */
 export const CODE_BITS = [16, 32, 64] as const;
 
 /** What decoding one instruction gave. */
@@ -84,7 +85,7 @@ export class Blocks {
     this.#map = options.map;
     this.#guest = options.guest;
     this.#instruction = new Instruction(options.features);
-    this.#place = { data: this.#data, op: 0, start: 0 };
+    this.#place = { data: this.#data, op: 0, start: 0, flat: false };
     this.#onFirstCode = options.onFirstCode;
   }
 
@@ -105,25 +106,25 @@ export class Blocks {
 
   /** The block for the code at `offset` in the machine's memory; 0 if its first instruction does
    * not lie in this page alone, or is none. */
-  at(offset: number, codeSize: number): number {
+  at(offset: number, kind: number): number {
     const page = Math.floor(offset / PAGE);
-    const where = offset % PAGE | codeSize << 16;
+    const where = offset % PAGE | kind << 16;
     const head = this.#hash(page, where);
     for (let block = this.#words[head]; block !== 0; block = this.#word(block, HEADER.nextHash)) {
       const isHere = this.#word(block, HEADER.page) === page &&
         this.#word(block, HEADER.where) === where;
       if (isHere && this.#word(block, HEADER.second) === NO_PAGE) return block;
     }
-    return this.#make(page, where, codeSize);
+    return this.#make(page, where, kind);
   }
 
   /**
    * The block of the one instruction at `offset` in the machine's memory that goes on in another page;
    * 0 if there is none. `second` gives where that page lies now, and is asked at most once.
    */
-  across(offset: number, codeSize: number, second: () => number): number {
+  across(offset: number, kind: number, second: () => number): number {
     const page = Math.floor(offset / PAGE);
-    const where = offset % PAGE | codeSize << 16;
+    const where = offset % PAGE | kind << 16;
     let there: number | undefined;
     let block = this.#words[this.#hash(page, where)];
     for (; block !== 0; block = this.#word(block, HEADER.nextHash)) {
@@ -142,13 +143,14 @@ export class Blocks {
    * goes on in the page of `second`; 0 if it is none. Both have been claimed by `claim` before they
    * were read.
    */
-  makeAcross(bytes: Uint8Array, offset: number, second: number, codeSize: number): number {
+  makeAcross(bytes: Uint8Array, offset: number, second: number, kind: number): number {
     if (this.#state.blockEnd + MAX_BLOCK_BYTES > PRIVATE_BYTES) this.flush();
     const place = this.#place;
     const block = this.#state.blockEnd;
-    const bits = CODE_BITS[codeSize];
+    const bits = CODE_BITS[kind & 3];
     if (this.#instruction.decode(bytes, 0, bytes.length, bits) !== Decoding.ok) return 0;
     place.op = block + BLOCK_HEADER_BYTES;
+    place.flat = (kind & MODE_FLAT) !== 0;
     place.start = 0;
     lower(this.#instruction, bits, place);
     place.op += OP_BYTES;
@@ -159,7 +161,7 @@ export class Blocks {
     const inFirst = PAGE - offset % PAGE;
     this.#enter(block, {
       page: Math.floor(offset / PAGE),
-      where: offset % PAGE | codeSize << 16,
+      where: offset % PAGE | kind << 16,
       bytes: inFirst,
       operations: 2,
       second: Math.floor(second / PAGE),
@@ -187,12 +189,13 @@ export class Blocks {
   }
 
   /** Decodes one instruction from `bytes` into the temporary block. */
-  single(bytes: Uint8Array, length: number, codeSize: number): Decoded {
+  single(bytes: Uint8Array, length: number, kind: number): Decoded {
     const place = this.#place;
     this.#words[TEMPORARY_BLOCK + HEADER.linkPage >> 2] = NO_PAGE;
     place.op = TEMPORARY_BLOCK + BLOCK_HEADER_BYTES;
+    place.flat = (kind & MODE_FLAT) !== 0;
     place.start = 0;
-    const bits = CODE_BITS[codeSize];
+    const bits = CODE_BITS[kind & 3];
     const result = this.#instruction.decode(bytes, 0, length, bits);
     if (result === Decoding.ok) {
       lower(this.#instruction, bits, place);
@@ -250,13 +253,13 @@ export class Blocks {
     this.#words[before] = this.#word(block, next);
   }
 
-  #make(page: number, where: number, codeSize: number): number {
+  #make(page: number, where: number, kind: number): number {
     if (this.#state.blockEnd + MAX_BLOCK_BYTES > PRIVATE_BYTES) this.flush();
     this.claim(page * PAGE);
     const block = this.#state.blockEnd;
     const from = page * PAGE + (where & 0xffff);
     const end = (page + 1) * PAGE;
-    const bits = CODE_BITS[codeSize];
+    const bits = CODE_BITS[kind & 3];
     const instruction = this.#instruction;
     const place = this.#place;
     let at = from;
@@ -264,6 +267,7 @@ export class Blocks {
     let open = true;
     let afterSti = 0;
     place.op = block + BLOCK_HEADER_BYTES;
+    place.flat = (kind & MODE_FLAT) !== 0;
     while (open && count < MAX_OPERATIONS) {
       const limit = Math.min(end, at + MAX_INSTRUCTION_BYTES);
       place.start = at - from;

@@ -10,7 +10,15 @@ import { fault, GuestFault, Vector } from "../events/faults.ts";
 import type { LinearMemory } from "../memory/memory.ts";
 import { AccessKind, Privilege } from "../memory/paging.ts";
 import type { PhysicalMap } from "../memory/physical_map.ts";
-import { AT, CodeSize, Seg, SEGMENT, segmentAt, type SoftState } from "../state/state.ts";
+import {
+  AT,
+  CodeSize,
+  MODE_CODE,
+  Seg,
+  SEGMENT,
+  segmentAt,
+  type SoftState,
+} from "../state/state.ts";
 
 const ALL_ONES = 0xffff_ffff_ffff_ffffn;
 const PAGE = 4096;
@@ -54,16 +62,14 @@ export class CodeFinder {
     const offset = map.offsetOf(this.#address(0));
     if (offset >= 0) {
       const isGlobal = memory.translatedGlobally;
-      const codeSize = state.modeKey & 3;
-      const block = blocks.at(offset, codeSize);
+      const kind = state.modeKey & MODE_CODE;
+      const block = blocks.at(offset, kind);
       if (block !== 0 && this.#withinLimit(blocks.lengthOf(block))) {
         this.#remember(block, isGlobal);
         return block;
       }
-      const across = block !== 0
-        ? 0
-        : blocks.across(offset, codeSize, () => this.#nextPage(offset)) ||
-          this.#makeAcross(offset);
+      const across = block !== 0 ? 0 : blocks.across(offset, kind, () => this.#nextPage(offset)) ||
+        this.#makeAcross(offset);
       if (across !== 0 && this.#withinLimit(blocks.lengthOf(across))) {
         this.#remember(across, isGlobal && memory.translatedGlobally);
         return across;
@@ -80,19 +86,19 @@ export class CodeFinder {
   /** A block of the instruction at `offset` if it is one that goes on in the next page; else 0. */
   #makeAcross(offset: number): number {
     const { state, guest, blocks } = this.#from;
-    const codeSize = state.modeKey & 3;
+    const kind = state.modeKey & MODE_CODE;
     const inFirst = PAGE - offset % PAGE;
     if (inFirst >= MAX_INSTRUCTION_BYTES) return 0;
     blocks.claim(offset);
     const bytes = this.#fetched;
     bytes.set(guest.subarray(offset, offset + inFirst));
     // The next page is touched only when the instruction is known to go on there.
-    if (blocks.single(bytes, inFirst, codeSize).result !== Decoding.more) return 0;
+    if (blocks.single(bytes, inFirst, kind).result !== Decoding.more) return 0;
     const second = this.#nextPage(offset);
     if (second < 0) return 0;
     blocks.claim(second);
     bytes.set(guest.subarray(second, second + MAX_INSTRUCTION_BYTES - inFirst), inFirst);
-    return blocks.makeAcross(bytes, offset, second, codeSize);
+    return blocks.makeAcross(bytes, offset, second, kind);
   }
 
   /**
@@ -101,7 +107,7 @@ export class CodeFinder {
    */
   single(): number {
     const { state, map, guest, blocks } = this.#from;
-    const codeSize = state.modeKey & 3;
+    const kind = state.modeKey & MODE_CODE;
     const bytes = this.#fetched;
     let physical = this.#address(0);
     let length = 0;
@@ -111,7 +117,7 @@ export class CodeFinder {
       bytes[length++] = offset < 0 ? 0xff : guest[offset];
       const full = length === MAX_INSTRUCTION_BYTES;
       if (!full && (physical + 1) % PAGE !== 0) continue;
-      const { block, result, length: used } = blocks.single(bytes, length, codeSize);
+      const { block, result, length: used } = blocks.single(bytes, length, kind);
       if (full || result !== Decoding.more) {
         const tooLong = result === Decoding.tooLong || result === Decoding.more;
         if (tooLong || !this.#withinLimit(used)) fault(state, Vector.generalProtection, 0);

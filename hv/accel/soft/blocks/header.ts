@@ -4,7 +4,7 @@
 export const HEADER = {
   /** Page whose blocks may be linked with this one; `NO_PAGE` for what lies in two. */
   linkPage: 0,
-  /** Offset in the page, and code size above bit 16. */
+  /** Offset in the page, and `MODE_CODE` of the mode key above bit 16. */
   where: 4,
   /** Next block of the same hash, and of the same page. */
   nextHash: 8,

@@ -7,7 +7,7 @@
  * | 4, 6   | start, end | offsets of the instruction and the next one from the block's start |
  * | 8, 10  | a, b    | offsets in memory 0 of the first and second register operand          |
  * | 12, 14 | base, index | offsets of the registers of the memory operand                    |
- * | 16     | scale   | bits 0-1; bit 7: not 64-bit mode                                      |
+ * | 16     | scale   | bits 0-1; bit 6: flat; bit 7: not 64-bit mode                         |
  * | 17     | kind    | how the memory operand's address is formed (`AddressKind`)            |
  * | 18     | segment | offset of the segment register's record                               |
  * | 20     | disp    | signed                                                                |
@@ -35,6 +35,8 @@ export const OP = {
 export const OP_BYTES = 32;
 /** In the scale byte: the instruction does not run in 64-bit mode. Shift counts do not see it. */
 export const NOT_LONG = 0x80;
+/** There, too: 32-bit code with flat segments, see `isFlat` in state/segments.ts. */
+export const FLAT = 0x40;
 
 /** How a memory operand's linear address comes from base, index and displacement. */
 export const AddressKind = {
@@ -48,6 +50,8 @@ export const AddressKind = {
   segment32: 3,
   /** 16 bits, within the segment's bounds. */
   segment16: 4,
+  /** 32 bits in a segment that begins at 0 and has no bounds. */
+  flat32: 5,
 } as const;
 
 /** What a generated function, or a service that it calls, returns. */

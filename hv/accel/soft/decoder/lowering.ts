@@ -1,6 +1,6 @@
 /** From a decoded instruction to the operation's record that its handler finds in memory 0. */
 
-import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
+import { AddressKind, FLAT, NOT_LONG, OP } from "../codegen/operation.ts";
 import { handlerKey, lockedName } from "../instructions/definition.ts";
 import { HANDLERS } from "../interpreter.ts";
 import { AT, byteRegisterAt, generalAt, mmxAt, Seg, segmentAt, vectorAt } from "../state/state.ts";
@@ -39,6 +39,8 @@ export interface Place {
   op: number;
   /** Offset of the instruction from the block's start. */
   start: number;
+  /** Is it 32-bit code with flat segments? */
+  flat: boolean;
 }
 
 /** The operation's size in bits, from its size letter. */
@@ -89,13 +91,14 @@ export function lower(instruction: Instruction, bits: 16 | 32 | 64, place: Place
   const { data, op, start } = place;
   const { entry } = instruction;
   const end = start + instruction.length;
+  const modeBits = (bits === 64 ? 0 : NOT_LONG) | (place.flat ? FLAT : 0);
   // Two of the fields are halves of the links of branches: everything is set.
   for (let at = op; at < op + 32; at += 8) data.setBigUint64(at, 0n, true);
   data.setUint16(op + OP.start, start, true);
   data.setUint16(op + OP.end, end, true);
   data.setUint16(op + OP.base, AT.zero, true);
   data.setUint16(op + OP.index, AT.zero, true);
-  data.setUint8(op + OP.scale, instruction.scale | (bits === 64 ? 0 : NOT_LONG));
+  data.setUint8(op + OP.scale, modeBits | instruction.scale);
   setAddressing(instruction, bits, place);
   data.setInt32(op + OP.immediate, instruction.immediate, true);
   data.setInt32(op + OP.immediate + 4, instruction.immediateHigh, true);
@@ -210,7 +213,8 @@ function registerAt(instruction: Instruction, operand: OperandCode, number: numb
     : generalAt(number);
 }
 
-function setAddressing(instruction: Instruction, bits: number, { data, op, start }: Place): void {
+function setAddressing(instruction: Instruction, bits: number, place: Place): void {
+  const { data, op, start, flat } = place;
   const { base, index, addressSize } = instruction;
   let displacement = instruction.displacement;
   if (base === RIP_REGISTER) {
@@ -243,9 +247,12 @@ function setAddressing(instruction: Instruction, bits: number, { data, op, start
   }
   const usesStack = instruction.hasMemory && stack;
   const segment = given >= 0 ? given : usesStack ? Seg.ss : Seg.ds;
-  data.setUint8(
-    op + OP.kind,
-    addressSize === 32 ? AddressKind.segment32 : AddressKind.segment16,
-  );
+  const isFlat = flat && (segment === Seg.ds || segment === Seg.es || segment === Seg.ss);
+  const kind = addressSize !== 32
+    ? AddressKind.segment16
+    : isFlat
+    ? AddressKind.flat32
+    : AddressKind.segment32;
+  data.setUint8(op + OP.kind, kind);
   data.setUint16(op + OP.segment, segmentAt(segment), true);
 }

@@ -5,6 +5,7 @@
 
 import {
   AddressKind,
+  FLAT,
   OP,
   SLOW_INTENT,
   SLOW_LOCKED,
@@ -13,7 +14,7 @@ import {
   Status,
 } from "../codegen/operation.ts";
 import type { Breakpoints } from "../events/breakpoints.ts";
-import { GuestAccess, GuestFault } from "../events/faults.ts";
+import { fault, GuestAccess, GuestFault, Vector } from "../events/faults.ts";
 import { AT, Seg, segmentAt, type SoftState, TLB_TABLE_BYTES } from "../state/state.ts";
 import type { World } from "../world.ts";
 import type { DeviceLog } from "./device_log.ts";
@@ -25,6 +26,7 @@ import type { PhysicalMap } from "./physical_map.ts";
 import type { SoftTlb } from "./soft_tlb.ts";
 
 const PAGE = 4096;
+const FOUR_GIB = 0x1_0000_0000;
 
 /** What it works with. */
 export interface MemoryParts {
@@ -90,8 +92,14 @@ export class GeneratedAccess {
   #isStack(info: number): boolean {
     if ((info & SLOW_STACK) !== 0) return true;
     const { op } = this.#state;
-    return this.#data.getUint8(op + OP.kind) === AddressKind.plain &&
+    const kind = this.#data.getUint8(op + OP.kind);
+    return (kind === AddressKind.plain || kind === AddressKind.flat32) &&
       this.#data.getUint16(op + OP.segment, true) === segmentAt(Seg.ss);
+  }
+
+  /** Is the operation one of 32-bit code with flat segments, whose bounds nothing has asked for? */
+  #isFlat(): boolean {
+    return (this.#data.getUint8(this.#state.op + OP.scale) & FLAT) !== 0;
   }
 
   #slow(info: number): Status {
@@ -106,6 +114,10 @@ export class GeneratedAccess {
     if (this.#tlb.aligns) this.#paging.checkAlignment(high, low, size, stack);
     if (this.#breakpoints.onData && !this.#breakpoints.access(wide(high, low), size, isWrite)) {
       return Status.alone;
+    }
+    if ((low >>> 0) + size > FOUR_GIB && this.#isFlat()) {
+      // What ends beyond the segment; everything else has been within.
+      fault(this.#state, stack ? Vector.stackFault : Vector.generalProtection, 0);
     }
     if ((info & SLOW_LOCKED) !== 0) return this.#exchange(high, low, size);
     if ((low & (PAGE - 1)) + size > PAGE) {

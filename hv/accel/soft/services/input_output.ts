@@ -1,6 +1,6 @@
 /** Ports (Intel SDM volume 1, chapter 19; volume 2: IN, INS, OUT, OUTS). */
 
-import { OP, Status } from "../codegen/operation.ts";
+import { AddressKind, OP, Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
 import type { ServiceCall } from "../operands.ts";
 import { awaitDevice, fault, Vector } from "../events/faults.ts";
@@ -62,7 +62,8 @@ const output = (cpu: Cpu, size: number, port: number): Status => {
 /** Mask of the address size of a string instruction. */
 function addressMask(cpu: Cpu): bigint {
   const kind = cpu.data.getUint8(cpu.state.op + OP.kind);
-  return [~0n, ~0n, 0xffff_ffffn, 0xffff_ffffn, 0xffffn][kind] & 0xffff_ffff_ffff_ffffn;
+  if (kind === AddressKind.segment16) return 0xffffn;
+  return kind <= AddressKind.based ? 0xffff_ffff_ffff_ffffn : 0xffff_ffffn;
 }
 
 function advance(cpu: Cpu, register: number, by: bigint, mask: bigint): void {

@@ -68,6 +68,13 @@ export const Pending = {
   clock: 1 << 7,
 } as const;
 
+/** Bits of `SoftState.modeKey` beside the code size. */
+export const MODE_USER = 1 << 2;
+/** 32-bit code with flat segments: see `isFlat` in segments.ts. */
+export const MODE_FLAT = 1 << 3;
+/** What decoded code depends on. */
+export const MODE_CODE = 3 | MODE_FLAT;
+
 /** Code size of the block mode key, and of instructions. */
 export const CodeSize = { bits16: 0, bits32: 1, bits64: 2 } as const;
 
@@ -111,7 +118,7 @@ const FIELDS = {
   blockPage: u32,
   /** Read table of the soft TLB for the current privilege; the write table follows it. */
   tlb: u32,
-  /** What blocks depend on: code size, and bit 2 for privilege level 3. */
+  /** What the jump cache depends on: the code size and `MODE_*` bits. */
   modeKey: u32,
   /** Not 0 while SSE instructions are to give #UD or #NM (CR0.EM, CR0.TS, CR4.OSFXSR). */
   vectorGate: u32,

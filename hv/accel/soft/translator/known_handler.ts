@@ -4,7 +4,7 @@
  */
 
 import { Handler } from "../codegen/handler.ts";
-import { AddressKind, NOT_LONG, OP } from "../codegen/operation.ts";
+import { AddressKind, FLAT, NOT_LONG, OP } from "../codegen/operation.ts";
 import { isLockedName } from "../instructions/definition.ts";
 import type { HandlerVariant } from "../interpreter.ts";
 import { AT, SEGMENT } from "../state/state.ts";
@@ -40,6 +40,8 @@ export class KnownHandler extends Handler {
   readonly #region: RegionCode;
   /** Is it 64-bit code? */
   readonly #isLong: boolean;
+  /** Is it 32-bit code with flat segments? */
+  readonly #isFlat: boolean;
   /** Has it written memory, or called a service: may the region have been forgotten by it? */
   #isTouchy = false;
   readonly #variant: HandlerVariant;
@@ -54,7 +56,9 @@ export class KnownHandler extends Handler {
     this.#variant = variant;
     this.#place = place;
     this.#region = region;
-    this.#isLong = (place.data.getUint8(place.op + OP.scale) & NOT_LONG) === 0;
+    const modeBits = place.data.getUint8(place.op + OP.scale);
+    this.#isLong = (modeBits & NOT_LONG) === 0;
+    this.#isFlat = (modeBits & FLAT) !== 0;
   }
 
   // --- what is known, and what is in variables ---
@@ -86,6 +90,7 @@ export class KnownHandler extends Handler {
       case AT.stackMask:
       case AT.ripLimit:
         if (this.#isLong) return v.integer(type, ALL_ONES);
+        if (this.#isFlat) return v.integer(type, 0xffff_ffff);
     }
     return super.field(type, bits, offset);
   }
@@ -119,9 +124,16 @@ export class KnownHandler extends Handler {
         return this.let(v.add(offset, base()));
       case AddressKind.based32:
         return this.let(v.add(v.and(offset, v.i64(0xffff_ffff)), base()));
+      case AddressKind.flat32:
+        return this.let(v.and(offset, v.i64(0xffff_ffff)));
       default:
         return super.linearOf(offset, bytes, isWrite);
     }
+  }
+
+  override stackLinear(offset: Value, bytes: number, isWrite: boolean): Value {
+    if (this.#isFlat) return this.let(v.and(offset, v.i64(0xffff_ffff)));
+    return super.stackLinear(offset, bytes, isWrite);
   }
 
   // --- out of the region ---
@@ -173,7 +185,7 @@ export class KnownHandler extends Handler {
   }
 
   override checkRip(rip: Value, first?: () => void): void {
-    if (!this.#isLong) super.checkRip(rip, first);
+    if (!this.#isLong && !this.#isFlat) super.checkRip(rip, first);
   }
 
   override jump(rip: Value): void {
@@ -188,7 +200,9 @@ export class KnownHandler extends Handler {
     const target = this.let(rip);
     if (this.size !== 16) {
       const conditions: Value[] = [];
-      if (!this.#isLong) conditions.push(v.leU(target, this.field(I64, 64, AT.ripLimit)));
+      if (!this.#isLong && !this.#isFlat) {
+        conditions.push(v.leU(target, this.field(I64, 64, AT.ripLimit)));
+      }
       if (this.#isTouchy) conditions.push(v.eqz(this.#region.forgotten));
       if (follow(op + link, conditions)) return;
     }

@@ -53,7 +53,10 @@ function write(
       if (target === undefined) return false;
       const isBack = target <= number;
       const pending = load(env.state, I32, 32, v.i32(0), AT.pending);
-      const all = isBack ? [...conditions, v.eqz(pending)] : conditions;
+      if (isBack) code.set(region.turns, v.sub(region.turns, v.i32(1)));
+      const all = isBack
+        ? [...conditions, v.and(v.eqz(pending), v.ne(region.turns, v.i32(0)))]
+        : conditions;
       const go = () => {
         if (!isBack) return code.branch(labels[target]);
         if (isTable) code.set(which, v.i32(target));

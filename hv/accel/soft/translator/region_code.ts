@@ -21,6 +21,8 @@ const KEPT: readonly number[] = [
   AT.lazyAux,
 ];
 const ALL_ONES = (1n << 64n) - 1n;
+/** See `turns`: about a millisecond of a short loop in slow code, and nothing to a long one. */
+const MAX_TURNS = 1 << 17;
 
 /** Which of the kept fields a region uses, and which it changes: a bit each. */
 export interface Masks {
@@ -36,6 +38,11 @@ export class RegionCode {
   readonly rip: Local;
   /** Read table of the soft TLB. */
   readonly tlb: Local;
+  /**
+   * Branches backwards until the region is left for once. V8 replaces no function that runs: a loop would
+   * stay in its first, slow code (Liftoff's) for ever, but is in TurboFan's when it is entered again.
+   */
+  readonly turns: Local;
   /** Not 0 once the region is to be left behind the operation: it has been forgotten. */
   readonly forgotten: Local;
   readonly #status: Local;
@@ -54,6 +61,7 @@ export class RegionCode {
     this.#written = masks.written;
     this.rip = this.code.local(I64);
     this.tlb = this.code.local(I32);
+    this.turns = this.code.local(I32);
     this.forgotten = this.code.local(I32);
     this.#status = this.code.local(I32);
     this.#next = this.code.local(I32);
@@ -146,6 +154,7 @@ export class RegionCode {
     code.tailCall(env.enter);
     code.prologue(() => {
       code.set(this.rip, load(env.state, I64, 64, v.i32(0), AT.blockRip));
+      code.set(this.turns, v.i32(MAX_TURNS));
       this.reload();
     });
   }
