@@ -23,7 +23,7 @@ import { EFER_LMA, Paging } from "./memory/paging.ts";
 import { Operands, type ServiceCall } from "./operands.ts";
 import { PAGE_BYTES, type PhysicalMap } from "./memory/physical_map.ts";
 import { SharedCode } from "./blocks/shared_code.ts";
-import { isFlat } from "./state/segments.ts";
+import { isFlat } from "./state/flat_segments.ts";
 import { AT, CodeSize, MODE_FLAT, MODE_USER, Pending, Seg, SoftState } from "./state/state.ts";
 import type { SegmentCache } from "./state/state.ts";
 import { HOST_TIME, type TimeSource } from "./model/time_stamp.ts";

@@ -35,7 +35,7 @@ export const OP = {
 export const OP_BYTES = 32;
 /** In the scale byte: the instruction does not run in 64-bit mode. Shift counts do not see it. */
 export const NOT_LONG = 0x80;
-/** There, too: 32-bit code with flat segments, see `isFlat` in state/segments.ts. */
+/** There, too: 32-bit code with flat segments, see `isFlat` in state/flat_segments.ts. */
 export const FLAT = 0x40;
 
 /** How a memory operand's linear address comes from base, index and displacement. */

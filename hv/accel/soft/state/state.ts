@@ -70,7 +70,7 @@ export const Pending = {
 
 /** Bits of `SoftState.modeKey` beside the code size. */
 export const MODE_USER = 1 << 2;
-/** 32-bit code with flat segments: see `isFlat` in segments.ts. */
+/** 32-bit code with flat segments: see `isFlat` in flat_segments.ts. */
 export const MODE_FLAT = 1 << 3;
 /** What decoded code depends on. */
 export const MODE_CODE = 3 | MODE_FLAT;
