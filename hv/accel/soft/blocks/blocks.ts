@@ -312,9 +312,11 @@ export class Blocks {
     const words = this.#words;
     const { page, where, second } = fields;
     const head = this.#hash(page, where);
-    for (const [name, value] of Object.entries(fields)) {
-      words[block + HEADER[name as keyof typeof fields] >> 2] = value;
-    }
+    words[block + HEADER.page >> 2] = page;
+    words[block + HEADER.where >> 2] = where;
+    words[block + HEADER.bytes >> 2] = fields.bytes;
+    words[block + HEADER.operations >> 2] = fields.operations;
+    words[block + HEADER.second >> 2] = second;
     words[block + HEADER.linkPage >> 2] = second === NO_PAGE ? page : NO_PAGE;
     words[block + HEADER.other >> 2] = 0;
     words[block + HEADER.nextHash >> 2] = words[head];

@@ -101,6 +101,10 @@ export function setSegment(
 ): void {
   const segment = cpu.segment(n);
   segment.selector = selector;
+  // As nearly always: what follows from these need not be worked out again. CS's bounds are others in
+  // real-address mode (`Cpu.modeChanged`).
+  const isSame = segment.access === access && segment.limit === limit && segment.base === base;
+  if (isSame && n !== Seg.cs) return;
   segment.base = base;
   segment.limit = limit;
   segment.access = access;
