@@ -8,45 +8,31 @@
  */
 
 import { type Attachment, Attachments, type DetachOptions } from "./attachments.ts";
-import type { FilledInstructions, Vcpu } from "../accel/accelerator.ts";
+import type { FilledInstructions } from "../accel/accelerator.ts";
 import { chooseAccelerator } from "../accel/mod.ts";
-import { describeBoard } from "./describe_board.ts";
 import { DirectKernel } from "./direct_kernel.ts";
 import { type MachineOptions, resolveConfig, type ResolvedConfig } from "../options/config.ts";
-import type { Kept } from "./accelerator_switch.ts";
 import type { AttachOptions } from "./attached_end.ts";
-import { CurrentVm } from "./current_vm.ts";
 import type { GuestConsole } from "../handles/console.ts";
 import { Consoles } from "../handles/consoles.ts";
 import { Balloon } from "../handles/balloon.ts";
 import { EndKind, Event } from "../core/control.ts";
 import type { ResetKind } from "../pc/builder.ts";
-import { Arena } from "../core/state/arena.ts";
 import { UsageError } from "../errors.ts";
 import { type ExitStatus, exitStatus } from "./exit_status.ts";
-import { readFirmware, readVgaRom } from "./firmware_image.ts";
 import { describeFilled } from "./filled_text.ts";
 import { AIO_KINDS, type AioKind } from "../../devices/disk/engine/aio_kind.ts";
 import { IoParts, needsIo } from "../io/io_parts.ts";
 import type { GuestPort } from "../handles/guest_port.ts";
 import { Keyboard } from "../handles/keyboard.ts";
-import {
-  attachMachine,
-  clockIn,
-  loadBuiltinFirmware,
-  loadParts,
-  type MachineSeed,
-  type MachineThread,
-  mainInterrupts,
-  newArena,
-} from "../threads/machine_thread.ts";
-import { allocateMemory, createMachine, type MachineParts, release } from "./machine_parts.ts";
+import { Hardware } from "./hardware.ts";
+import { loadBuiltinFirmware, loadParts, type MachineThread } from "../threads/machine_thread.ts";
+import type { MachineParts } from "./machine_parts.ts";
 import type { PortForward } from "../options/network_options.ts";
 import { PanicWatch } from "./panic_watch.ts";
 import { Screen } from "../handles/screen.ts";
-import { createEventFd, EventFd } from "../sys/wait/event_fd.ts";
 import { NetworkCable } from "../handles/network_cable.ts";
-import { ThreadGroup } from "./thread_group.ts";
+import type { ThreadGroup } from "./thread_group.ts";
 import { Waiter } from "../handles/waiter.ts";
 import { WorkerSet } from "./worker_set.ts";
 
@@ -79,19 +65,9 @@ export class Machine implements AsyncDisposable {
   /** Resolves when the guest has ended or the machine is disposed; never rejects. */
   readonly exited: Promise<ExitStatus>;
   readonly #config: ResolvedConfig;
+  readonly #hardware: Hardware;
   readonly #thread: MachineThread;
-  readonly #vm: CurrentVm;
-  #seed: MachineSeed;
-  #vcpus: readonly Vcpu[];
-  #threads: ThreadGroup;
-  #accelerator: string;
-  /** What only the accelerator that the guest is not on at the moment knows. */
-  #kept: Kept | undefined;
-  readonly #io: IoParts;
   readonly #attachments: Attachments;
-  readonly #doorbell: EventFd;
-  readonly #kernel: DirectKernel | undefined;
-  readonly #firmwareImage: Uint8Array | undefined;
   readonly #waiter: Waiter;
   readonly #consoles: Consoles;
   readonly #panic: PanicWatch;
@@ -142,7 +118,7 @@ export class Machine implements AsyncDisposable {
       undo.push(io);
       const machine = new Machine(config, { decision, board, kernel, io, workers, undo });
       await machine.#threads.up(config.onStarting);
-      machine.#threads.onFailure((message) => machine.#end({ reason: "failed", code: 0, message }));
+      machine.#watchThreads();
       return machine;
     } catch (error) {
       for (const made of undo.reverse()) made[Symbol.dispose]();
@@ -150,59 +126,10 @@ export class Machine implements AsyncDisposable {
     }
   }
 
-  private constructor(
-    config: ResolvedConfig,
-    { decision, board: parts, kernel, io, workers, undo }: MachineParts,
-  ) {
+  private constructor(config: ResolvedConfig, parts: MachineParts) {
     this.#config = config;
-    this.#kernel = kernel;
-    this.#io = io;
-    const isBuiltin = config.bios === "builtin";
-    const image = isBuiltin ? undefined : readFirmware(config.bios);
-    const memory = allocateMemory(config.ramBytes);
-    undo.push({ [Symbol.dispose]: () => release(memory) });
-    const arena = newArena();
-    const clock = clockIn(new Arena(arena));
-    const vm = createMachine(config, decision.accelerator, memory, clock);
-    this.#vm = new CurrentVm({ vm });
-    undo.push(this.#vm);
-    const doorbell = new EventFd(createEventFd());
-    this.#doorbell = doorbell;
-    undo.push(doorbell);
-    const board = describeBoard(config, {
-      romBytes: image?.length,
-      kernelEntry: kernel?.entryFromFirmware,
-      drives: io.drives,
-      accelerator: this.#vm.handle.accelerator,
-      vgaRom: isBuiltin ? undefined : readVgaRom(config.bios),
-    });
-    const seed: MachineSeed = this.#seed = {
-      config: board,
-      arena,
-      ramBytes: config.ramBytes,
-      vm: this.#vm.handle,
-      doorbell: doorbell.fd,
-    };
-    // They attach while main does: building writes nothing that another thread's building reads.
-    workers.start(seed);
-    this.#thread = attachMachine(seed, { ...parts, PcInterrupts: undefined }, this.#vm);
-    const { PcInterrupts } = parts;
-    if (PcInterrupts !== undefined) {
-      this.#vm.current = { vm, interrupts: mainInterrupts(PcInterrupts, seed, this.#thread, vm) };
-    }
-    this.#threads = new ThreadGroup({
-      seed,
-      thread: this.#thread,
-      vm: this.#vm,
-      io: this.#io,
-      workers,
-    });
-    this.#firmwareImage = image;
-    this.#thread.pc.insertMedia();
-    this.#vcpus = Array.from({ length: config.cpus }, (_, index) => this.#vm.openVcpu(index));
-    undo.push(...this.#vcpus);
-    this.#accelerator = decision.description;
-
+    this.#hardware = new Hardware(config, parts);
+    this.#thread = this.#hardware.thread;
     const exited = Promise.withResolvers<ExitStatus>();
     this.exited = exited.promise;
     this.#setExited = exited.resolve;
@@ -238,17 +165,17 @@ export class Machine implements AsyncDisposable {
 
   /** The host's ports that lead to the guest, with their numbers where the kernel has chosen them. */
   get forwards(): readonly PortForward[] {
-    return this.#io.forwards;
+    return this.#hardware.io.forwards;
   }
 
   /** Which accelerator runs the guest, and why. */
   get accelerator(): string {
-    return this.#accelerator;
+    return this.#hardware.accelerator;
   }
 
   /** How virtio disks transfer; nothing where there are none. */
   get diskEngines(): readonly AioKind[] {
-    return AIO_KINDS.filter((kind) => this.#io.diskEngines.includes(kind));
+    return AIO_KINDS.filter((kind) => this.#hardware.io.diskEngines.includes(kind));
   }
 
   /**
@@ -256,7 +183,7 @@ export class Machine implements AsyncDisposable {
    * most hosts there never is: see hv/accel/kvm/README.md.
    */
   get filledInstructions(): FilledInstructions | undefined {
-    const filled = this.#vm.filledInstructions();
+    const filled = this.#hardware.vm.filledInstructions();
     return filled === undefined || filled.count === 0 ? undefined : filled;
   }
 
@@ -323,7 +250,7 @@ export class Machine implements AsyncDisposable {
       if (this.#state === "ended" || this.#state === "disposed") {
         throw new UsageError(`Cannot go on on ${accelerator}: the guest has ended`);
       }
-      if (accelerator === this.#vm.handle.accelerator) return;
+      if (accelerator === this.#hardware.vm.handle.accelerator) return;
       const wasRunning = this.#state === "running";
       if (wasRunning) await this.#threads.park();
       try {
@@ -360,7 +287,7 @@ export class Machine implements AsyncDisposable {
 
   /** Registers of virtual processor `index` as text; the machine pauses for it. */
   registers(index = 0): Promise<string> {
-    return this.#whileParked(() => this.#registersNow(index), "");
+    return this.#whileParked(() => this.#hardware.registers(index), "");
   }
 
   /**
@@ -394,12 +321,8 @@ export class Machine implements AsyncDisposable {
       this.#state = "disposed";
       // A thread that is still in the kernel holds on to what it uses: better a leak than a crash.
       if (!await this.#threads.stop()) return;
-      for (const vcpu of this.#vcpus) vcpu[Symbol.dispose]();
-      this.#vm[Symbol.dispose]();
-      this.#io[Symbol.dispose]();
       this.#attachments[Symbol.dispose]();
-      this.#doorbell[Symbol.dispose]();
-      release(this.#thread.memory);
+      this.#hardware[Symbol.dispose]();
     });
     this.#released = true;
     this.#thread.control.notify(Event.phase);
@@ -407,39 +330,24 @@ export class Machine implements AsyncDisposable {
   }
 
   async #switchTo(accelerator: "kvm" | "soft"): Promise<void> {
-    const { switchAccelerator } = await import("./accelerator_switch.ts");
-    const { seed, vcpus, kept } = await switchAccelerator(accelerator, {
-      seed: this.#seed,
-      thread: this.#thread,
-      vm: this.#vm,
-      vcpus: this.#vcpus,
-      cpu: this.#config.cpu,
-      kept: this.#kept,
-      stopThreads: () => this.#threads.stop({ handOver: true }),
-    });
-    this.#seed = seed;
-    this.#vcpus = vcpus;
-    this.#kept = kept;
-    this.#accelerator = (await chooseAccelerator(accelerator)).description;
-    this.#thread.control.restart(seed.config.cpus);
-    const workers = new WorkerSet(seed.config.cpus, this.#config.onWarning);
-    workers.start(seed);
-    this.#threads = new ThreadGroup({
-      seed,
-      thread: this.#thread,
-      vm: this.#vm,
-      io: this.#io,
-      workers,
-    });
+    await this.#hardware.switchTo(accelerator);
     try {
       await this.#threads.up();
     } catch (error) {
       this.#end({ reason: "failed", code: 0, message: (error as Error).message });
       throw error;
     }
-    this.#threads.onFailure((message) => this.#end({ reason: "failed", code: 0, message }));
+    this.#watchThreads();
     // Timers may have been armed before there was somebody to fire them.
     this.#thread.control.ringIo();
+  }
+
+  get #threads(): ThreadGroup {
+    return this.#hardware.threads;
+  }
+
+  #watchThreads(): void {
+    this.#threads.onFailure((message) => this.#end({ reason: "failed", code: 0, message }));
   }
 
   // --- the guest's life ----------------------------------------------------------------------
@@ -467,7 +375,7 @@ export class Machine implements AsyncDisposable {
       if (events & Event.stream) this.#moveStreams();
       if (events & Event.phase) this.#threads.phaseChanged();
       if (events & Event.ioNeeded && this.#state !== "disposed") this.#threads.startIo();
-      if (events & Event.cpuReset) this.#guestReset(() => this.#resetCpus());
+      if (events & Event.cpuReset) this.#guestReset(() => this.#hardware.resetCpus());
       if (events & Event.reset) this.#guestReset(() => this.#resetBoard("reset"));
       if (events & Event.ejected) this.#guestEjected();
       if (events & Event.ended) this.#guestEnded();
@@ -545,31 +453,16 @@ export class Machine implements AsyncDisposable {
 
   /** Everything to its state after a reset; nothing runs. */
   #resetBoard(kind: ResetKind): void {
-    const { pc, memory } = this.#thread;
-    this.#vm.resetChips();
-    pc.reset(kind, this.#firmwareImage);
-    this.#resetCpus();
+    this.#hardware.reset(kind);
     this.#moveStreams();
     this.#panic.reset();
-    if (this.#kernel === undefined) return;
-    if (this.#kernel.entryFromFirmware === undefined) pc.firmware.prepareWithoutPost();
-    this.#kernel.load(memory, this.#vcpus[0]);
-  }
-
-  #resetCpus(): void {
-    for (const vcpu of this.#vcpus) vcpu.reset();
+    this.#hardware.loadKernel();
   }
 
   // --- what waits tell -----------------------------------------------------------------------
 
   #death(): string | undefined {
     return this.#status?.message ?? this.#panic.found;
-  }
-
-  #registersNow(index: number): string {
-    const { registers } = this.#vcpus[index];
-    registers.load();
-    return registers.toString();
   }
 
   async #context(): Promise<string> {
