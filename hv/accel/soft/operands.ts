@@ -3,6 +3,8 @@
  * registers and memory, and the stack, each access checked as the processor does.
  */
 
+import { readInteger, writeInteger } from "./memory/integers.ts";
+import { isCanonical } from "./memory/linear_address.ts";
 import { AddressKind, NOT_LONG, OP } from "./codegen/operation.ts";
 import { fault, Vector } from "./events/faults.ts";
 import type { LinearMemory } from "./memory/memory.ts";
@@ -58,24 +60,13 @@ export abstract class Operands {
 
   /** Value of the register at `at` in memory 0. */
   readRegister(at: number, size: number): bigint {
-    const { data } = this;
-    switch (size) {
-      case 8:
-        return BigInt(data.getUint8(at));
-      case 16:
-        return BigInt(data.getUint16(at, true));
-      case 32:
-        return BigInt(data.getUint32(at, true));
-      default:
-        return data.getBigUint64(at, true);
-    }
+    return readInteger(this.data, at, size >> 3);
   }
 
   writeRegister(at: number, size: number, value: bigint): void {
-    const { data } = this;
-    if (size === 8) data.setUint8(at, Number(value & 0xffn));
-    else if (size === 16) data.setUint16(at, Number(value & 0xffffn), true);
-    else data.setBigUint64(at, size === 32 ? value & 0xffff_ffffn : value, true);
+    // The upper half of a register is cleared with the lower one written.
+    if (size === 32) this.data.setBigUint64(at, value & 0xffff_ffffn, true);
+    else writeInteger(this.data, at, size >> 3, value);
   }
 
   /** General register `n` of `size` bits. */
@@ -149,7 +140,7 @@ export abstract class Operands {
 
   #canonical(address: bigint, stack: boolean): bigint {
     const linear = BigInt.asUintN(64, address);
-    if (BigInt.asUintN(64, BigInt.asIntN(48, linear)) !== linear) {
+    if (!isCanonical(linear)) {
       fault(this.state, stack ? Vector.stackFault : Vector.generalProtection, 0);
     }
     return linear;

@@ -147,11 +147,8 @@ export class Blocks {
     if (this.#state.blockEnd + MAX_BLOCK_BYTES > PRIVATE_BYTES) this.flush();
     const place = this.#place;
     const block = this.#state.blockEnd;
-    const bits = CODE_BITS[kind & 3];
+    const bits = this.#begin(block, kind);
     if (this.#instruction.decode(bytes, 0, bytes.length, bits) !== Decoding.ok) return 0;
-    place.op = block + BLOCK_HEADER_BYTES;
-    place.flat = (kind & MODE_FLAT) !== 0;
-    place.start = 0;
     lower(this.#instruction, bits, place);
     place.op += OP_BYTES;
     place.start = this.#instruction.length;
@@ -192,10 +189,7 @@ export class Blocks {
   single(bytes: Uint8Array, length: number, kind: number): Decoded {
     const place = this.#place;
     this.#words[TEMPORARY_BLOCK + HEADER.linkPage >> 2] = NO_PAGE;
-    place.op = TEMPORARY_BLOCK + BLOCK_HEADER_BYTES;
-    place.flat = (kind & MODE_FLAT) !== 0;
-    place.start = 0;
-    const bits = CODE_BITS[kind & 3];
+    const bits = this.#begin(TEMPORARY_BLOCK, kind);
     const result = this.#instruction.decode(bytes, 0, length, bits);
     if (result === Decoding.ok) {
       lower(this.#instruction, bits, place);
@@ -259,15 +253,13 @@ export class Blocks {
     const block = this.#state.blockEnd;
     const from = page * PAGE + (where & 0xffff);
     const end = (page + 1) * PAGE;
-    const bits = CODE_BITS[kind & 3];
+    const bits = this.#begin(block, kind);
     const instruction = this.#instruction;
     const place = this.#place;
     let at = from;
     let count = 0;
     let open = true;
     let afterSti = 0;
-    place.op = block + BLOCK_HEADER_BYTES;
-    place.flat = (kind & MODE_FLAT) !== 0;
     while (open && count < MAX_OPERATIONS) {
       const limit = Math.min(end, at + MAX_INSTRUCTION_BYTES);
       place.start = at - from;
@@ -299,6 +291,15 @@ export class Blocks {
       second: NO_PAGE,
     });
     return block;
+  }
+
+  /** The first operation of `block` is written next, for code of `kind`; gives the code's bits. */
+  #begin(block: number, kind: number): 16 | 32 | 64 {
+    const place = this.#place;
+    place.op = block + BLOCK_HEADER_BYTES;
+    place.start = 0;
+    place.flat = (kind & MODE_FLAT) !== 0;
+    return CODE_BITS[kind & 3];
   }
 
   /** Fills a block's header, and lists it. */

@@ -43,13 +43,10 @@ export interface CodeSources {
 /** See above. */
 export class CodeFinder {
   readonly #from: CodeSources;
-  /** Memory 0. */
-  readonly #words: Int32Array;
   readonly #fetched = new Uint8Array(MAX_INSTRUCTION_BYTES);
 
   constructor(sources: CodeSources) {
     this.#from = sources;
-    this.#words = sources.words;
   }
 
   /** The block at `rip`. Throws `GuestFault` where nothing can be fetched. */
@@ -149,19 +146,12 @@ export class CodeFinder {
 
   /** Physical address of the code byte `distance` bytes from `rip`. */
   #address(distance: number): number {
-    const { state, memory } = this.#from;
-    const [low, carry] = this.#linearLow(distance);
-    const high = (state.modeKey & 3) === CodeSize.bits64 ? this.#words[RIP_HIGH] + carry | 0 : 0;
+    const { state, words, memory } = this.#from;
+    const long = (state.modeKey & 3) === CodeSize.bits64;
+    const low = (words[RIP_LOW] >>> 0) + distance + (long ? 0 : words[CS_BASE] >>> 0);
+    const high = long ? words[RIP_HIGH] + (low > 0xffff_ffff ? 1 : 0) | 0 : 0;
     const privilege = state.cpl === 3 ? Privilege.user : Privilege.supervisor;
-    return memory.translateHalves(high, low, AccessKind.execute, privilege);
-  }
-
-  /** Low half of the linear address `distance` bytes from `rip`, and what it carries into the high one. */
-  #linearLow(distance: number): readonly [low: number, carry: number] {
-    const words = this.#words;
-    const long = (this.#from.state.modeKey & 3) === CodeSize.bits64;
-    const sum = (words[RIP_LOW] >>> 0) + distance + (long ? 0 : words[CS_BASE] >>> 0);
-    return [sum | 0, sum > 0xffff_ffff ? 1 : 0];
+    return memory.translateHalves(high, low | 0, AccessKind.execute, privilege);
   }
 
   #withinLimit(bytes: number): boolean {
@@ -171,8 +161,7 @@ export class CodeFinder {
 
   /** Puts a block into the jump cache. */
   #remember(block: number, isGlobal: boolean): void {
-    const { state, blocks } = this.#from;
-    const words = this.#words;
+    const { state, words, blocks } = this.#from;
     // As generated code adds them up: in 64 bits, whatever the mode.
     const sum = (words[RIP_LOW] >>> 0) + (words[CS_BASE] >>> 0);
     const high = words[RIP_HIGH] + words[CS_BASE + 1] + (sum > 0xffff_ffff ? 1 : 0) | 0;

@@ -16,8 +16,8 @@ import { CodeSize, Seg, type SoftState } from "../state/state.ts";
 export const DR6_BD = 1 << 13;
 export const DR6_BS = 1 << 14;
 export const DR6_BT = 1 << 15;
-/** Those of the breakpoints: each debug exception says which it is for, and for no other. */
-export const DR6_MET = 0xf;
+/** Those of the breakpoints. */
+const DR6_MET = 0xf;
 /** Bits of DR6 that read as ones. */
 export const DR6_ONES = 0xffff_0ff0 | 0;
 /** Bits of DR6 that may be written. */
@@ -141,11 +141,15 @@ export class Breakpoints {
     return met;
   }
 
-  /** What has been met is shown in DR6, as #DB is delivered now. */
+  /** DR6 has the causes of the #DB that is delivered now, and no breakpoints of earlier ones. */
+  show(causes: number): void {
+    this.#state.dr6 = this.#state.dr6 & ~DR6_MET | causes;
+  }
+
+  /** The #DB that is delivered now is for what has been met. */
   takePending(): void {
-    const state = this.#state;
-    state.dr6 = state.dr6 & ~DR6_MET | state.pendingDebug;
-    state.pendingDebug = 0;
+    this.show(this.#state.pendingDebug);
+    this.#state.pendingDebug = 0;
   }
 
   /** Must the code in the page of `rip` run an instruction at a time? */
@@ -162,7 +166,7 @@ export class Breakpoints {
     if ((state.eflags & RF) !== 0 || (shadow & SHADOW_SS) !== 0) return;
     const met = this.#met(this.#code, this.#linearRip(), 1, false);
     if (met === 0) return;
-    state.dr6 = state.dr6 & ~DR6_MET | met;
+    this.show(met);
     fault(state, Vector.debug);
   }
 

@@ -3,6 +3,7 @@
  * for real-address mode, 20.3 for virtual-8086 mode).
  */
 
+import { isCanonical } from "../memory/linear_address.ts";
 import * as a from "../../cpu_state.ts";
 import type { Cpu } from "../cpu.ts";
 import { DR7_GD } from "./breakpoints.ts";
@@ -297,7 +298,7 @@ function deliverLong(cpu: Cpu, event: Event): void {
   const code = gateTarget(cpu, gate.selector, external);
   const is64 = (code.access & a.ACCESS_L) !== 0 && (code.access & a.ACCESS_DB) === 0;
   if (!is64) fault(state, Vector.generalProtection, gate.selector & 0xfffc | external);
-  if (BigInt.asUintN(64, BigInt.asIntN(48, gate.offset)) !== gate.offset) {
+  if (!isCanonical(gate.offset)) {
     fault(state, Vector.generalProtection, external);
   }
   const newCpl = isConforming(code.access) ? state.cpl : dplOf(code.access);
@@ -339,7 +340,7 @@ function longStack(cpu: Cpu, offset: number, external: number): bigint {
   const tr = state.segments[Seg.tr];
   if (offset + 7 > tr.limit) fault(state, Vector.invalidTss, tr.selector & 0xfffc | external);
   const pointer = cpu.memory.read(tr.base + BigInt(offset), 8, Privilege.implicit);
-  if (BigInt.asUintN(64, BigInt.asIntN(48, pointer)) !== pointer) {
+  if (!isCanonical(pointer)) {
     fault(state, Vector.stackFault, external);
   }
   return pointer;

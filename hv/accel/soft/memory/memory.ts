@@ -8,6 +8,7 @@ import { awaitDevice } from "../events/faults.ts";
 import type { World } from "../world.ts";
 import type { DeviceLog } from "./device_log.ts";
 import { GeneratedAccess, type MemoryParts } from "./generated_access.ts";
+import { readInteger, writeInteger } from "./integers.ts";
 import { upperHalf } from "./linear_address.ts";
 import { AccessKind, type Paging, Privilege } from "./paging.ts";
 import { PhysicalBytes } from "./physical_bytes.ts";
@@ -65,14 +66,19 @@ export class LinearMemory {
 
   /** Physical address of the byte at `linear`. Throws `GuestFault`. */
   translate(linear: bigint, kind: AccessKind, privilege: Privilege, stack = false): number {
-    const low = Number(linear & 0xffff_ffffn) | 0;
-    const high = upperHalf(this.#words, Number(linear >> 32n & 0xffff_ffffn) | 0);
-    return this.#paging.translate(high, low, kind, privilege, stack);
+    const high = Number(linear >> 32n & 0xffff_ffffn) | 0;
+    return this.translateHalves(high, Number(linear & 0xffff_ffffn) | 0, kind, privilege, stack);
   }
 
   /** As `translate`, of an address in two halves. */
-  translateHalves(high: number, low: number, kind: AccessKind, privilege: Privilege): number {
-    return this.#paging.translate(upperHalf(this.#words, high), low, kind, privilege);
+  translateHalves(
+    high: number,
+    low: number,
+    kind: AccessKind,
+    privilege: Privilege,
+    stack = false,
+  ): number {
+    return this.#paging.translate(upperHalf(this.#words, high), low, kind, privilege, stack);
   }
 
   /** Reads `bytes` (1 to 8) at `linear`. Throws `GuestFault` or `GuestAccess`. */
@@ -83,7 +89,7 @@ export class LinearMemory {
     const high = upperHalf(this.#words, Number(linear >> 32n & 0xffff_ffffn) | 0);
     const set = this.tlb.setOf(privilege);
     const known = this.tlb.lookUp(high, low, bytes, 0, set);
-    if (known >= 0) return this.#valueAt(known, bytes);
+    if (known >= 0) return readInteger(this.#guest, known, bytes);
     if (this.#inPage(linear, bytes)) {
       const physical = this.#paging.translate(high, low, AccessKind.read, privilege, stack);
       const offset = this.#map.offsetOf(physical);
@@ -91,7 +97,7 @@ export class LinearMemory {
         // Of the kernel's tables, those that SMAP always holds for are none of a lifted one's.
         const isOwn = privilege === Privilege.implicit || set === this.#words[AT.tlb >> 2];
         if (isOwn) this.tlb.fill(high, low, offset, 0, set);
-        return this.#valueAt(offset, bytes);
+        return readInteger(this.#guest, offset, bytes);
       }
       if (bytes === 1 || bytes === 2 || bytes === 4 || bytes === 8) {
         if (!this.#log.serve(physical, bytes, false, false)) awaitDevice();
@@ -103,24 +109,6 @@ export class LinearMemory {
     for (let i = bytes - 1; i >= 0; i--) {
       value = value << 8n | BigInt(this.physical.read(places[i]));
     }
-    return value;
-  }
-
-  /** `bytes` (1 to 8) of the machine's memory. */
-  #valueAt(offset: number, bytes: number): bigint {
-    const data = this.#guest;
-    switch (bytes) {
-      case 1:
-        return BigInt(data.getUint8(offset));
-      case 2:
-        return BigInt(data.getUint16(offset, true));
-      case 4:
-        return BigInt(data.getUint32(offset, true));
-      case 8:
-        return data.getBigUint64(offset, true);
-    }
-    let value = 0n;
-    for (let i = bytes - 1; i >= 0; i--) value = value << 8n | BigInt(data.getUint8(offset + i));
     return value;
   }
 
@@ -138,7 +126,7 @@ export class LinearMemory {
     const high = upperHalf(this.#words, Number(linear >> 32n & 0xffff_ffffn) | 0);
     const set = this.tlb.setOf(privilege);
     const known = this.tlb.lookUp(high, low, bytes, TLB_TABLE_BYTES, set);
-    if (known >= 0 && this.#storeAt(known, bytes, value)) return;
+    if (known >= 0) return writeInteger(this.#guest, known, bytes, value);
     const places = this.#places(linear, bytes, AccessKind.write, privilege, stack);
     if (this.#inPage(linear, bytes) && [1, 2, 4, 8].includes(bytes)) {
       const offset = this.#map.offsetOf(places[0]);
@@ -150,26 +138,6 @@ export class LinearMemory {
     places.forEach((physical, i) =>
       this.physical.write(physical, Number(value >> BigInt(8 * i) & 0xffn))
     );
-  }
-
-  /** The reverse of `#valueAt`; false for other sizes than those of instructions. */
-  #storeAt(offset: number, bytes: number, value: bigint): boolean {
-    const data = this.#guest;
-    switch (bytes) {
-      case 1:
-        data.setUint8(offset, Number(value & 0xffn));
-        return true;
-      case 2:
-        data.setUint16(offset, Number(value & 0xffffn), true);
-        return true;
-      case 4:
-        data.setUint32(offset, Number(value & 0xffff_ffffn), true);
-        return true;
-      case 8:
-        data.setBigUint64(offset, value, true);
-        return true;
-    }
-    return false;
   }
 
   /** Sees to it that `bytes` from `linear` can be written, or throws `GuestFault`. */

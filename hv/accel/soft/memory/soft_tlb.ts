@@ -32,6 +32,10 @@ const ALIGNED_SET = TLB_BASE + TlbSet.aligned * TLB_SET_BYTES;
 /** No table may be used. */
 const NO_SET = 0;
 
+/** The word at which the entry of a linear address begins in the table at `table`. */
+const entryAt = (table: number, low: number): number =>
+  table + ((low >>> 12) & (TLB_ENTRIES - 1)) * 16 >> 2;
+
 /** A large page, by its number and size. */
 const largeKey = (high: number, low: number, bits: number): number =>
   ((high & 0xffff) * 2 ** (32 - bits) + (low >>> bits)) * 32 + bits;
@@ -141,7 +145,7 @@ export class SoftTlb {
   lookUp(high: number, low: number, bytes: number, table: number, set: number): number {
     if (set === NO_SET || (low & (PAGE - 1)) + bytes > PAGE) return -1;
     const words = this.#words;
-    const at = set + table + ((low >>> 12) & (TLB_ENTRIES - 1)) * 16 >> 2;
+    const at = entryAt(set + table, low);
     if (words[at] !== (low & -PAGE) || words[at + 1] !== high) return -1;
     const sum = (low >>> 0) + (words[at + 2] >>> 0);
     const carry = sum >= FOUR_GIB ? 1 : 0;
@@ -163,7 +167,7 @@ export class SoftTlb {
       if (this.#largePages.size >= MAX_LARGE_PAGES) this.flush();
       this.#largePages.add(largeKey(high, low, pageBits));
     }
-    const at = set + table + ((low >>> 12) & (TLB_ENTRIES - 1)) * 16 >> 2;
+    const at = entryAt(set + table, low);
     const page = low & -PAGE;
     const entry = at - (TLB_BASE >> 2) >> 2;
     this.#globals[entry] = this.#paging.isGlobal ? 1 : 0;

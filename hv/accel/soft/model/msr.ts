@@ -1,5 +1,6 @@
 /** Model-specific registers (Intel SDM volume 4; AMD APM volume 2, appendix A). */
 
+import { isCanonical } from "../memory/linear_address.ts";
 import { CR0_PG } from "../state/control_bits.ts";
 import type { Cpu } from "../cpu.ts";
 import { KVM_CLOCK_MSRS } from "./kvm_clock.ts";
@@ -95,9 +96,6 @@ function isKvmClock({ features }: Cpu, index: number): boolean {
   const feature = KVM_CLOCK_MSRS.get(index);
   return feature !== undefined && features.has(feature);
 }
-
-const isCanonical = (value: bigint): boolean =>
-  BigInt.asUintN(64, BigInt.asIntN(48, value)) === value;
 
 /** A memory type of the range registers. */
 const isType = (value: bigint): boolean => [0n, 1n, 4n, 5n, 6n].includes(value);

@@ -6,6 +6,7 @@
  * all translations but those of global pages, which is allowed at any time (4.10.2.1).
  */
 
+import { isCanonical } from "../memory/linear_address.ts";
 import { ACCESS_L } from "../../cpu_state.ts";
 import { cr4Bits } from "../../cr4_features.ts";
 import { Status } from "../codegen/operation.ts";
@@ -26,8 +27,6 @@ const CR3_PCID = 0xfffn;
 const CR3_KEEP = 1n << 63n;
 
 const protectionFault = (cpu: Cpu): never => fault(cpu.state, Vector.generalProtection, 0);
-const isCanonical = (value: bigint): boolean =>
-  BigInt.asUintN(64, BigInt.asIntN(48, value)) === value;
 
 /** The service has changed what follows: on from the next instruction. */
 export function goOn(cpu: Cpu): Status {

@@ -2,7 +2,6 @@
 
 import {
   DR6_BD,
-  DR6_MET,
   DR6_ONES,
   DR6_WRITABLE,
   DR7_GD,
@@ -26,7 +25,7 @@ function debugRegister(cpu: Cpu): number {
   }
   requirePrivilege(cpu);
   if ((state.dr7 & DR7_GD) !== 0) {
-    state.dr6 = state.dr6 & ~DR6_MET | DR6_BD;
+    cpu.breakpoints.show(DR6_BD);
     fault(state, Vector.debug);
   }
   return n;

@@ -3,6 +3,7 @@
  * 3, 5.8).
  */
 
+import { isCanonical } from "../memory/linear_address.ts";
 import * as a from "../../cpu_state.ts";
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
@@ -60,7 +61,7 @@ const generalFault = (cpu: Cpu, selector = 0): never =>
 /** The offset must be within the segment, or canonical in 64-bit code. */
 function checkOffset(cpu: Cpu, offset: bigint, { access, limit }: Descriptor): void {
   if (cpu.isLongMode && (access & a.ACCESS_L) !== 0) {
-    if (BigInt.asUintN(64, BigInt.asIntN(48, offset)) !== offset) generalFault(cpu);
+    if (!isCanonical(offset)) generalFault(cpu);
   } else if (offset > BigInt(limit)) generalFault(cpu);
 }
 

@@ -1,5 +1,6 @@
 /** SYSCALL, SYSRET, SYSENTER, SYSEXIT (Intel SDM volume 2; AMD APM volume 3). */
 
+import { isCanonical } from "../memory/linear_address.ts";
 import * as a from "../../cpu_state.ts";
 import { Status } from "../codegen/operation.ts";
 import type { Cpu, Service } from "../cpu.ts";
@@ -43,9 +44,6 @@ function enterLevel(cpu: Cpu, cpl: number, code: number, stack: number, bits: 32
   cpu.state.cpl = cpl;
   cpu.modeChanged();
 }
-
-const isCanonical = (value: bigint): boolean =>
-  BigInt.asUintN(64, BigInt.asIntN(48, value)) === value;
 
 /** See above. */
 export const FAST_CALL_SERVICES = {

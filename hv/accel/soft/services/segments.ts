@@ -3,6 +3,7 @@
  * LIDT, LLDT, LSL, LTR, MOV, POP, PUSH, SGDT, SIDT, SLDT, STR, VERR, VERW).
  */
 
+import { isCanonical } from "../memory/linear_address.ts";
 import { Status } from "../codegen/operation.ts";
 import { CR4_UMIP } from "../state/control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
@@ -109,7 +110,7 @@ const loadTable = (name: "gdtr" | "idtr"): Service => (cpu, { size }) => {
   const limit = cpu.readData(cpu.operandLinear(2, false), 2);
   let base = cpu.readData(cpu.operandLinear(bytes, false, 2n), bytes);
   if (size === 16 && !cpu.isLong64) base &= 0xff_ffffn;
-  if (BigInt.asUintN(64, BigInt.asIntN(48, base)) !== base) {
+  if (!isCanonical(base)) {
     fault(state, Vector.generalProtection, 0);
   }
   state[`${name}Limit`] = Number(limit);

@@ -88,7 +88,7 @@ export const STACK_SERVICES = {
     const mask = state.stackMask;
     const frame = BigInt.asUintN(64, pointer & ~mask | pointer - BigInt(bytes) & mask);
     for (let i = 1; i < level; i++) {
-      const display = BigInt.asUintN(64, state.general[RBP] - BigInt(i * bytes)) & state.stackMask;
+      const display = BigInt.asUintN(64, state.general[RBP] - BigInt(i * bytes)) & mask;
       const linear = cpu.isLong64
         ? display
         : cpu.segmentLinear(segmentAt(Seg.ss), display, bytes, false);

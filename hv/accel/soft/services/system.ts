@@ -3,6 +3,7 @@
  * volume 2; volume 3, chapter 2).
  */
 
+import { isCanonical } from "../memory/linear_address.ts";
 import { Status } from "../codegen/operation.ts";
 import { CR0_MP, CR0_TS, CR4_FSGSBASE, CR4_OSXSAVE, CR4_TSD } from "../state/control_bits.ts";
 import type { Cpu, Service } from "../cpu.ts";
@@ -62,7 +63,7 @@ const segmentBase = (n: number, isWrite: boolean): Service => (cpu, { size }) =>
     return Status.next;
   }
   const base = cpu.readRegister(cpu.registerAt(0), size);
-  if (BigInt.asUintN(64, BigInt.asIntN(48, base)) !== base) protectionFault(cpu);
+  if (!isCanonical(base)) protectionFault(cpu);
   segment.base = base;
   return Status.next;
 };
